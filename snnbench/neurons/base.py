@@ -1,0 +1,106 @@
+"""What every spiking neuron shares: states, reset, surrogate, and the run over time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor, nn
+
+from snnbench import kernels
+from snnbench.kernels import State
+from snnbench.neurons.surrogate import Surrogate, make_surrogate
+
+
+class SpikingNeuron(nn.Module):
+    """A layer of spiking neurons, defined by one pure function: `step`.
+
+    A subclass names its `states`, returns its learnable `coefficients` and writes `step`; the loop over time,
+    the gradients and the fused kernels follow from these.
+
+    Attributes:
+        states: the names of the state variables; each starts at 0.
+        per_step: the names of the coefficients whose first dimension is time.
+
+    Args:
+        v_th: firing threshold.
+        v_reset: value after a spike (hard reset), or None to subtract the threshold (soft reset).
+        detach_reset: if true, no gradient flows through the spike in the reset.
+        surrogate: a name ("atan", "sigmoid", "rectangle", "triangle", "tanh"), or `{name: ..., <parameters>}`.
+        channels: the number of channels, for neurons with a coefficient per channel; backbones pass it.
+        engine: "auto", "reference", "cpu" or "cuda".
+    """
+
+    states: tuple[str, ...] = ("v",)
+    per_step: tuple[str, ...] = ()
+
+    def __init__(
+        self,
+        *,
+        v_th: float = 1.0,
+        v_reset: float | None = 0.0,
+        detach_reset: bool = False,
+        surrogate: str | Mapping[str, Any] | Surrogate = "atan",
+        channels: int | None = None,
+        engine: str = "auto",
+    ) -> None:
+        super().__init__()
+        self.v_th = float(v_th)
+        self.v_reset = None if v_reset is None else float(v_reset)
+        self.detach_reset = detach_reset
+        self.spike = make_surrogate(surrogate)
+        self.channels = channels
+        self.engine = kernels.check_engine(engine)
+
+    def coefficients(self) -> dict[str, Tensor]:
+        """The differentiable inputs of `step`: 0-d, [C], or for those in `per_step` [T] or [T, C]."""
+        return {}
+
+    def step(self, x: Tensor, state: State, c: Mapping[str, Tensor], spike: Surrogate) -> tuple[Tensor, State]:
+        """One timestep. Pure: no loop, no hidden state, no in-place update.
+
+        Args:
+            x: input current of this timestep, [B, ...].
+            state: the states, each shaped like x.
+            c: the coefficients of this timestep, broadcastable to x. Constants are Python floats on self.
+            spike: the surrogate; `spike(u)` is 1 where u >= 0.
+
+        Returns:
+            The spikes, shaped like x, and the new states.
+        """
+        raise NotImplementedError(f"{type(self).__name__} defines no step")
+
+    def reset(self, h: Tensor, s: Tensor) -> Tensor:
+        """The membrane after firing: h - s v_th (soft, v_reset=None), or h (1 - s) + v_reset s (hard)."""
+        if self.detach_reset:
+            s = s.detach()
+        if self.v_reset is None:
+            return h - s * self.v_th
+        v = h * (1 - s)
+        return v + s * self.v_reset if self.v_reset != 0.0 else v
+
+    def forward(self, x: Tensor, state: State | None = None) -> Tensor:
+        """Spikes of the whole sequence.
+
+        Args:
+            x: input current, time first: [T, B, ...]; channels, where they matter, are dimension 2.
+            state: the state to start from; zeros when None.
+
+        Returns:
+            Spikes (0 or 1), with x's shape and dtype.
+        """
+        return self.run(x, state)[0]
+
+    def run(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
+        """Like calling the neuron, but also returns the final state, to be handed in with the next chunk."""
+        return kernels.run(self, x, state)
+
+    def set_progress(self, fraction: float) -> None:
+        """Called at the start of each training epoch with epoch / (epochs - 1), in [0, 1].
+
+        Neurons with a schedule (MaskedPSN) override it.
+        """
+
+    def extra_repr(self) -> str:
+        reset = "soft" if self.v_reset is None else f"hard({self.v_reset:g})"
+        return f"v_th={self.v_th:g}, reset={reset}, surrogate={self.spike}, engine={self.engine}"

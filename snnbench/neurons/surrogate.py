@@ -1,0 +1,158 @@
+"""Surrogate gradients: a Heaviside step forward, a named smooth derivative backward.
+
+`u` is the distance of the membrane from its threshold, in units of the threshold's scale. Each surrogate
+is a frozen dataclass with two formulas: `derivative(u)`, used in the backward pass, and `primitive(u)`, the
+smooth function of which it is the derivative; the tests check one against the other.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from snnbench.errors import UserError, did_you_mean
+
+
+class _Spike(torch.autograd.Function):
+    """H(u) forward, surrogate(u) backward. setup_context style, so that torch.func sees through it."""
+
+    @staticmethod
+    def forward(u: Tensor, surrogate: Surrogate) -> Tensor:
+        return ((u > 0) if surrogate.strict else (u >= 0)).to(u.dtype)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Surrogate], output: Tensor) -> None:
+        u, ctx.surrogate = inputs
+        ctx.save_for_backward(u)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
+        (u,) = ctx.saved_tensors
+        return grad * ctx.surrogate.derivative(u), None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Surrogate:
+    """Callable `spike(u)`: 1 where u >= 0 (u > 0 if `strict`), else 0; the gradient is `derivative(u)`."""
+
+    strict: bool = False
+
+    def __call__(self, u: Tensor) -> Tensor:
+        spikes: Tensor = _Spike.apply(u, self)
+        return spikes
+
+    def derivative(self, u: Tensor) -> Tensor:
+        raise NotImplementedError
+
+    def primitive(self, u: Tensor) -> Tensor:
+        raise NotImplementedError
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ATan(Surrogate):
+    """(alpha/2) / (1 + (pi alpha u / 2)^2); the peak is alpha/2.  PLIF, PSN, SEW-ResNet."""
+
+    alpha: float = 2.0
+
+    def derivative(self, u: Tensor) -> Tensor:
+        z = u * (math.pi * self.alpha / 2)
+        return (self.alpha / 2) / (1 + z * z)
+
+    def primitive(self, u: Tensor) -> Tensor:
+        return torch.atan(u * (math.pi * self.alpha / 2)) * (1 / math.pi) + 0.5
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Sigmoid(Surrogate):
+    """alpha sigma(alpha u) (1 - sigma(alpha u)); the peak is alpha/4.  SpikingJelly's default, KLIF."""
+
+    alpha: float = 4.0
+
+    def derivative(self, u: Tensor) -> Tensor:
+        y = torch.sigmoid(u * self.alpha)
+        return self.alpha * (y * (1 - y))
+
+    def primitive(self, u: Tensor) -> Tensor:
+        return torch.sigmoid(u * self.alpha)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Rectangle(Surrogate):
+    """1/width where |u| <= width/2, else 0.  tdBN, GLIF, CLIF, AR-LIF; their `a` is our `width`."""
+
+    width: float = 1.0
+
+    def derivative(self, u: Tensor) -> Tensor:
+        return (u.abs() <= self.width / 2).to(u.dtype) * (1 / self.width)
+
+    def primitive(self, u: Tensor) -> Tensor:
+        return (u * (1 / self.width) + 0.5).clamp(0, 1)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Triangle(Surrogate):
+    """max(0, gamma - |u|) / gamma^2; the peak is 1/gamma.  TET ("ZIF"), AR-LIF on CIFAR10-DVS."""
+
+    gamma: float = 1.0
+
+    def derivative(self, u: Tensor) -> Tensor:
+        return (self.gamma - u.abs()).clamp(min=0) * (1 / self.gamma**2)
+
+    def primitive(self, u: Tensor) -> Tensor:
+        z = (u * (1 / self.gamma)).clamp(-1, 1)
+        return 0.5 + z - 0.5 * z * z.abs()
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Tanh(Surrogate):
+    """k (1 - tanh(k u)^2) / (2 tanh(k/2)) where |u| <= 1/2, else 0.  MPBN, the DA-LIF precursor, FSTA.
+
+    Those codes write it with c = clamp(h / V_th, 0, 1) and fire at c > 1/2: with V_th = 1 that is u = h - 1/2.
+    """
+
+    k: float = 3.0
+
+    def derivative(self, u: Tensor) -> Tensor:
+        y = torch.tanh(u * self.k)
+        scale = self.k / (2 * math.tanh(self.k / 2))
+        return (u.abs() <= 0.5).to(u.dtype) * ((1 - y * y) * scale)
+
+    def primitive(self, u: Tensor) -> Tensor:
+        edge = math.tanh(self.k / 2)
+        return (torch.tanh(u.clamp(-0.5, 0.5) * self.k) + edge) * (1 / (2 * edge))
+
+
+SURROGATES: dict[str, type[Surrogate]] = {
+    "atan": ATan,
+    "sigmoid": Sigmoid,
+    "rectangle": Rectangle,
+    "triangle": Triangle,
+    "tanh": Tanh,
+}
+
+
+def make_surrogate(spec: str | Mapping[str, Any] | Surrogate) -> Surrogate:
+    """A surrogate from its name, from `{name: ..., <parameters>}`, or as it is.
+
+    Raises:
+        UserError: unknown name or parameter, or a width, slope or k that is not positive.
+    """
+    if isinstance(spec, Surrogate):
+        return spec
+    options = {"name": spec} if isinstance(spec, str) else {str(k): v for k, v in spec.items()}
+    name = str(options.pop("name", ""))
+    if name not in SURROGATES:
+        known = ", ".join(SURROGATES)
+        raise UserError(f"surrogate={name!r}: unknown.{did_you_mean(name, SURROGATES)} Known: {known}.")
+    allowed = [field.name for field in dataclasses.fields(SURROGATES[name])]
+    for key, value in options.items():
+        if key not in allowed:
+            raise UserError(f"surrogate.{key}: {name} has no such parameter. It takes: {', '.join(allowed)}.")
+        if key != "strict" and not (isinstance(value, int | float) and value > 0):
+            raise UserError(f"surrogate.{key}={value}: must be a positive number.")
+    return SURROGATES[name](**options)
