@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 from torch import Tensor
@@ -17,8 +17,10 @@ class Cell(Protocol):
     per_step: tuple[str, ...]
     engine: str
     spike: Any
-    step: Callable[[Tensor, State, Mapping[str, Tensor], Any], tuple[Tensor, State]]
-    coefficients: Callable[[], dict[str, Tensor]]
+
+    def step(self, x: Tensor, state: State, c: Mapping[str, Tensor], spike: Any) -> tuple[Tensor, State]: ...
+
+    def coefficients(self) -> dict[str, Tensor]: ...
 
 
 def check_call(cell: Cell, x: Tensor, state: State | None) -> None:
@@ -41,9 +43,8 @@ def check_call(cell: Cell, x: Tensor, state: State | None) -> None:
 
 def _check_coefficient(name: str, key: str, value: Tensor, x: Tensor, per_step: bool) -> None:
     shape = list(value.shape)
-    if per_step:
-        if not shape or shape.pop(0) != x.shape[0]:
-            raise ValueError(f"{name}: coefficient {key!r} {list(value.shape)} is per timestep, x has T={x.shape[0]}")
+    if per_step and (not shape or shape.pop(0) != x.shape[0]):
+        raise ValueError(f"{name}: coefficient {key!r} {list(value.shape)} is per timestep, x has T={x.shape[0]}")
     if len(shape) > 1 or (shape and (x.dim() < 3 or shape[0] != x.shape[2])):
         raise ValueError(
             f"{name}: coefficient {key!r} {list(value.shape)} does not fit x {list(x.shape)}; "
