@@ -1,0 +1,135 @@
+"""From a composed config to live objects; constructors' complaints come out as UserErrors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import lightning
+import torch
+from hydra.errors import InstantiationException
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+from torch import nn
+from torch.optim import Optimizer
+
+from snnbench.errors import UserError
+from snnbench.seeding import seed_all
+from snnbench.training.module import SpikingClassifier
+from snnbench.training.optim import parameter_groups
+
+
+def make(cfg: DictConfig, group: str, **extra: Any) -> Any:
+    """Instantiate the config group `group`; its descriptive `name` is not passed on.
+
+    Raises:
+        UserError: the constructor refused an argument, or there is no such class.
+    """
+    node = {str(key): value for key, value in cfg[group].items() if key != "name"}
+    try:
+        return instantiate(OmegaConf.create(node), **extra, _convert_="all")
+    except InstantiationException as error:
+        cause = error.__cause__
+        while cause is not None and not isinstance(cause, UserError):
+            cause = cause.__cause__
+        if cause is not None:
+            raise cause from error
+        raise UserError(f"{group}: {' '.join(str(error).split())}") from error
+
+
+def build_data(cfg: DictConfig) -> Any:
+    """The data module, with its files found and verified."""
+    data = make(cfg, "data")
+    data.prepare_data()
+    data.setup("fit")
+    return data
+
+
+def build_network(cfg: DictConfig) -> nn.Module:
+    """The backbone with its neurons and norms, initialised from the seed alone."""
+    seed_all(cfg.seed)
+    network: nn.Module = make(cfg, "backbone", neuron=make(cfg, "neuron"), norm=make(cfg, "norm"))
+    return network
+
+
+def build_module(cfg: DictConfig, network: nn.Module, data: Any) -> SpikingClassifier:
+    """Network, loss, optimizer and schedule as one LightningModule."""
+    return SpikingClassifier(
+        network,
+        loss=make(cfg, "loss"),
+        optimizer=build_optimizer(cfg),
+        schedule=make(cfg, "schedule"),
+        classes=cfg.data.num_classes,
+        seed=cfg.seed,
+        batch_transform=data.batch_transform,
+        eval_names=data.eval_names,
+        compile=cfg.compile,
+    )
+
+
+def build_optimizer(cfg: DictConfig) -> Callable[[nn.Module], Optimizer]:
+    """A function from the network to its optimizer, weight decay applied to the kinds in `optimizer.decay`."""
+    decay = list(cfg.optimizer.decay)
+    options = OmegaConf.create({"optimizer": {k: v for k, v in cfg.optimizer.items() if k != "decay"}})
+    factory = make(options, "optimizer", _partial_=True)
+
+    def build(network: nn.Module) -> Optimizer:
+        try:
+            optimizer: Optimizer = factory(parameter_groups(network, cfg.optimizer.weight_decay, decay))
+        except (TypeError, ValueError) as error:
+            raise UserError(f"optimizer: {error}") from error
+        return optimizer
+
+    return build
+
+
+def build_trainer(cfg: DictConfig, callbacks: list[lightning.Callback], plugins: list[Any]) -> lightning.Trainer:
+    """The Lightning trainer with the config's callbacks and loggers after ours."""
+    check_device(cfg)
+    configured = [make(cfg.callbacks, key) for key, node in cfg.callbacks.items() if node]
+    logger = make(cfg, "logger") if cfg.logger and cfg.logger.get("_target_") else False
+    trainer: lightning.Trainer = make(
+        cfg,
+        "trainer",
+        callbacks=[*callbacks, *configured],
+        plugins=plugins,
+        logger=logger,
+        use_distributed_sampler=False,
+        num_sanity_val_steps=0,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+    check_batch_size(cfg, trainer)
+    return trainer
+
+
+def check_batch_size(cfg: DictConfig, trainer: lightning.Trainer) -> None:
+    """The global batch must divide among the devices and the accumulated steps."""
+    if cfg.batch_size % (trainer.world_size * trainer.accumulate_grad_batches):
+        raise UserError(
+            f"batch_size={cfg.batch_size}: it is global and must divide by {trainer.world_size} devices x "
+            f"trainer.accumulate_grad_batches={trainer.accumulate_grad_batches}."
+        )
+
+
+def check_device(cfg: DictConfig) -> None:
+    """Refuse an accelerator that is absent, and a precision that it cannot compute in."""
+    wanted, precision = str(cfg.trainer.accelerator), str(cfg.trainer.precision)
+    cuda = torch.cuda.is_available()
+    if wanted in ("gpu", "cuda") and not cuda:
+        raise UserError(f"trainer.accelerator={wanted}: PyTorch sees no CUDA device here. Use cpu or auto.")
+    known = ("32-true", "32", "64-true", "16-mixed", "bf16-mixed")
+    if precision not in known:
+        raise UserError(f"trainer.precision={precision}: unknown. Allowed: {', '.join(known)}.")
+    on_cuda = cuda and wanted in ("auto", "gpu", "cuda")
+    if precision == "16-mixed" and not on_cuda:
+        raise UserError("trainer.precision=16-mixed: needs a CUDA device. Use bf16-mixed or 32-true on the CPU.")
+    if precision == "bf16-mixed" and on_cuda and not torch.cuda.is_bf16_supported():
+        raise UserError("trainer.precision=bf16-mixed: this GPU has no bfloat16. Use 16-mixed or 32-true.")
+
+
+def steps_per_epoch(trainer: lightning.Trainer, data: Any) -> Callable[[], int]:
+    """A function that tells the current epoch from the global step, right also while workers prefetch."""
+    steps = max(1, -(-data.steps_per_epoch // trainer.accumulate_grad_batches))
+    return partial(lambda t, n: int(t.global_step // n), trainer, steps)

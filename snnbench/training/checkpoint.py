@@ -1,0 +1,66 @@
+"""Checkpoints that are whole or absent."""
+
+from __future__ import annotations
+
+import io
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.plugins.io import TorchCheckpointIO
+
+from snnbench.errors import UserError
+from snnbench.files import atomic
+
+
+class AtomicCheckpointIO(TorchCheckpointIO):
+    """Writes beside the target, syncs, renames: a full disk or a kill leaves the previous checkpoint whole."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
+        target = Path(path)
+        buffer = io.BytesIO()
+        torch.save(checkpoint, buffer)
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with atomic(target) as file:
+                file.write(buffer.getbuffer())
+        except OSError as error:
+            raise CheckpointError(
+                f"cannot write {target}: {error.strerror or error}. The previous checkpoint is untouched; free some "
+                f"space and go on with resume={target.parent.parent}"
+            ) from error
+
+
+class CheckpointError(UserError):
+    """A checkpoint could not be written or read; the message names it."""
+
+
+def last_checkpoint(folder: Path) -> ModelCheckpoint:
+    """The callback that keeps `last.ckpt`, rewritten after every epoch, whatever the metric does."""
+    return ModelCheckpoint(
+        dirpath=folder / "checkpoints", filename="last", monitor=None, save_top_k=1, every_n_epochs=1,
+        save_on_train_epoch_end=True, enable_version_counter=False,
+    )  # fmt: skip
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """The checkpoint at `path`, on the CPU.
+
+    Raises:
+        CheckpointError: it is missing, or damaged.
+    """
+    if not path.is_file():
+        raise CheckpointError(f"{path}: there is no such checkpoint.")
+    try:
+        checkpoint: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        checkpoint["state_dict"], checkpoint["epoch"]
+    except Exception as error:
+        others = sorted(str(p) for p in path.parent.glob("*.ckpt") if p != path)
+        hint = f" Others in the folder: {', '.join(others)}." if others else ""
+        raise CheckpointError(
+            f"{path} ({os.path.getsize(path)} bytes) is damaged: {type(error).__name__}.{hint} "
+            "Delete it to start this run again from the beginning, or copy an intact one over it."
+        ) from error
+    return checkpoint

@@ -1,0 +1,81 @@
+"""Restore a run's checkpoint, measure it again, and compare with what the run recorded."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from omegaconf import DictConfig
+from rich.console import Console
+from rich.table import Table
+
+from snnbench.errors import UserError, did_you_mean
+from snnbench.files import write_json
+from snnbench.training import build
+from snnbench.training.checkpoint import read_checkpoint
+from snnbench.training.folder import open_folder, read_result
+
+MISMATCH = 1
+
+
+def evaluate(cfg: DictConfig) -> int:
+    """Evaluate `cfg.run` at checkpoint `cfg.ckpt`; writes eval-<ckpt>.json beside it.
+
+    Returns:
+        0, or 1 if the accuracy is not exactly the one that the run recorded for that epoch.
+
+    Raises:
+        UserError: no such run or checkpoint, or a damaged one.
+    """
+    folder, run = open_folder(cfg.run)
+    result = read_result(folder)
+    checkpoint = read_checkpoint(_checkpoint_path(folder, cfg.ckpt))
+    if cfg.engine is not None:
+        run.engine = cfg.engine
+    run.trainer.accelerator = cfg.accelerator
+    if run.threads is not None:
+        torch.set_num_threads(run.threads)
+    data = build.build_data(run)
+    module = build.build_module(run, build.build_network(run), data)
+    module.load_state_dict(checkpoint["state_dict"])
+    trainer = build.build_trainer(run, [], [])
+    trainer.validate(module, datamodule=data, verbose=False)
+    measured = dict(module.epoch_values)
+    recorded = _recorded(checkpoint)
+    same = all(measured[key] == value for key, value in recorded.items() if key in measured)
+    values = {"checkpoint": cfg.ckpt, "epoch": checkpoint["epoch"], "measured": measured, "recorded": recorded}
+    write_json(
+        folder / f"eval-{cfg.ckpt}.json",
+        {**values, "same": same, "firing_rate": module.firing.mean(), "layers": module.firing.rates()},
+    )
+    _print(result["name"], values, same, module.firing.mean())
+    return 0 if same else MISMATCH
+
+
+def _checkpoint_path(folder: Path, name: str) -> Path:
+    path = folder / "checkpoints" / f"{name}.ckpt"
+    if not path.exists():
+        known = sorted(p.stem for p in path.parent.glob("*.ckpt"))
+        raise UserError(f"ckpt={name}: there is none.{did_you_mean(name, known)} Known: {', '.join(known) or 'none'}.")
+    return path
+
+
+def _recorded(checkpoint: dict[str, Any]) -> dict[str, float]:
+    """The evaluation metrics of the checkpoint's epoch, from the history that it carries."""
+    histories = [state for key, state in checkpoint["callbacks"].items() if key.startswith("History")]
+    rows = [row for state in histories for row in state["metrics"] if row["epoch"] == checkpoint["epoch"]]
+    return {key: value for row in rows for key, value in row.items() if key.endswith("/acc") and key != "train/acc"}
+
+
+def _print(name: str, values: dict[str, Any], same: bool, rate: float | None) -> None:
+    title = f"{name}, checkpoint {values['checkpoint']} (epoch {values['epoch'] + 1})"
+    table = Table("metric", "measured", "recorded", title=title, title_justify="left")
+    for key, value in values["measured"].items():
+        recorded = values["recorded"].get(key)
+        table.add_row(key, f"{value:.4f}", "" if recorded is None else f"{recorded:.4f}")
+    if rate is not None:
+        table.add_row("firing rate", f"{rate:.4f}", "")
+    console = Console(soft_wrap=True)
+    console.print(table)
+    console.print("the accuracy is exactly the recorded one" if same else "the accuracy DIFFERS from the recorded one")

@@ -1,0 +1,109 @@
+"""A run's own folder: made for it alone, locked while it is in use."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from snnbench.errors import UserError
+
+_CHILD = "SNNBENCH_RUN_FOLDER"
+
+
+def new_folder(cfg: DictConfig) -> Path:
+    """Create the folder of a new run: `paths.output_dir`, or outputs/<name>/<date>-<time>-s<seed>.
+
+    Creation is exclusive: two runs that start together get different folders.
+
+    Raises:
+        UserError: paths.output_dir exists already, or the folder cannot be made.
+    """
+    if int(os.environ.get("LOCAL_RANK", "0")) > 0 and _CHILD in os.environ:
+        return Path(os.environ[_CHILD])  # a further process of a distributed run
+    try:
+        folder = _given(cfg) if cfg.paths.output_dir else _next_free(cfg)
+    except OSError as error:
+        raise UserError(f"paths.outputs={cfg.paths.outputs}: cannot make the run's folder: {error}") from error
+    folder = folder.absolute()
+    os.environ[_CHILD] = str(folder)
+    return folder
+
+
+def _given(cfg: DictConfig) -> Path:
+    folder = Path(cfg.paths.output_dir)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir()
+    except FileExistsError:
+        raise UserError(
+            f"paths.output_dir={folder}: exists already. Name a new folder, or go on with that run: resume={folder}"
+        ) from None
+    return folder
+
+
+def _next_free(cfg: DictConfig) -> Path:
+    parent = Path(cfg.paths.outputs) / cfg.name
+    parent.mkdir(parents=True, exist_ok=True)
+    base = f"{time.strftime('%Y%m%d-%H%M%S')}-s{cfg.seed}"
+    for attempt in range(1, 10_000):
+        folder = parent / (base if attempt == 1 else f"{base}-{attempt}")
+        with contextlib.suppress(FileExistsError):
+            folder.mkdir()
+            return folder
+    raise OSError(f"no free name {base}-* in {parent}")
+
+
+def open_folder(path: str) -> tuple[Path, DictConfig]:
+    """The folder and config of an earlier run.
+
+    Raises:
+        UserError: it is not the folder of a run.
+    """
+    folder = Path(path).absolute()
+    for name in ("config.yaml", "result.json"):
+        if not (folder / name).is_file():
+            raise UserError(f"{path}: not the folder of a run (it has no {name}). Runs lie in outputs/<name>/<time>.")
+    cfg = OmegaConf.load(folder / "config.yaml")
+    assert isinstance(cfg, DictConfig)
+    cfg.paths.output_dir = str(folder)
+    return folder, cfg
+
+
+def read_result(folder: Path) -> dict[str, Any]:
+    """The run's result.json.
+
+    Raises:
+        UserError: it is damaged.
+    """
+    try:
+        result: dict[str, Any] = json.loads((folder / "result.json").read_text())
+        result["status"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{folder / 'result.json'}: damaged ({error}).") from error
+    return result
+
+
+@contextlib.contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold the folder's lock; the system lets go of it when the process ends, however it ends.
+
+    Raises:
+        UserError: another process holds it.
+    """
+    if int(os.environ.get("LOCAL_RANK", "0")) > 0:
+        yield
+        return
+    with (folder / ".lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise UserError(f"{folder}: this run is still going on in another process.") from None
+        yield

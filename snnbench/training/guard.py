@@ -1,0 +1,111 @@
+"""Stop a run whose loss or weights are no longer finite, and say where it began."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import lightning
+import torch
+from torch import Tensor, nn
+
+from snnbench.neurons import SpikingNeuron
+from snnbench.training.module import classifier
+
+
+class NonFinite(Exception):
+    """The loss or a parameter became NaN or infinite; the message names epoch, step and layer."""
+
+
+class NonFiniteGuard(lightning.Callback):
+    """Checks the loss before each backward pass, so the weights are still those that produced it.
+
+    A membrane that is NaN fires no spike, so a network can be dead while its loss looks healthy; the parameters
+    and running statistics are therefore checked at the end of each epoch, too.
+
+    Args:
+        every_n_steps: how often the loss is looked at. Each look waits for the device.
+    """
+
+    def __init__(self, every_n_steps: int = 1) -> None:
+        self.every_n_steps = every_n_steps
+        self._input: Tensor | None = None
+
+    def on_fit_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        classifier(pl_module).network.register_forward_pre_hook(self._keep)
+
+    def _keep(self, network: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        self._input = inputs[0]
+
+    def on_before_backward(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, loss: Tensor
+    ) -> None:
+        if trainer.global_step % self.every_n_steps == 0 and not torch.isfinite(loss):
+            where = f"epoch {trainer.current_epoch}, step {trainer.global_step}"
+            origin = find_non_finite(classifier(pl_module).network, self._input)
+            origin = origin or "the loss itself; every layer is finite"
+            raise NonFinite(_message(f"the loss is {loss.item()} in {where}: first {origin}"))
+
+    def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        origin = non_finite_tensor(classifier(pl_module).network)
+        if origin:
+            raise NonFinite(_message(f"after epoch {trainer.current_epoch}: first {origin}"))
+
+
+def _message(what: str) -> str:
+    return f"{what}. Try a lower optimizer.lr, trainer.gradient_clip_val=1, or trainer.precision=32-true."
+
+
+def non_finite_tensor(network: nn.Module) -> str | None:
+    """The first parameter or buffer that is not finite, in definition order."""
+    for kind, tensors in (("parameter", network.named_parameters()), ("buffer", network.named_buffers())):
+        for name, tensor in tensors:
+            if tensor.is_floating_point() and not torch.isfinite(tensor).all():
+                return f"{kind} {name} is not finite"
+    return None
+
+
+def find_non_finite(network: nn.Module, x: Tensor | None) -> str | None:
+    """The layer where non-finite values first appear, in the order of execution, for the input x.
+
+    Runs the network once more without gradients; looks at each leaf's parameters, its output and, for neurons,
+    at the membrane, which spikes hide.
+    """
+    if x is None:
+        return non_finite_tensor(network)
+    if not torch.isfinite(x).all():
+        return "the input batch is not finite"
+    found: list[str] = []
+
+    def look(name: str) -> Any:
+        def hook(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
+            if not found and isinstance(inputs[0], Tensor):
+                found.extend(_complaints(name, module, inputs[0], output))
+
+        return hook
+
+    hooks = [
+        module.register_forward_hook(look(name))
+        for name, module in network.named_modules()
+        if isinstance(module, SpikingNeuron) or not list(module.children())
+    ]
+    try:
+        with torch.no_grad():
+            network(x)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return found[0] if found else non_finite_tensor(network)
+
+
+def _complaints(name: str, module: nn.Module, x: Tensor, output: Any) -> list[str]:
+    for key, parameter in module.named_parameters():
+        if not torch.isfinite(parameter).all():
+            return [f"layer {name}: its parameter {key} is not finite"]
+    if isinstance(module, SpikingNeuron):
+        _, state = module.run(x)
+        return [f"layer {name}: its membrane {key} is not finite" for key, v in state.items() if _bad(v)]
+    return [f"layer {name} ({type(module).__name__}): its output is not finite"] if _bad(output) else []
+
+
+def _bad(value: Any) -> bool:
+    return isinstance(value, Tensor) and value.is_floating_point() and not bool(torch.isfinite(value).all())

@@ -1,0 +1,130 @@
+"""The record of a run, epoch by epoch: kept in the checkpoint, mirrored in metrics.csv and layers.csv."""
+
+from __future__ import annotations
+
+import csv
+import io
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import lightning
+
+from snnbench.files import write_text
+from snnbench.neurons import SpikingNeuron
+from snnbench.training.firing import spiking_layers
+from snnbench.training.module import SpikingClassifier, classifier
+
+LAYER_COLUMNS = ("epoch", "layer", "quantity", "value")
+
+
+class History(lightning.Callback):
+    """Collects each epoch's metrics, firing rates and learned coefficients.
+
+    The rows live in the checkpoint and both files are rewritten from them, whole, after each epoch. A run that
+    is killed and resumed therefore neither loses a line nor repeats one.
+
+    Attributes:
+        metrics: one row an epoch: epoch, lr, train/loss, train/acc, test/loss, test/acc, ...; acc in percent.
+        layers: one row per epoch, layer and quantity (firing_rate, or a coefficient; per-channel coefficients
+            by `.mean` and `.std`).
+        train_seconds, train_samples: over all epochs, without evaluation.
+        wall_seconds: all of it, up to the last finished epoch, over every resumption.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.metrics: list[dict[str, float]] = []
+        self.layers: list[tuple[int, str, str, float]] = []
+        self.train_seconds = 0.0
+        self.train_samples = 0
+        self.wall_seconds = 0.0
+        self._started = 0.0
+        self._clock = 0.0
+
+    def state_dict(self) -> dict[str, Any]:
+        keys = ("metrics", "layers", "train_seconds", "train_samples", "wall_seconds")
+        return {key: getattr(self, key) for key in keys}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        for key, value in state_dict.items():
+            setattr(self, key, value)
+
+    def on_fit_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        self._clock = time.perf_counter()
+
+    def on_train_epoch_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        for layer in spiking_layers(classifier(pl_module).network).values():
+            layer.set_progress(trainer.current_epoch / max((trainer.max_epochs or 1) - 1, 1))
+        self._started = time.perf_counter()
+
+    def on_train_batch_end(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        self.train_samples += len(batch[1]) * trainer.world_size
+        if batch_idx + 1 == trainer.num_training_batches:
+            classifier(pl_module).collect_training()  # reads the loss: the device has finished before the clock is read
+            self.train_seconds += time.perf_counter() - self._started
+
+    def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        module = classifier(pl_module)
+        epoch = trainer.current_epoch
+        lr = trainer.optimizers[0].param_groups[0]["lr"]
+        self.metrics.append({"epoch": epoch, "lr": lr, **module.epoch_values})
+        if module.firing.rates() or not self.layers:
+            self.layers += [(epoch, *row) for row in layer_rows(module)]
+        module.epoch_values = {}
+        now = time.perf_counter()
+        self.wall_seconds, self._clock = self.wall_seconds + now - self._clock, now
+        if trainer.is_global_zero:
+            self.write()
+        for logger in trainer.loggers:
+            logger.log_metrics({**self.metrics[-1], **self._layer_metrics(epoch)}, step=trainer.global_step)
+
+    def _layer_metrics(self, epoch: int) -> dict[str, float]:
+        return {f"{quantity}/{layer}": value for e, layer, quantity, value in self.layers if e == epoch}
+
+    def write(self) -> None:
+        """Rewrite both files from the rows."""
+        columns = list(dict.fromkeys(key for row in self.metrics for key in row))
+        rows = ([row.get(key, "") for key in columns] for row in self.metrics)
+        write_text(self.folder / "metrics.csv", _csv(columns, rows))
+        write_text(self.folder / "layers.csv", _csv(LAYER_COLUMNS, self.layers))
+
+    def best(self, metric: str) -> dict[str, float] | None:
+        """The first row with the highest `metric`, or None if no epoch has it."""
+        rows = [row for row in self.metrics if metric in row]
+        return max(rows, key=lambda row: row[metric]) if rows else None
+
+
+def layer_rows(module: SpikingClassifier) -> list[tuple[str, str, float]]:
+    """(layer, quantity, value) for the firing rate and every learned coefficient of each neuron layer."""
+    rates = module.firing.rates()
+    rows: list[tuple[str, str, float]] = []
+    for name, layer in module.firing.layers.items():
+        if name in rates:
+            rows.append((name, "firing_rate", rates[name]))
+        rows += [(name, quantity, value) for quantity, value in learned(layer).items()]
+    return rows
+
+
+def learned(layer: SpikingNeuron) -> dict[str, float]:
+    """The learned coefficients of a layer as they enter its step: the value, or mean and std over channels."""
+    values: dict[str, float] = {}
+    for name, value in layer.coefficients().items():
+        if value.requires_grad and value.numel() == 1:
+            values[name] = value.item()
+        elif value.requires_grad:
+            flat = value.detach().float().flatten()
+            values[f"{name}.mean"] = flat.mean().item()
+            values[f"{name}.std"] = flat.std(unbiased=False).item()
+    return values
+
+
+def _csv(columns: Iterable[str], rows: Iterable[Iterable[Any]]) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows(rows)
+    return text.getvalue()

@@ -1,0 +1,69 @@
+"""Losses over logits per timestep. Each takes logits [T, B, K] and labels: int64 [B], or soft [B, K]."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from snnbench.errors import UserError
+
+
+def one_hot(labels: Tensor, classes: int) -> Tensor:
+    """Labels as probabilities [B, K]: soft labels as they are, int64 [B] as one-hot float32."""
+    return labels.float() if labels.dim() == 2 else F.one_hot(labels, classes).float()
+
+
+def _smoothing(value: float) -> float:
+    if not 0 <= value < 1:
+        raise UserError(f"loss.label_smoothing={value}: must lie in [0, 1).")
+    return float(value)
+
+
+class MeanLogitCrossEntropy(nn.Module):
+    """CE(mean_t o_t, y): the loss of the Guo line and of the DA-LIF precursor."""
+
+    def __init__(self, label_smoothing: float = 0.0) -> None:
+        super().__init__()
+        self.label_smoothing = _smoothing(label_smoothing)
+
+    def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
+        return F.cross_entropy(logits.float().mean(0), labels, label_smoothing=self.label_smoothing)
+
+
+class TET(nn.Module):
+    """(1 - lam) mean_t CE(o_t, y) + lam MSE(o, m)  (Temporal Efficient Training, eq. 10; CLIF, AR-LIF).
+
+    Args:
+        lam: weight of the regulariser, in [0, 1].
+        target: m, a number that every logit is pulled to, or "one_hot": the label itself.
+        label_smoothing: for the cross-entropy only, in [0, 1).
+    """
+
+    def __init__(self, lam: float = 0.05, target: float | str = 1.0, label_smoothing: float = 0.0) -> None:
+        super().__init__()
+        if not 0 <= lam <= 1:
+            raise UserError(f"loss.lam={lam}: must lie in [0, 1].")
+        if isinstance(target, str) and target != "one_hot":
+            raise UserError(f"loss.target={target!r}: must be a number or one_hot.")
+        self.lam = float(lam)
+        self.target = target
+        self.label_smoothing = _smoothing(label_smoothing)
+
+    def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
+        flat = logits.float().flatten(0, 1)
+        every = labels.repeat(len(logits), *[1] * (labels.dim() - 1))
+        loss = (1 - self.lam) * F.cross_entropy(flat, every, label_smoothing=self.label_smoothing)
+        return loss + self.lam * F.mse_loss(flat, self._regulariser_target(flat, every))
+
+    def _regulariser_target(self, logits: Tensor, labels: Tensor) -> Tensor:
+        if isinstance(self.target, str):
+            return one_hot(labels, logits.shape[-1])
+        return torch.full_like(logits, self.target)
+
+
+class RateMSE(nn.Module):
+    """MSE(mean_t o_t, one-hot y): PLIF's loss on the firing rate of its voters."""
+
+    def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
+        return F.mse_loss(logits.float().mean(0), one_hot(labels, logits.shape[-1]))

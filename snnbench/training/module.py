@@ -1,0 +1,135 @@
+"""The LightningModule: a network, a loss, an optimizer, and what is measured of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import lightning
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+from torchmetrics import MeanMetric
+from torchmetrics.classification import MulticlassAccuracy
+
+from snnbench.seeding import seed_all
+from snnbench.training.firing import FiringRates
+
+Batch = tuple[Tensor, Tensor]
+
+
+class Meter(nn.Module):
+    """Loss and accuracy (percent, of the time-mean logits) over one pass, summed over devices."""
+
+    def __init__(self, classes: int) -> None:
+        super().__init__()
+        self.loss = MeanMetric(nan_strategy="disable")
+        self.accuracy = MulticlassAccuracy(classes, average="micro", validate_args=False)
+
+    def update(self, loss: Tensor, logits: Tensor, labels: Tensor) -> None:
+        hard = labels.argmax(1) if labels.dim() == 2 else labels
+        self.loss.update(loss.detach(), weight=len(hard))
+        self.accuracy.update(logits.detach().float().mean(0), hard)
+
+    def collect(self) -> dict[str, float]:
+        """The values of the pass, `acc` in percent, and a fresh start."""
+        values = {"loss": float(self.loss.compute()), "acc": 100 * float(self.accuracy.compute())}
+        self.loss.reset()
+        self.accuracy.reset()
+        return values
+
+
+class SpikingClassifier(lightning.LightningModule):
+    """Trains a network that maps images to logits per timestep.
+
+    Args:
+        network: takes [B, C, H, W] or [T, B, C, H, W], returns logits [T, B, K].
+        loss: takes logits [T, B, K] and labels [B] or [B, K].
+        optimizer: builds the optimizer from the network.
+        schedule: builds the learning-rate scheduler, stepped once an epoch, from the optimizer.
+        classes: K.
+        seed: of the run; the random state of a training step depends on it and on the step alone.
+        batch_transform: applied to each training batch on the device (Mixup, CutMix), or None.
+        eval_names: the names of the evaluation loaders, in their order.
+        compile: whether training (not evaluation) runs through torch.compile.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        loss: nn.Module,
+        optimizer: Callable[[nn.Module], Optimizer],
+        schedule: Callable[[Optimizer], LRScheduler],
+        *,
+        classes: int,
+        seed: int,
+        batch_transform: Callable[[Tensor, Tensor], Batch] | None = None,
+        eval_names: Sequence[str] = ("test",),
+        compile: bool = False,
+    ) -> None:
+        super().__init__()
+        self.network = network
+        self.loss = loss
+        self.seed = seed
+        self.eval_names = list(eval_names)
+        self.meters = nn.ModuleDict({name: Meter(classes) for name in ["fit", *self.eval_names]})
+        self.firing = FiringRates(network)
+        self.epoch_values: dict[str, float] = {}
+        self._optimizer = optimizer
+        self._schedule = schedule
+        self._batch_transform = batch_transform
+        self._trained: Callable[[Tensor], Tensor] = torch.compile(network) if compile else network
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits: Tensor = self.network(x)
+        return logits
+
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        seed_all(self.seed, self.global_step)
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        x, labels = batch
+        if self._batch_transform is not None:
+            x, labels = self._batch_transform(x, labels)
+        logits = self._trained(x)
+        loss: Tensor = self.loss(logits, labels)
+        self._meter("fit").update(loss, logits, labels)
+        return loss
+
+    def validation_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
+        x, labels = batch
+        name = self.eval_names[dataloader_idx]
+        if batch_idx == 0:
+            self.firing.start() if name == "test" else self.firing.stop()
+        logits = self(x)
+        self._meter(name).update(self.loss(logits, labels), logits, labels)
+
+    def on_validation_epoch_end(self) -> None:
+        self.firing.stop()
+        for name in self.eval_names:
+            self._collect(name, name)
+        self.log_dict({key: value for key, value in self.epoch_values.items() if not key.startswith("train/")})
+
+    def collect_training(self) -> None:
+        """Close the training meter of the epoch: adds `train/loss` and `train/acc` to `epoch_values`."""
+        self._collect("fit", "train")
+
+    def configure_optimizers(self) -> Any:
+        optimizer = self._optimizer(self.network)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": self._schedule(optimizer), "interval": "epoch"}}
+
+    def _meter(self, name: str) -> Meter:
+        meter = self.meters[name]
+        assert isinstance(meter, Meter)
+        return meter
+
+    def _collect(self, name: str, prefix: str) -> None:
+        for key, value in self._meter(name).collect().items():
+            self.epoch_values[f"{prefix}/{key}"] = value
+
+
+def classifier(module: lightning.LightningModule) -> SpikingClassifier:
+    """The module that a callback is handed, under its own type."""
+    assert isinstance(module, SpikingClassifier)
+    return module

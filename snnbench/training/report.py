@@ -1,0 +1,59 @@
+"""The last thing a run prints."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+
+def short(folder: Path) -> str:
+    """The folder as a person would type it here."""
+    relative = os.path.relpath(folder)
+    return relative if len(relative) < len(str(folder)) else str(folder)
+
+
+def finished(folder: Path, result: dict[str, Any]) -> None:
+    """One table: accuracies by how they were chosen, firing rate, speed, time, folder."""
+    table = Table(title=f"{result['name']}, seed {result['seed']}", show_header=False, title_justify="left")
+    for key, value in summary(result).items():
+        table.add_row(key, value)
+    table.add_row("folder", short(folder))
+    Console(soft_wrap=True).print(table)
+
+
+def summary(result: dict[str, Any]) -> dict[str, str]:
+    """The figures of a finished run as label and text."""
+    accuracy = result["accuracy"]
+    rows = {"test accuracy, last epoch": f"{accuracy['last_epoch']:.2f} %"}
+    labels = {"best_test_epoch": "test accuracy, best test epoch", "validation_chosen": "test accuracy, chosen on val"}
+    for key, label in labels.items():
+        if accuracy[key]:
+            rows[label] = f"{accuracy[key]['acc']:.2f} % (epoch {accuracy[key]['epoch'] + 1})"
+    if result["provenance"] != "real":
+        rows["data"] = f"{result['provenance']}: not the real data set, never part of a table"
+    if result["firing_rate"] is not None:
+        rows["firing rate"] = f"{result['firing_rate']:.3f} spikes per neuron and timestep"
+    parameters = result["parameters"]
+    rows["parameters"] = f"{parameters['total']:,} ({parameters['neurons']:,} in neurons)"
+    if result["samples_per_second"]:
+        rows["training speed"] = f"{result['samples_per_second']:,.0f} samples/s"
+    rows["wall time"] = f"{result['seconds']['wall']:.1f} s"
+    return rows
+
+
+def interrupted(folder: Path, any_epoch: bool) -> None:
+    """Say how to go on."""
+    kept = "Finished epochs are kept." if any_epoch else "No epoch was finished yet."
+    Console(stderr=True, soft_wrap=True).print(
+        f"interrupted. {kept} Go on with: python train.py resume={short(folder)}", highlight=False
+    )
+
+
+def failed(folder: Path, error: Exception) -> None:
+    """Say what stopped the run and where its record lies."""
+    text = f"error: {error}\nrecord: {short(folder)}"
+    Console(stderr=True, soft_wrap=True).print(text, highlight=False, markup=False)
