@@ -8,7 +8,9 @@ from typing import Any
 from torch import Tensor, nn
 
 from snnbench import kernels
+from snnbench.errors import UserError
 from snnbench.kernels import State
+from snnbench.neurons.arguments import count, flag, number
 from snnbench.neurons.surrogate import Surrogate, make_surrogate
 
 
@@ -23,12 +25,15 @@ class SpikingNeuron(nn.Module):
         per_step: the names of the coefficients whose first dimension is time.
 
     Args:
-        v_th: firing threshold.
-        v_reset: value after a spike (hard reset), or None to subtract the threshold (soft reset).
+        v_th: firing threshold, above 0.
+        v_reset: value after a spike (hard reset), below v_th; or None to subtract the threshold (soft reset).
         detach_reset: if true, no gradient flows through the spike in the reset.
         surrogate: a name ("atan", "sigmoid", "rectangle", "triangle", "tanh"), or `{name: ..., <parameters>}`.
         channels: the number of channels, for neurons with a coefficient per channel; backbones pass it.
         engine: "auto", "reference", "cpu" or "cuda".
+
+    Raises:
+        UserError: an argument outside its range; the message names it as neuron.<key>.
     """
 
     states: tuple[str, ...] = ("v",)
@@ -45,12 +50,19 @@ class SpikingNeuron(nn.Module):
         engine: str = "auto",
     ) -> None:
         super().__init__()
-        self.v_th = float(v_th)
-        self.v_reset = None if v_reset is None else float(v_reset)
-        self.detach_reset = detach_reset
+        self.v_th = number("v_th", v_th, "(0, inf)")
+        self.v_reset = None if v_reset is None else number("v_reset", v_reset)
+        if self.v_reset is not None and self.v_reset >= self.v_th:
+            raise UserError(f"neuron.v_reset={v_reset}: must lie below neuron.v_th={v_th}; use null for a soft reset.")
+        self.detach_reset = flag("detach_reset", detach_reset)
         self.spike = make_surrogate(surrogate)
-        self.channels = channels
+        self.channels = None if channels is None else count("channels", channels)
         self.engine = kernels.check_engine(engine)
+
+    @property
+    def not_fusable(self) -> str | None:
+        """Why no kernel can be derived from `step` as the neuron is now; None where one can."""
+        return None
 
     def coefficients(self) -> dict[str, Tensor]:
         """The differentiable inputs of `step`: 0-d, [C], or for those in `per_step` [T] or [T, C]."""

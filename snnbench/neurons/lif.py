@@ -7,10 +7,16 @@ from typing import Any
 
 from torch import Tensor
 
-from snnbench.errors import UserError
 from snnbench.kernels import State
+from snnbench.neurons.arguments import flag, number
 from snnbench.neurons.base import SpikingNeuron
 from snnbench.neurons.surrogate import Surrogate
+
+
+def charge(v: Tensor, x: Tensor, rate: Tensor | float, rest: float, decay_input: bool) -> Tensor:
+    """The membrane before firing: v + (x - (v - rest)) rate, or v - (v - rest) rate + x; rate is 1 / tau."""
+    pull = v - rest if rest else v
+    return v + (x - pull) * rate if decay_input else v - pull * rate + x
 
 
 class IF(SpikingNeuron):
@@ -34,34 +40,28 @@ class LIF(SpikingNeuron):
     then s = H(h - v_th); v = reset(h, s).
 
     Args:
-        tau: membrane time constant in timesteps, > 1 (tau = 1 forgets everything).
+        tau: membrane time constant in timesteps, at least 1 (tau = 1 forgets everything).
         decay_input: whether the input is divided by tau, too.
         leak: fraction of the membrane that is kept, in [0, 1]; where given, it replaces tau and decay_input.
+        options: the arguments of SpikingNeuron.
     """
 
     def __init__(
         self, *, tau: float = 2.0, decay_input: bool = True, leak: float | None = None, **options: Any
     ) -> None:
         super().__init__(**options)
-        if not tau >= 1:
-            raise UserError(f"neuron.tau={tau}: must be at least 1 timestep.")
-        if leak is not None and not 0 <= leak <= 1:
-            raise UserError(f"neuron.leak={leak}: must lie in [0, 1].")
-        self.tau = float(tau)
-        self.decay_input = decay_input
-        self.leak = None if leak is None else float(leak)
-
-    def charge(self, v: Tensor, x: Tensor) -> Tensor:
-        """The membrane before firing."""
-        if self.leak is not None:
-            return v * self.leak + x
-        rest = self.v_reset or 0.0
-        pull = v - rest if rest else v
-        if self.decay_input:
-            return v + (x - pull) * (1 / self.tau)
-        return v - pull * (1 / self.tau) + x
+        self.tau = number("tau", tau, "[1, inf)")
+        self.decay_input = flag("decay_input", decay_input)
+        self.leak = None if leak is None else number("leak", leak, "[0, 1]")
 
     def step(self, x: Tensor, state: State, c: Mapping[str, Tensor], spike: Surrogate) -> tuple[Tensor, State]:
-        h = self.charge(state["v"], x)
+        if self.leak is not None:
+            h = state["v"] * self.leak + x
+        else:
+            h = charge(state["v"], x, 1 / self.tau, self.v_reset or 0.0, self.decay_input)
         s = spike(h - self.v_th)
         return s, {"v": self.reset(h, s)}
+
+    def extra_repr(self) -> str:
+        decay = f"tau={self.tau:g}, decay_input={self.decay_input}" if self.leak is None else f"leak={self.leak:g}"
+        return f"{decay}, {super().extra_repr()}"

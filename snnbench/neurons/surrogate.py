@@ -15,7 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from snnbench.errors import UserError, did_you_mean
+from snnbench.errors import UserError
+from snnbench.neurons.arguments import choice, flag, number
 
 
 class _Spike(torch.autograd.Function):
@@ -140,19 +141,18 @@ def make_surrogate(spec: str | Mapping[str, Any] | Surrogate) -> Surrogate:
     """A surrogate from its name, from `{name: ..., <parameters>}`, or as it is.
 
     Raises:
-        UserError: unknown name or parameter, or a width, slope or k that is not positive.
+        UserError: unknown name or parameter, or a number that is not positive.
     """
     if isinstance(spec, Surrogate):
         return spec
-    options = {"name": spec} if isinstance(spec, str) else {str(k): v for k, v in spec.items()}
-    name = str(options.pop("name", ""))
-    if name not in SURROGATES:
-        known = ", ".join(SURROGATES)
-        raise UserError(f"surrogate={name!r}: unknown.{did_you_mean(name, SURROGATES)} Known: {known}.")
+    if not isinstance(spec, str | Mapping):
+        raise UserError(f"neuron.surrogate={spec!r}: must be a name, or {{name: ..., <parameters>}}.")
+    options: dict[str, Any] = {"name": spec} if isinstance(spec, str) else {str(k): v for k, v in spec.items()}
+    name = choice("surrogate", options.pop("name", ""), tuple(SURROGATES))
     allowed = [field.name for field in dataclasses.fields(SURROGATES[name])]
     for key, value in options.items():
         if key not in allowed:
-            raise UserError(f"surrogate.{key}: {name} has no such parameter. It takes: {', '.join(allowed)}.")
-        if key != "strict" and not (isinstance(value, int | float) and value > 0):
-            raise UserError(f"surrogate.{key}={value}: must be a positive number.")
+            raise UserError(f"neuron.surrogate.{key}: {name} has no such parameter. It takes: {', '.join(allowed)}.")
+        where = f"surrogate.{key}"
+        options[key] = flag(where, value) if key == "strict" else number(where, value, "(0, inf)")
     return SURROGATES[name](**options)

@@ -1,0 +1,109 @@
+"""DA-LIF: a LIF neuron with two learnable decays, one for the input and one for the membrane."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from snnbench.errors import UserError
+from snnbench.kernels import State
+from snnbench.neurons.arguments import choice, flag, number
+from snnbench.neurons.base import SpikingNeuron
+from snnbench.neurons.surrogate import Surrogate
+
+SQUASHES: dict[str, Callable[[Tensor], Tensor]] = {"tanh": torch.tanh, "sigmoid": torch.sigmoid, "none": torch.clone}
+
+
+class DALIF(SpikingNeuron):
+    """Dual adaptive LIF (Zhang, Yu et al., ICASSP 2025, arXiv 2502.10422).
+
+    h = f(beta) v + f(alpha) x; s = H(h - v_th); v = reset(h, s), with one learnable alpha (spatial decay) and one
+    beta (temporal decay) per layer, f = `squash`.
+
+    There is no official code, and the paper's f and initial values are not public. f = tanh is what the code of
+    one of its first authors (yukairong/snn, 2023) does and what the paper's ablation is said to favour. From the
+    same code come the threshold 0.5 (written there as V_th = 1, firing strictly above V_th / 2), the tanh
+    surrogate with k = 3 and the hard reset to 0. That code starts at random numbers, so that a layer may start
+    with a negative decay; the default here starts near the baseline it replaces, h = 0.25 v + x:
+    tanh(0.2554) = 0.25, and tanh(2) = 0.964, where the slope of tanh, 0.07, still lets alpha move.
+
+    Args:
+        squash: "tanh", "sigmoid" or "none".
+        alpha_init, beta_init: initial values before squashing: a number, "randn" (each layer draws its own) or "ones".
+        learn_alpha, learn_beta: false keeps the initial value for good.
+        membrane_norm: fire on BatchNorm(h) instead of h, with the statistics of one timestep at a time and one
+            set of running statistics for all (MPBN; yukairong/snn has it). The reset acts on h. Needs `channels`
+            and x of [T, B, C] or [T, B, C, H, W].
+        v_th, surrogate: see SpikingNeuron.
+        options: the other arguments of SpikingNeuron.
+    """
+
+    def __init__(
+        self,
+        *,
+        squash: str = "tanh",
+        alpha_init: float | str = 2.0,
+        beta_init: float | str = 0.2554128118829953,
+        learn_alpha: bool = True,
+        learn_beta: bool = True,
+        membrane_norm: bool = False,
+        v_th: float = 0.5,
+        surrogate: str | Mapping[str, Any] | Surrogate = "tanh",
+        **options: Any,
+    ) -> None:
+        super().__init__(v_th=v_th, surrogate=surrogate, **options)
+        self.squash = choice("squash", squash, tuple(SQUASHES))
+        self.alpha, self.fixed_alpha = self._decay("alpha", alpha_init, learn_alpha)
+        self.beta, self.fixed_beta = self._decay("beta", beta_init, learn_beta)
+        self.norm: nn.BatchNorm1d | None = None
+        if flag("membrane_norm", membrane_norm):
+            if self.channels is None:
+                raise UserError("neuron.membrane_norm=true: needs the number of channels; this layer has none.")
+            self.norm = nn.BatchNorm1d(self.channels)
+
+    def _decay(self, key: str, init: float | str, learn: bool) -> tuple[nn.Parameter | None, float]:
+        """The learnable decay before squashing, or None; and the squashed value that stands where it is None."""
+        if init == "randn":
+            if not flag(f"learn_{key}", learn):
+                raise UserError(f"neuron.{key}_init=randn: needs neuron.learn_{key}=true; a constant must be a number.")
+            start = torch.randn(())
+        elif isinstance(init, str) and init != "ones":
+            raise UserError(f"neuron.{key}_init={init!r}: must be a number, randn or ones.")
+        else:
+            start = torch.tensor(1.0 if init == "ones" else number(f"{key}_init", init))
+        parameter = nn.Parameter(start) if flag(f"learn_{key}", learn) else None
+        return parameter, float(SQUASHES[self.squash](start.double()))
+
+    @property
+    def not_fusable(self) -> str | None:
+        if self.norm is not None and self.training:
+            return "membrane_norm takes its statistics over the batch in the middle of a timestep"
+        return None
+
+    def coefficients(self) -> dict[str, Tensor]:
+        squash = SQUASHES[self.squash]
+        learnt = {"alpha": self.alpha, "beta": self.beta}
+        found = {name: squash(value) for name, value in learnt.items() if value is not None}
+        if self.norm is not None and not self.training:
+            gain = self.norm.weight * torch.rsqrt(self.norm.get_buffer("running_var") + self.norm.eps)
+            found |= {"gain": gain, "offset": self.norm.bias - self.norm.get_buffer("running_mean") * gain}
+        return found
+
+    def step(self, x: Tensor, state: State, c: Mapping[str, Tensor], spike: Surrogate) -> tuple[Tensor, State]:
+        h = c.get("beta", self.fixed_beta) * state["v"] + c.get("alpha", self.fixed_alpha) * x
+        s = spike(self._normalised(h, c) - self.v_th)
+        return s, {"v": self.reset(h, s)}
+
+    def _normalised(self, h: Tensor, c: Mapping[str, Tensor]) -> Tensor:
+        if self.norm is None:
+            return h
+        if not self.training:
+            return h * c["gain"] + c["offset"]
+        return self.norm(h.flatten(2) if h.dim() > 2 else h).view_as(h)
+
+    def extra_repr(self) -> str:
+        learnt = ", ".join(name for name in ("alpha", "beta") if getattr(self, name) is not None) or "nothing"
+        return f"squash={self.squash}, learns {learnt}, {super().extra_repr()}"

@@ -1,0 +1,67 @@
+"""KLIF: a LIF neuron that learns the scale of its membrane, and so the slope of its surrogate."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from snnbench.kernels import State
+from snnbench.neurons.arguments import flag, number
+from snnbench.neurons.base import SpikingNeuron
+from snnbench.neurons.lif import charge
+from snnbench.neurons.surrogate import Surrogate
+
+
+class KLIF(SpikingNeuron):
+    """k-based LIF (Jiang and Zhang, arXiv 2302.09238). No official code; the equations are SpikingJelly's KLIFNode.
+
+    h = LIF's charge; f = relu(k h); s = H(f - v_th); then
+
+    - scale_reset=False: v = f (1 - s) + v_reset s        or, soft,  v = f - s v_th
+    - scale_reset=True:  v = (f / k) (1 - s) + v_reset s  or, soft,  v = (f - s v_th) / k
+
+    One k per layer, unconstrained.
+
+    Args:
+        tau: membrane time constant in timesteps, at least 1.
+        decay_input: whether the input is divided by tau, too.
+        scale_reset: whether the membrane that is carried on is divided by k again.
+        k: initial value of k, above 0.
+        surrogate: see SpikingNeuron.
+        options: the other arguments of SpikingNeuron. detach_reset=True is reported not to converge.
+    """
+
+    def __init__(
+        self,
+        *,
+        tau: float = 2.0,
+        decay_input: bool = True,
+        scale_reset: bool = False,
+        k: float = 1.0,
+        surrogate: str | Mapping[str, Any] | Surrogate = "sigmoid",
+        **options: Any,
+    ) -> None:
+        super().__init__(surrogate=surrogate, **options)
+        self.tau = number("tau", tau, "[1, inf)")
+        self.decay_input = flag("decay_input", decay_input)
+        self.scale_reset = flag("scale_reset", scale_reset)
+        self.k = nn.Parameter(torch.tensor(number("k", k, "(0, inf)")))
+
+    def coefficients(self) -> dict[str, Tensor]:
+        return {"k": self.k}
+
+    def step(self, x: Tensor, state: State, c: Mapping[str, Tensor], spike: Surrogate) -> tuple[Tensor, State]:
+        h = charge(state["v"], x, 1 / self.tau, self.v_reset or 0.0, self.decay_input)
+        f = torch.relu(c["k"] * h)
+        s = spike(f - self.v_th)
+        if not self.scale_reset:
+            return s, {"v": self.reset(f, s)}
+        soft = self.v_reset is None
+        return s, {"v": self.reset(f, s) / c["k"] if soft else self.reset(f / c["k"], s)}
+
+    def extra_repr(self) -> str:
+        own = f"tau={self.tau:g}, decay_input={self.decay_input}, scale_reset={self.scale_reset}"
+        return f"{own}, {super().extra_repr()}"

@@ -1,0 +1,172 @@
+"""The PSN family: neurons without reset, whose membrane is a matrix product over time."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from snnbench.errors import UserError
+from snnbench.kernels import State
+from snnbench.kernels.cell import check_call
+from snnbench.neurons.arguments import count, number
+from snnbench.neurons.base import SpikingNeuron
+from snnbench.neurons.surrogate import Surrogate
+
+
+class ParallelNeuron(SpikingNeuron):
+    """What the three share: s = H(W x + b) over the time axis, in float32 or wider also under autocast.
+
+    There is no step and no state, so the fused engines have nothing to run: engine is "auto" or "reference".
+    """
+
+    states: tuple[str, ...] = ()
+    bias: nn.Parameter
+
+    def __init__(
+        self,
+        *,
+        v_th: float = 1.0,
+        surrogate: str | Mapping[str, Any] | Surrogate = "atan",
+        channels: int | None = None,
+        engine: str = "auto",
+    ) -> None:
+        super().__init__(v_th=v_th, v_reset=None, surrogate=surrogate, channels=channels, engine=engine)
+        if engine not in ("auto", "reference"):
+            name = type(self).__name__
+            raise UserError(
+                f"engine={engine}: {name} is a matrix product over time, which no fused engine runs. "
+                "Use engine=auto or engine=reference."
+            )
+
+    @property
+    def not_fusable(self) -> str | None:
+        return "a matrix product over time has no step"
+
+    def fire(self, x: Tensor, weight: Tensor) -> Tensor:
+        """Spikes [T, B, ...] of H(weight @ x + bias); x [K, B, ...], weight [T, K]."""
+        h = torch.addmm(self.bias.to(weight.dtype), weight, x.to(weight.dtype).flatten(1))
+        spikes: Tensor = self.spike(h)
+        return spikes.view(weight.shape[0], *x.shape[1:])
+
+    def extra_repr(self) -> str:
+        return f"surrogate={self.spike}, engine={self.engine}"
+
+
+class PSN(ParallelNeuron):
+    """Parallel spiking neuron (Fang et al., NeurIPS 2023, arXiv 2304.12760).  h = W x + b; s = H(h).
+
+    W [T, T] is learnable over all pairs of timesteps, the future included; b [T, 1] is minus the threshold. It sees
+    the whole sequence at once and takes no state. W starts Kaiming-uniform (a = sqrt 5), b at -v_th.
+
+    Args:
+        T: number of timesteps.
+        v_th: initial threshold.
+        surrogate, channels, engine: see SpikingNeuron; no fused engine.
+    """
+
+    def __init__(self, *, T: int, **options: Any) -> None:
+        super().__init__(**options)
+        self.T = count("T", T)
+        self.weight = nn.Parameter(torch.empty(T, T))
+        self.bias = nn.Parameter(torch.full((T, 1), -self.v_th))
+        nn.init.kaiming_uniform_(self.weight, a=math.sqrt(5))
+
+    def time_weight(self) -> Tensor:
+        """The [T, T] matrix in effect."""
+        return self.weight
+
+    def run(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
+        name = type(self).__name__
+        if state is not None:
+            raise ValueError(
+                f"{name} sees all of its T={self.T} timesteps at once: it takes no state, so it cannot stream"
+            )
+        check_call(self, x, None)
+        if x.shape[0] != self.T:
+            raise ValueError(f"{name} was built for T={self.T} timesteps, x {list(x.shape)} has {x.shape[0]}")
+        with torch.autocast(x.device.type, enabled=False):
+            weight = self.time_weight().to(torch.promote_types(x.dtype, torch.float32))
+            return self.fire(x, weight).to(x.dtype), {}
+
+    def extra_repr(self) -> str:
+        return f"T={self.T}, {super().extra_repr()}"
+
+
+class MaskedPSN(PSN):
+    """PSN whose matrix becomes causal and banded in the course of training: timestep t sees t-k+1 ... t.
+
+    W' = W ((1 - lambda) + lambda band), where band is 1 on the diagonal and the k-1 diagonals below it. lambda rises
+    with training (`set_progress`: epoch / (epochs - 1)); it is a buffer, so that checkpoints carry it.
+
+    Args:
+        T: number of timesteps.
+        k: order: how many timesteps one spike depends on, itself included. k >= T keeps all of the past.
+        lambda_init: lambda before the first epoch, in [0, 1].
+        options: see PSN.
+    """
+
+    progress: Tensor
+    band: Tensor
+
+    def __init__(self, *, T: int, k: int, lambda_init: float = 0.0, **options: Any) -> None:
+        super().__init__(T=T, **options)
+        self.k = count("k", k)
+        self.register_buffer("progress", torch.tensor(number("lambda_init", lambda_init, "[0, 1]")))
+        ones = torch.ones(T, T)
+        self.register_buffer("band", ones.tril() * ones.triu(1 - self.k), persistent=False)
+
+    def time_weight(self) -> Tensor:
+        return self.weight * ((1 - self.progress) + self.progress * self.band)
+
+    def set_progress(self, fraction: float) -> None:
+        self.progress.fill_(number("progress", fraction, "[0, 1]"))
+
+    def extra_repr(self) -> str:
+        return f"k={self.k}, {super().extra_repr()}"
+
+
+class SlidingPSN(ParallelNeuron):
+    """PSN with one causal filter for all timesteps:  h_t = sum_i W_i x_{t-k+1+i} + b; s = H(h).
+
+    W [k] starts at 2^(i-k+1), so the present counts 1 and each timestep back half of the next; b [] at -v_th.
+    Runs over any T. It streams: the state is the last k-1 inputs, "x" [k-1, B, ...], zeros at the start.
+
+    Args:
+        k: order: how many timesteps one spike depends on, itself included.
+        v_th: initial threshold.
+        options: see PSN.
+    """
+
+    def __init__(self, *, k: int, **options: Any) -> None:
+        super().__init__(**options)
+        self.k = count("k", k)
+        self.weight = nn.Parameter(2.0 ** torch.arange(1 - k, 1, dtype=torch.float32))
+        self.bias = nn.Parameter(torch.tensor(-self.v_th))
+
+    def run(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
+        check_call(self, x, None)
+        past = self._past(x, state)
+        with torch.autocast(x.device.type, enabled=False):
+            seen = torch.cat([past, x.to(past.dtype)])
+            lag = torch.arange(seen.shape[0], device=x.device) - torch.arange(x.shape[0], device=x.device)[:, None]
+            inside = (lag >= 0) & (lag < self.k)
+            weight = self.weight.to(past.dtype)[lag.clamp(0, self.k - 1)] * inside
+            spikes = self.fire(seen, weight)
+        return spikes.to(x.dtype), {"x": seen[x.shape[0] :]}
+
+    def _past(self, x: Tensor, state: State | None) -> Tensor:
+        """The k-1 inputs before x."""
+        shape, dtype = (self.k - 1, *x.shape[1:]), torch.promote_types(x.dtype, torch.float32)
+        if state is None:
+            return x.new_zeros(shape, dtype=dtype)
+        if set(state) != {"x"} or state["x"].shape != shape:
+            got = {key: list(value.shape) for key, value in state.items()}
+            raise ValueError(f"SlidingPSN takes the state {{'x': {list(shape)}}}, its last k-1 inputs; got {got}")
+        return state["x"].to(dtype)
+
+    def extra_repr(self) -> str:
+        return f"k={self.k}, {super().extra_repr()}"
