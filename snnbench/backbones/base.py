@@ -1,0 +1,109 @@
+"""What every backbone shares: the entrance for static and temporal input, size checks, weight initialisation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+from snnbench.backbones.layers import SpikingUnit
+from snnbench.errors import UserError
+
+ImageSize = int | Sequence[int]
+
+
+class Backbone(nn.Module):
+    """A spiking network from images or frames to logits of every timestep.
+
+    A subclass writes `logits`. Time is dimension 0 throughout.
+
+    Args:
+        T: number of timesteps.
+        in_channels: channels of the input.
+        image_size: height and width of the input, or one number for both.
+        reduction: by how much the network reduces height and width; a smaller image is refused.
+    """
+
+    def __init__(self, *, T: int, in_channels: int, image_size: ImageSize, reduction: int) -> None:
+        super().__init__()
+        if T < 1:
+            raise UserError(f"T={T}: must be at least 1 timestep.")
+        self.T = T
+        self.in_channels = in_channels
+        self.image_size = size_pair(image_size)
+        if min(self.image_size) < reduction:
+            height, width = self.image_size
+            raise UserError(
+                f"backbone.image_size={height}x{width} (data.image_size): too small for {type(self).__name__}, which "
+                f"reduces the image {reduction} times.\nUse images of at least {reduction}x{reduction}, "
+                "or a smaller network such as backbone=convnet."
+            )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits of every timestep.
+
+        Args:
+            x: frames [T, B, C, H, W], or static images [B, C, H, W]. For static images the layers before the first
+                neuron run once, not T times; an image expanded over time with stride 0 counts as static, too.
+
+        Returns:
+            Logits [T, B, classes].
+
+        Raises:
+            ValueError: x has another shape than the network was built for.
+        """
+        shape = (self.in_channels, *self.image_size)
+        if x.dim() not in (4, 5) or tuple(x.shape[-3:]) != shape or (x.dim() == 5 and x.shape[0] != self.T):
+            expected = f"[{self.T}, B, {shape[0]}, {shape[1]}, {shape[2]}] or [B, {shape[0]}, {shape[1]}, {shape[2]}]"
+            raise ValueError(f"{type(self).__name__} was built for {expected}, got {list(x.shape)}")
+        if x.dim() == 4:
+            return self.logits(x.unsqueeze(0), self.T)
+        if self.T > 1 and x.stride(0) == 0:
+            return self.logits(x[:1], self.T)
+        # Frames in another order ([B, T, ...] transposed) are copied here, once: inside, folding is a view.
+        return self.logits(x.flatten(0, 1).unflatten(0, x.shape[:2]), 1)
+
+    def logits(self, x: Tensor, repeats: int) -> Tensor:
+        """Logits [T, B, classes] of x [T, B, C, H, W], or of a single frame [1, B, C, H, W] shown `repeats` times."""
+        raise NotImplementedError(f"{type(self).__name__} defines no logits")
+
+
+def size_pair(image_size: ImageSize) -> tuple[int, int]:
+    """(height, width)."""
+    pair = (image_size, image_size) if isinstance(image_size, int) else tuple(image_size)
+    if len(pair) != 2 or not all(isinstance(side, int) and side > 0 for side in pair):
+        raise UserError(
+            f"backbone.image_size={image_size} (data.image_size): give one side length, or [height, width]."
+        )
+    return pair
+
+
+def check_width(width: int) -> int:
+    """`width`, if it is a usable number of channels."""
+    if not (isinstance(width, int) and width > 0):
+        raise UserError(f"backbone.width={width}: must be a whole number of channels, at least 1.")
+    return width
+
+
+def init_convs(net: nn.Module, *, zero_bias: bool = False) -> None:
+    """Convolution weights from N(0, 2 / (k^2 C_out)), that is Kaiming normal over the fan out."""
+    for module in net.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+            if zero_bias and module.bias is not None:
+                nn.init.zeros_(module.bias)
+
+
+def init_linear(layer: nn.Linear, std: float) -> None:
+    """Weights of a fully connected layer from N(0, std^2), bias 0."""
+    nn.init.normal_(layer.weight, std=std)
+    if layer.bias is not None:
+        nn.init.zeros_(layer.bias)
+
+
+def zero_last_norm(unit: SpikingUnit) -> None:
+    """Set the scale of a unit's norm to 0, so that a residual branch starts as nothing.
+
+    Until the scale has moved, the weights of that branch get no gradient.
+    """
+    nn.init.zeros_(unit.norm.get_parameter("bn.weight"))

@@ -1,0 +1,61 @@
+"""A small convolutional network for digits, MNIST and quick experiments."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+from torch import Tensor, nn
+
+from snnbench.backbones.base import Backbone, ImageSize, check_width, init_convs
+from snnbench.backbones.layers import NeuronFactory, NormFactory, conv3x3, global_average, make_pool, unit_factory
+from snnbench.errors import UserError
+
+
+class ConvNet(Backbone):
+    """(conv 3x3, norm, neuron) for each multiplier, some followed by a 2x2 pool; global average; linear.
+
+    Not from a paper: sized so that a run takes seconds.
+
+    Args:
+        width: channels of a layer with multiplier 1.
+        multipliers: one entry for each convolution: its channels in units of `width`.
+        pool_after: the numbers of the convolutions that a pool follows, counted from 1.
+        pool: "avg" or "max".
+    """
+
+    def __init__(
+        self,
+        *,
+        neuron: NeuronFactory,
+        norm: NormFactory,
+        T: int,
+        in_channels: int,
+        num_classes: int,
+        image_size: ImageSize,
+        width: int = 16,
+        multipliers: Sequence[int] = (1, 2, 2),
+        pool_after: Sequence[int] = (2,),
+        pool: str = "avg",
+    ) -> None:
+        if not multipliers or any(m < 1 for m in multipliers):
+            raise UserError(f"backbone.multipliers={list(multipliers)}: give at least one, each at least 1.")
+        if not set(pool_after) <= set(range(1, len(multipliers) + 1)):
+            raise UserError(
+                f"backbone.pool_after={list(pool_after)}: the convolutions are numbered 1 to {len(multipliers)}."
+            )
+        super().__init__(T=T, in_channels=in_channels, image_size=image_size, reduction=2 ** len(set(pool_after)))
+        channels = [in_channels, *(m * check_width(width) for m in multipliers)]
+        unit = unit_factory(norm, neuron)
+        self.convs = nn.ModuleList(conv3x3(*pair) for pair in pairwise(channels))
+        self.units = nn.ModuleList(unit(c) for c in channels[1:])
+        self.pools = nn.ModuleDict({str(n): make_pool(pool) for n in pool_after})
+        self.fc = nn.Linear(channels[-1], num_classes)
+        init_convs(self)
+
+    def logits(self, x: Tensor, repeats: int) -> Tensor:
+        for n, (conv, unit) in enumerate(zip(self.convs, self.units, strict=True), start=1):
+            x = unit(conv(x), repeats if n == 1 else 1)
+            if str(n) in self.pools:
+                x = self.pools[str(n)](x)
+        return self.fc(global_average(x))

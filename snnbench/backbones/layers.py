@@ -1,0 +1,152 @@
+"""Layers over [T, B, ...]: convolution and pooling with time folded into the batch, and the spiking unit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from snnbench.errors import UserError
+from snnbench.neurons import SpikingNeuron
+
+NeuronFactory = Callable[..., SpikingNeuron]
+NormFactory = Callable[[int], nn.Module]
+UnitFactory = Callable[[int], "SpikingUnit"]
+
+
+def over_time(layer: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    """Apply a layer over [N, ...] to x [T, B, ...] in one call, N = T * B.
+
+    Folding is a view, for channels-last frames, too; a tensor that would have to be copied is refused.
+    """
+    return layer(x.view(-1, *x.shape[2:])).unflatten(0, x.shape[:2])
+
+
+class Conv2d(nn.Conv2d):
+    """`nn.Conv2d` over [T, B, C, H, W]."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        return over_time(super().forward, input)
+
+
+class AvgPool2d(nn.AvgPool2d):
+    """`nn.AvgPool2d` over [T, B, C, H, W]."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        return over_time(super().forward, input)
+
+
+class MaxPool2d(nn.MaxPool2d):
+    """`nn.MaxPool2d` over [T, B, C, H, W]; of spikes, the logical or."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        return over_time(super().forward, input)
+
+
+class AdaptiveAvgPool2d(nn.AdaptiveAvgPool2d):
+    """`nn.AdaptiveAvgPool2d` over [T, B, C, H, W]."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        return over_time(super().forward, input)
+
+
+POOLS: dict[str, Callable[[int], nn.Module]] = {"avg": AvgPool2d, "max": MaxPool2d}
+
+
+def make_pool(kind: str) -> nn.Module:
+    """A 2x2 pool with stride 2, "avg" or "max"."""
+    if kind not in POOLS:
+        raise UserError(f"backbone.pool={kind!r}: unknown. Allowed: {', '.join(POOLS)}.")
+    return POOLS[kind](2)
+
+
+def conv3x3(c_in: int, c_out: int, stride: int = 1, *, bias: bool = False) -> Conv2d:
+    return Conv2d(c_in, c_out, 3, stride, padding=1, bias=bias)
+
+
+def conv1x1(c_in: int, c_out: int, stride: int = 1, *, bias: bool = False) -> Conv2d:
+    return Conv2d(c_in, c_out, 1, stride, bias=bias)
+
+
+def global_average(x: Tensor) -> Tensor:
+    """[T, B, C, H, W] -> [T, B, C]."""
+    return x.mean((-2, -1))
+
+
+class SpikingUnit(nn.Module):
+    """A norm and the neuron after it, one unit: s = neuron(norm(x) + residual).
+
+    Args:
+        norm: a norm over [T, B, C, ...] (`snnbench.backbones.norms`).
+        neuron: the neuron that reads it.
+    """
+
+    def __init__(self, norm: nn.Module, neuron: SpikingNeuron) -> None:
+        super().__init__()
+        self.norm = norm
+        self.neuron = neuron
+
+    def forward(self, x: Tensor, repeats: int = 1, residual: Tensor | None = None) -> Tensor:
+        """Spikes of the unit.
+
+        Args:
+            x: [T, B, C, ...]; T = 1 where repeats > 1.
+            repeats: how many timesteps the one frame of x stands for. It is normalised once, and expanded with
+                stride 0 in time: the repeated input is never stored.
+            residual: added to the normalised input, [T * repeats, B, C, ...].
+
+        Returns:
+            Spikes [T * repeats, B, C, ...].
+        """
+        current = self.norm(x, repeats)
+        if repeats > 1:
+            current = current.expand(repeats, *[-1] * (x.dim() - 1))
+        if residual is not None:
+            current = current + residual
+        return self.neuron(current)
+
+
+def unit_factory(norm: NormFactory, neuron: NeuronFactory) -> UnitFactory:
+    """A function that makes the spiking unit for a number of channels."""
+    return lambda channels: SpikingUnit(norm(channels), neuron(channels=channels))
+
+
+class Dropout(nn.Module):
+    """Dropout over [T, B, ...] with one mask for all timesteps of a sample.
+
+    A neuron that is dropped is silent for the whole sequence. This is what SpikingJelly's layer does, which all the
+    networks here that have dropout were published with (PLIF, PSN, CLIF, AR-LIF repositories).
+
+    Args:
+        p: probability of dropping, in [0, 1).
+    """
+
+    def __init__(self, p: float) -> None:
+        super().__init__()
+        if not 0 <= p < 1:
+            raise UserError(f"backbone.dropout={p}: must lie in [0, 1).")
+        self.p = float(p)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training or self.p == 0:
+            return x
+        return x * functional.dropout(torch.ones_like(x[0]), self.p)
+
+    def extra_repr(self) -> str:
+        return f"p={self.p:g}"
+
+
+class Voting(nn.Module):
+    """The mean of each class's voters: [T, B, classes * voters] -> [T, B, classes] (PLIF)."""
+
+    def __init__(self, voters: int) -> None:
+        super().__init__()
+        self.voters = voters
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.unflatten(-1, (-1, self.voters)).mean(-1)
+
+    def extra_repr(self) -> str:
+        return f"voters={self.voters}"

@@ -1,0 +1,132 @@
+"""Normalisation over [T, B, C, ...]: jointly over time, one timestep at a time, or scaled to the threshold."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from snnbench.errors import UserError
+
+
+class BatchNorm(nn.Module):
+    """Batch normalisation with one mean and variance per channel over T, B and space.
+
+    A static image need not be repeated: with `repeats=R`, the one frame of x stands for R equal ones. The output is
+    that one frame; the running statistics end up as if all R had been seen (R equal frames have the same mean and
+    biased variance; only the factor n / (n - 1) of the running variance counts R times more values).
+
+    The statistics live in a plain `nn.BatchNorm2d`, so that `nn.SyncBatchNorm.convert_sync_batchnorm` finds it.
+
+    Args:
+        channels: size of dimension 2 of x.
+        eps: added to the variance.
+        momentum: weight of the newest batch in the running statistics, in (0, 1].
+    """
+
+    def __init__(self, channels: int, *, eps: float = 1e-5, momentum: float = 0.1) -> None:
+        super().__init__()
+        if not 0 < momentum <= 1:
+            raise UserError(f"norm.momentum={momentum}: must lie in (0, 1].")
+        if not eps > 0:
+            raise UserError(f"norm.eps={eps}: must be greater than 0.")
+        self.momentum = float(momentum)
+        self.bn = nn.BatchNorm2d(channels, eps=eps, momentum=momentum)
+
+    def forward(self, x: Tensor, repeats: int = 1) -> Tensor:
+        """Normalise x.
+
+        Args:
+            x: [T, B, C, H, W] or [T, B, C].
+            repeats: how many equal frames each frame of x stands for; above 1 only where x has T = 1.
+
+        Returns:
+            A tensor shaped like x.
+
+        Raises:
+            ValueError: x has another number of dimensions, or repeats > 1 for more than one frame.
+        """
+        if x.dim() not in (3, 5):
+            raise ValueError(f"a norm takes [T, B, C, H, W] or [T, B, C], got {list(x.shape)}")
+        if repeats > 1 and x.shape[0] != 1:
+            raise ValueError(f"repeats={repeats} needs a single frame, got T={x.shape[0]}")
+        frames = x if x.dim() == 5 else x[..., None, None]
+        y = self._train(frames, repeats) if self.training else self._folded(frames)
+        return y if x.dim() == 5 else y[..., 0, 0]
+
+    def _folded(self, x: Tensor) -> Tensor:
+        return self._apply_bn(x.flatten(0, 1)).unflatten(0, x.shape[:2])
+
+    def _apply_bn(self, frames: Tensor) -> Tensor:
+        """The norm itself, over [N, C, H, W]."""
+        return self.bn(frames)
+
+    def _train(self, x: Tensor, repeats: int) -> Tensor:
+        if repeats == 1:
+            return self._folded(x)
+        running = self.bn.get_buffer("running_var")
+        before = running.clone()
+        y = self._folded(x)
+        n = x.numel() // x.shape[2]
+        factor = repeats * (n - 1) / (repeats * n - 1)
+        # .data: autograd keeps the running statistics for the backward pass but reads them in evaluation mode only,
+        # so this update must not count as a change of a saved tensor.
+        running.data.mul_(factor).add_(before, alpha=(1 - factor) * (1 - self.momentum))
+        return y
+
+
+class BatchNormPerStep(BatchNorm):
+    """Batch normalisation with the statistics of one timestep at a time, one affine transform for all.
+
+    What code that runs the whole network once per timestep does (CLIF, AR-LIF, PLIF repositories): each timestep is
+    normalised by its own mean and variance and updates the running statistics in turn.
+    """
+
+    def _train(self, x: Tensor, repeats: int) -> Tensor:
+        if repeats == 1:
+            return torch.cat([self._apply_bn(frame) for frame in x]).unflatten(0, x.shape[:2])
+        with self._momentum_of(repeats):
+            y = self._folded(x)
+        self.bn.get_buffer("num_batches_tracked").add_(repeats - 1)
+        return y
+
+    @contextmanager
+    def _momentum_of(self, updates: int) -> Iterator[None]:
+        """For the duration of one update, the momentum of several with equal statistics."""
+        self.bn.momentum = 1 - (1 - self.momentum) ** updates
+        try:
+            yield
+        finally:
+            self.bn.momentum = self.momentum
+
+
+class TDBatchNorm(BatchNorm):
+    """Threshold-dependent batch normalisation (tdBN).  y = weight * alpha * v_th * (x - mean) / std + bias.
+
+    Mean and standard deviation are over T, B and space; weight starts at 1, so the input of the neuron starts with the
+    standard deviation alpha * v_th.
+
+    Args:
+        channels: size of dimension 2 of x.
+        eps: added to the variance.
+        momentum: weight of the newest batch in the running statistics, in (0, 1].
+        alpha: 1 for a plain layer; 1 / sqrt(2) for the last norms of two branches that are summed.
+        v_th: the firing threshold of the neuron that follows.
+    """
+
+    def __init__(
+        self, channels: int, *, eps: float = 1e-5, momentum: float = 0.1, alpha: float = 1.0, v_th: float = 1.0
+    ) -> None:
+        super().__init__(channels, eps=eps, momentum=momentum)
+        if not alpha * v_th > 0:
+            raise UserError(f"norm.alpha={alpha}, norm.v_th={v_th}: the product must be greater than 0.")
+        self.scale = float(alpha * v_th)
+
+    def _apply_bn(self, frames: Tensor) -> Tensor:
+        return functional_call(self.bn, {"weight": self.bn.weight * self.scale}, (frames,))
+
+    def extra_repr(self) -> str:
+        return f"scale={self.scale:g}"

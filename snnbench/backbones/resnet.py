@@ -1,0 +1,211 @@
+"""Residual networks that fire after the sum: ResNet-20 and -19 for small images, ResNet-18 and -34 for ImageNet."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+from snnbench.backbones.base import Backbone, ImageSize, check_width, init_convs, init_linear, zero_last_norm
+from snnbench.backbones.layers import (
+    AvgPool2d,
+    Conv2d,
+    NeuronFactory,
+    NormFactory,
+    UnitFactory,
+    conv1x1,
+    conv3x3,
+    global_average,
+    unit_factory,
+)
+from snnbench.errors import UserError
+
+
+class BasicBlock(nn.Module):
+    """conv 3x3, norm, neuron, conv 3x3, norm, plus the shortcut, neuron.
+
+    The shortcut carries spikes. Where the shape changes it is a 1x1 convolution and a norm; `average` says whether the
+    stride is taken by an average pool before it (ResNet-20) or by the convolution itself.
+    """
+
+    def __init__(
+        self, c_in: int, c_out: int, stride: int, *, unit: UnitFactory, norm: NormFactory, average: bool
+    ) -> None:
+        super().__init__()
+        self.conv1 = conv3x3(c_in, c_out, stride)
+        self.unit1 = unit(c_out)
+        self.conv2 = conv3x3(c_out, c_out)
+        self.unit2 = unit(c_out)
+        self.shortcut = nn.Sequential()
+        if stride != 1 or c_in != c_out:
+            if average and stride != 1:
+                self.shortcut.append(AvgPool2d(stride, ceil_mode=True, count_include_pad=False))
+            self.shortcut.append(conv1x1(c_in, c_out, 1 if average else stride))
+            self.shortcut.append(norm(c_out))
+
+    def forward(self, x: Tensor) -> Tensor:
+        s = self.unit1(self.conv1(x))
+        return self.unit2(self.conv2(s), residual=self.shortcut(x))
+
+
+def make_stages(
+    c_in: int,
+    widths: Sequence[int],
+    blocks: Sequence[int],
+    *,
+    unit: UnitFactory,
+    norm: NormFactory,
+    average: bool = False,
+    zero_init_last: bool = False,
+) -> nn.Sequential:
+    """One stage of basic blocks for each width; every stage but the first halves the resolution."""
+    if len(blocks) != len(widths) or any(count < 1 for count in blocks):
+        raise UserError(f"backbone.blocks={list(blocks)}: give {len(widths)} numbers of blocks, each at least 1.")
+    layers: list[nn.Module] = []
+    for stage, (width, count) in enumerate(zip(widths, blocks, strict=True)):
+        for index in range(count):
+            stride = 2 if stage > 0 and index == 0 else 1
+            block = BasicBlock(c_in, width, stride, unit=unit, norm=norm, average=average)
+            if zero_init_last:
+                zero_last_norm(block.unit2)
+            layers.append(block)
+            c_in = width
+    return nn.Sequential(*layers)
+
+
+class ResNet20(Backbone):
+    """The widened ResNet-20: three convolutions, pool, four stages of 64, 128, 256 and 512 channels.
+
+    The "modified" ResNet-20 of the MPBN and FSTA-SNN repositories, 11.25 M parameters (10 classes), 19 neuron layers;
+    not the classic CIFAR ResNet-20 of 0.27 M. FC weights from N(0, 1 / fan_in^2), as there.
+
+    Args:
+        width: channels of the stem and the first stage.
+        blocks: number of basic blocks in each of the four stages.
+        zero_init_last: start the last norm of each block at 0 (MPBN does, FSTA-SNN does not). The
+            weights of the branches then get no gradient in the first step.
+    """
+
+    def __init__(
+        self,
+        *,
+        neuron: NeuronFactory,
+        norm: NormFactory,
+        T: int,
+        in_channels: int,
+        num_classes: int,
+        image_size: ImageSize,
+        width: int = 64,
+        blocks: Sequence[int] = (2, 2, 2, 2),
+        zero_init_last: bool = False,
+    ) -> None:
+        super().__init__(T=T, in_channels=in_channels, image_size=image_size, reduction=16)
+        widths = [check_width(width) * factor for factor in (1, 2, 4, 8)]
+        unit = unit_factory(norm, neuron)
+        self.convs = nn.ModuleList(conv3x3(c, width) for c in (in_channels, width, width))
+        self.units = nn.ModuleList(unit(width) for _ in self.convs)
+        self.pool = AvgPool2d(2)
+        self.stages = make_stages(
+            width, widths, blocks, unit=unit, norm=norm, average=True, zero_init_last=zero_init_last
+        )
+        self.fc = nn.Linear(widths[-1], num_classes)
+        init_convs(self)
+        init_linear(self.fc, 1 / self.fc.in_features)
+
+    def logits(self, x: Tensor, repeats: int) -> Tensor:
+        for n, (conv, unit) in enumerate(zip(self.convs, self.units, strict=True)):
+            x = unit(conv(x), repeats if n == 0 else 1)
+        return self.fc(global_average(self.stages(self.pool(x))))
+
+
+class ResNet19(Backbone):
+    """ResNet-19: one convolution, three stages of 128, 256 and 512 channels.
+
+    Variant "tdbn" (tdBN, TET repositories): stem of 64 channels, head 512-256-classes with a neuron layer between;
+    12.63 M parameters (10 classes), 18 neuron layers; FC weights at PyTorch's default.
+    Variant "fsta" (MPBN, FSTA-SNN repositories): stem of 128 channels, head 512-classes; 12.57 M parameters, 17 neuron
+    layers; FC weights from N(0, 1 / fan_in^2).
+
+    Args:
+        variant: "tdbn" or "fsta".
+        width: channels of the first stage; the stem of "tdbn" and its hidden layer follow from it.
+        blocks: number of basic blocks in each of the three stages.
+        zero_init_last: start the last norm of each block at 0.
+    """
+
+    VARIANTS = ("tdbn", "fsta")
+
+    def __init__(
+        self,
+        *,
+        neuron: NeuronFactory,
+        norm: NormFactory,
+        T: int,
+        in_channels: int,
+        num_classes: int,
+        image_size: ImageSize,
+        variant: str,
+        width: int = 128,
+        blocks: Sequence[int] = (3, 3, 2),
+        zero_init_last: bool = False,
+    ) -> None:
+        super().__init__(T=T, in_channels=in_channels, image_size=image_size, reduction=4)
+        if variant not in self.VARIANTS:
+            raise UserError(f"backbone.variant={variant!r}: unknown. Allowed: {', '.join(self.VARIANTS)}.")
+        widths = [check_width(width) * factor for factor in (1, 2, 4)]
+        stem = max(1, width // 2) if variant == "tdbn" else width
+        unit = unit_factory(norm, neuron)
+        self.conv = conv3x3(in_channels, stem)
+        self.unit = unit(stem)
+        self.stages = make_stages(stem, widths, blocks, unit=unit, norm=norm, zero_init_last=zero_init_last)
+        self.hidden = nn.Sequential()
+        if variant == "tdbn":
+            self.hidden.extend([nn.Linear(widths[-1], 2 * width), neuron(channels=2 * width)])
+        self.fc = nn.Linear(2 * width if variant == "tdbn" else widths[-1], num_classes)
+        init_convs(self)
+        if variant == "fsta":
+            init_linear(self.fc, 1 / self.fc.in_features)
+
+    def logits(self, x: Tensor, repeats: int) -> Tensor:
+        x = self.stages(self.unit(self.conv(x), repeats))
+        return self.fc(self.hidden(global_average(x)))
+
+
+class ResNet(Backbone):
+    """ResNet-18 ([2, 2, 2, 2] blocks) and -34 ([3, 4, 6, 3]) for ImageNet, as in the FSTA-SNN and MPBN repositories.
+
+    conv 7x7 stride 2, norm, neuron, average pool 3x3 stride 2, four stages, global average, linear. 11.69 M and 21.80 M
+    parameters (1000 classes), 17 and 33 neuron layers. FC weights from N(0, 1 / fan_in^2).
+
+    Args:
+        width: channels of the stem and the first stage.
+        blocks: number of basic blocks in each of the four stages.
+        zero_init_last: start the last norm of each block at 0.
+    """
+
+    def __init__(
+        self,
+        *,
+        neuron: NeuronFactory,
+        norm: NormFactory,
+        T: int,
+        in_channels: int,
+        num_classes: int,
+        image_size: ImageSize,
+        blocks: Sequence[int],
+        width: int = 64,
+        zero_init_last: bool = False,
+    ) -> None:
+        super().__init__(T=T, in_channels=in_channels, image_size=image_size, reduction=32)
+        widths = [check_width(width) * factor for factor in (1, 2, 4, 8)]
+        unit = unit_factory(norm, neuron)
+        self.conv = Conv2d(in_channels, width, 7, stride=2, padding=3, bias=False)
+        self.unit = unit(width)
+        self.pool = AvgPool2d(3, 2, 1)
+        self.stages = make_stages(width, widths, blocks, unit=unit, norm=norm, zero_init_last=zero_init_last)
+        self.fc = nn.Linear(widths[-1], num_classes)
+        init_convs(self)
+        init_linear(self.fc, 1 / self.fc.in_features)
+
+    def logits(self, x: Tensor, repeats: int) -> Tensor:
+        return self.fc(global_average(self.stages(self.pool(self.unit(self.conv(x), repeats)))))
