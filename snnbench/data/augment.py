@@ -1,0 +1,95 @@
+"""Augmentation: what the configs under configs/augment build, and the transforms torchvision lacks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as nnf
+from torch import Tensor
+from torchvision.transforms import v2
+from torchvision.transforms.v2 import functional as F
+
+
+class Augment:
+    """The transforms of one recipe, by the point where they act.
+
+    Args:
+        name: Names the recipe in results.
+        sample: On each training image, PIL in and PIL or uint8 tensor [C, H, W] out, before normalisation. Empty:
+            training images get the evaluation transform.
+        normalized: On each training image after normalisation, float32 [C, H, W].
+        batch: On each training batch, on the device: (x [B, C, H, W], y [B]) to (x, soft y [B, classes]).
+    """
+
+    def __init__(
+        self,
+        name: str,
+        sample: Sequence[Callable[[Any], Any]] = (),
+        normalized: Sequence[Callable[[Tensor], Tensor]] = (),
+        batch: Sequence[Callable[..., Any]] = (),
+    ) -> None:
+        self.name, self.sample, self.normalized, self.batch = name, list(sample), list(normalized), list(batch)
+
+
+class BatchTransform:
+    """Runs `transforms` one after the other on (x, y) and returns y as class probabilities, mixed or not.
+
+    They draw from the global generators only, so seeding those per step makes them repeatable.
+    """
+
+    def __init__(self, transforms: Sequence[Callable[..., Any]], num_classes: int) -> None:
+        self.transforms, self.num_classes = list(transforms), num_classes
+
+    def __call__(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        for transform in self.transforms:
+            x, y = transform(x, y)
+        if not y.is_floating_point():
+            y = nnf.one_hot(y, self.num_classes).to(x.dtype)
+        return x, y
+
+
+class Cutout(v2.Transform):
+    """Square holes of zeros, centred anywhere and clipped at the border (arXiv 1708.04552).
+
+    torchvision's RandomErasing keeps its rectangle inside the image and varies its shape; this does neither.
+
+    Args:
+        holes: Number of holes; they may overlap.
+        length: Side in pixels; a centre (y, x) clears rows [y - length // 2, y + length // 2), and so for columns.
+    """
+
+    def __init__(self, holes: int = 1, length: int = 16) -> None:
+        super().__init__()
+        self.holes, self.length = holes, length
+
+    def make_params(self, flat_inputs: list[Any]) -> dict[str, Any]:
+        height, width = v2.query_size(flat_inputs)
+        return {"centres": [(_randint(height), _randint(width)) for _ in range(self.holes)]}
+
+    def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
+        height, width = v2.query_size([inpt])
+        half = self.length // 2
+        for y, x in params["centres"]:
+            top, left = max(y - half, 0), max(x - half, 0)
+            bottom, right = min(y + half, height), min(x + half, width)
+            inpt = self._call_kernel(F.erase, inpt, top, left, bottom - top, right - left, torch.zeros(()))
+        return inpt
+
+
+class RandomGreyErasing(v2.RandomErasing):
+    """RandomErasing on uint8 pixels that fills each rectangle with one grey drawn from 0..254.
+
+    This is the `Cutout` of torchtoolbox, which CLIF's and AR-LIF's code use.
+    """
+
+    def make_params(self, flat_inputs: list[Any]) -> dict[str, Any]:
+        params: dict[str, Any] = super().make_params(flat_inputs)
+        if params["v"] is not None:
+            params["v"] = torch.full((1, 1, 1), _randint(255), dtype=torch.uint8)
+        return params
+
+
+def _randint(stop: int) -> int:
+    return int(torch.randint(stop, ()))

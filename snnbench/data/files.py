@@ -1,0 +1,82 @@
+"""Finding, fetching and checking the files of a published data set."""
+
+from __future__ import annotations
+
+import socket
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from torchvision.datasets.utils import calculate_md5
+
+from snnbench.errors import UserError
+
+_SILENCE_S = 20.0
+"""Seconds without a byte after which a download is given up."""
+
+
+def check_present(folder: Path, names: list[str], *, how_to_get: str, fetch: Callable[[Path], None] | None) -> None:
+    """Make sure that `folder` holds all of `names`, fetching the whole folder if it holds none.
+
+    Args:
+        folder: Where the data set belongs.
+        names: Files or folders inside it.
+        how_to_get: What to fetch by hand, one sentence.
+        fetch: Downloads the data set below the root it is given; None: downloading is switched off.
+
+    Raises:
+        UserError: Nothing there and no download, or only some of the files there.
+    """
+    missing = [name for name in names if not (folder / name).exists()]
+    if not missing:
+        return
+    if len(missing) < len(names):
+        raise UserError(f"{folder} lacks {', '.join(missing)}: delete the folder to have it fetched anew. {how_to_get}")
+    reason = "data.download=false" if fetch is None else _download(folder, fetch)
+    if reason:
+        raise UserError(
+            f"no data in {folder} ({reason}). {how_to_get}\n"
+            "Set paths.data=<folder> or $SNNBENCH_DATA if it lies elsewhere; data=digits needs no files."
+        )
+
+
+def _download(folder: Path, fetch: Callable[[Path], None]) -> str:
+    """Fetch into a folder beside the target and move it there when complete. Returns what failed, or ''."""
+    root, new_root = folder.parent, not folder.parent.exists()
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=root, prefix=".download-") as temporary, _socket_timeout(_SILENCE_S):
+            fetch(Path(temporary))
+            (Path(temporary) / folder.name).rename(folder)
+    except (OSError, RuntimeError, EOFError) as error:  # URLError is an OSError; a bad checksum is a RuntimeError
+        if new_root and root.is_dir() and not any(root.iterdir()):
+            root.rmdir()
+        return f"the download failed: {' '.join(str(error).split())}"
+    return ""
+
+
+@contextmanager
+def _socket_timeout(seconds: float) -> Iterator[None]:
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(seconds)
+    try:
+        yield
+    finally:
+        socket.setdefaulttimeout(before)
+
+
+def check_md5(folder: Path, expected: Mapping[str, str]) -> None:
+    """Raise a UserError naming the first file whose MD5 is not the published one."""
+    for name, md5 in expected.items():
+        found = calculate_md5(folder / name)
+        if found != md5:
+            size = (folder / name).stat().st_size
+            raise damaged(
+                folder / name, f"MD5 {found} ({size} bytes), the published file has {md5}; data.verify=false takes any"
+            )
+
+
+def damaged(path: Path, what: str) -> UserError:
+    """The error for a file that is not what it should be."""
+    return UserError(f"{path} is damaged: {what}.\nReplace it, or delete its folder to have it fetched anew.")

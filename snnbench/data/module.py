@@ -1,0 +1,171 @@
+"""The data module: loaders whose batches depend on the config and the epoch alone."""
+
+from __future__ import annotations
+
+import os
+from abc import abstractmethod
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from lightning.pytorch import LightningDataModule
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from snnbench.data.sampler import EvalBatches, TrainBatches
+from snnbench.errors import UserError
+
+Loader = DataLoader[tuple[Tensor, Tensor]]
+
+
+class BenchData(LightningDataModule):
+    """Loaders of one data set. A subclass loads it: `prepare_data`, `load`.
+
+    Attributes:
+        eval_names: Names of `val_dataloader()`'s loaders: ["test"], or ["test", "val"] with a validation split.
+        epoch_of: Tells the current epoch; training sets it. Asked whenever a training epoch's loading starts.
+        batch_transform: (x, y) -> (x, soft y), to be run on the device on each training batch; or None.
+        provenance: "real" if the files are proven to be the published ones, else "unverified".
+        split: How training, validation and test samples were told apart, for results.
+
+    Args:
+        name: The data set's name in results.
+        in_channels: C of the images.
+        num_classes: Number of classes.
+        image_size: H and W of the images as the network sees them.
+        batch_size: GLOBAL training batch size, over all devices.
+        eval_batch_size: GLOBAL batch size of evaluation.
+        seed: Decides order, augmentation and validation split.
+        val_fraction: Share of each class's training samples held out for validation, in [0, 1).
+        repeats: How often each drawn sample appears in a batch (repeated augmentation).
+        drop_last: Leave out a last training batch that is not full.
+        num_workers: Loading processes per device, or "auto".
+
+    Raises:
+        UserError: A value is outside its range.
+    """
+
+    provenance = "unverified"
+    split = ""
+    batch_transform: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]] | None = None
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        in_channels: int,
+        num_classes: int,
+        image_size: int,
+        batch_size: int,
+        eval_batch_size: int,
+        seed: int,
+        val_fraction: float = 0.0,
+        repeats: int = 1,
+        drop_last: bool = False,
+        num_workers: int | str = "auto",
+    ) -> None:
+        super().__init__()
+        _check("batch_size", batch_size, _whole(batch_size, 1), "a whole number above 0")
+        _check("data.eval_batch_size", eval_batch_size, _whole(eval_batch_size, 1), "a whole number above 0")
+        fraction_ok = isinstance(val_fraction, int | float) and 0 <= val_fraction < 1
+        _check("data.val_fraction", val_fraction, fraction_ok, "in [0, 1); 0 holds nothing out")
+        _check("data.repeats", repeats, _whole(repeats, 1), "a whole number above 0; 1 repeats nothing")
+        workers_ok = num_workers == "auto" or _whole(num_workers, 0)
+        _check("data.num_workers", num_workers, workers_ok, "auto, or a whole number, 0 or more")
+        self.name, self.seed = name, seed
+        self.in_channels, self.num_classes, self.image_size = in_channels, num_classes, image_size
+        self.batch_size, self.eval_batch_size, self.val_fraction = batch_size, eval_batch_size, val_fraction
+        self.repeats, self.drop_last, self.num_workers = repeats, drop_last, num_workers
+        self.eval_names = ["test", "val"] if val_fraction else ["test"]
+        self.epoch_of: Callable[[], int] = lambda: 0
+        self.train_set: Dataset[Any] | None = None
+        self.eval_sets: Mapping[str, Dataset[Any]] = {}
+
+    @abstractmethod
+    def load(self) -> tuple[Dataset[Any], Mapping[str, Dataset[Any]]]:
+        """Return the training set and the evaluation sets by their names; called once per process."""
+
+    def setup(self, stage: str | None = None) -> None:
+        if self.train_set is None:
+            self.train_set, self.eval_sets = self.load()
+        size, world = len(self.train_set), self._world  # type: ignore[arg-type]
+        for key, value in (("batch_size", self.batch_size), ("data.eval_batch_size", self.eval_batch_size)):
+            _check(
+                key, value, value % world == 0, f"a multiple of {world}, the number of devices: it is the global size"
+            )
+        if self.steps_per_epoch == 0:
+            _check(
+                "batch_size", self.batch_size, False, f"at most the {size} training samples with data.drop_last=true"
+            )
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Training batches per epoch; known after `setup`."""
+        return len(self._train_batches())
+
+    def train_dataloader(self) -> Loader:
+        return self._loader(self.train_set, self._train_batches())
+
+    def val_dataloader(self) -> list[Loader]:
+        """One loader per name in `eval_names`."""
+        return [self._eval_loader(name) for name in self.eval_names]
+
+    def test_dataloader(self) -> Loader:
+        return self._eval_loader("test")
+
+    def _train_batches(self) -> TrainBatches:
+        return TrainBatches(
+            len(self.train_set),  # type: ignore[arg-type]
+            self.batch_size,
+            seed=self.seed,
+            epoch_of=lambda: self.epoch_of(),
+            repeats=self.repeats,
+            drop_last=self.drop_last,
+            rank=self.trainer.global_rank if self.trainer else 0,
+            world=self._world,
+        )
+
+    def _eval_loader(self, name: str) -> Loader:
+        samples = self.eval_sets[name]
+        rank = self.trainer.global_rank if self.trainer else 0
+        batches = EvalBatches(len(samples), self.eval_batch_size, rank=rank, world=self._world)  # type: ignore[arg-type]
+        return self._loader(samples, batches)
+
+    @property
+    def _world(self) -> int:
+        return self.trainer.world_size if self.trainer else 1
+
+    def _loader(self, samples: Any, batches: TrainBatches | EvalBatches) -> Loader:
+        workers = self._workers(samples)
+        return DataLoader(
+            samples,
+            batch_sampler=batches,
+            num_workers=workers,
+            collate_fn=_as_is,
+            pin_memory=torch.cuda.is_available(),
+            persistent_workers=workers > 0,
+            generator=torch.Generator().manual_seed(self.seed),  # the loader's own draws leave the global one alone
+        )
+
+    def _workers(self, samples: Any) -> int:
+        if self.num_workers != "auto":
+            return int(self.num_workers)
+        if getattr(samples, "batched", False):
+            return 0
+        local_devices = self.trainer.num_devices if self.trainer else 1
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        return max(1, min(16, cores // local_devices))
+
+
+def _as_is(batch: Any) -> Any:
+    """The data set makes whole batches: there is nothing to collate."""
+    return batch
+
+
+def _whole(value: object, least: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= least
+
+
+def _check(key: str, value: object, valid: bool, allowed: str) -> None:
+    if not valid:
+        raise UserError(f"{key}={value}: it must be {allowed}.")
