@@ -2,6 +2,21 @@
 
 from snnbench.backbones.base import Backbone
 from snnbench.backbones.convnet import ConvNet
+from snnbench.backbones.plif import PLIFNet
+from snnbench.backbones.preact import PreActResNet
 from snnbench.backbones.resnet import ResNet, ResNet19, ResNet20
+from snnbench.backbones.sew import SEWResNet
+from snnbench.backbones.vgg import VGG, VGGSNN
 
-__all__ = ["Backbone", "ConvNet", "ResNet", "ResNet19", "ResNet20"]
+__all__ = [
+    "VGG",
+    "VGGSNN",
+    "Backbone",
+    "ConvNet",
+    "PLIFNet",
+    "PreActResNet",
+    "ResNet",
+    "ResNet19",
+    "ResNet20",
+    "SEWResNet",
+]

@@ -101,9 +101,10 @@ def init_linear(layer: nn.Linear, std: float) -> None:
         nn.init.zeros_(layer.bias)
 
 
-def zero_last_norm(unit: SpikingUnit) -> None:
-    """Set the scale of a unit's norm to 0, so that a residual branch starts as nothing.
+def zero_last_norm(unit: SpikingUnit, bias: float = 0.0) -> None:
+    """Set the scale of a unit's norm to 0 and its shift to `bias`, so that a residual branch starts as a constant.
 
     Until the scale has moved, the weights of that branch get no gradient.
     """
     nn.init.zeros_(unit.norm.get_parameter("bn.weight"))
+    nn.init.constant_(unit.norm.get_parameter("bn.bias"), bias)

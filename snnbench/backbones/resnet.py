@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from torch import Tensor, nn
 
@@ -48,29 +48,32 @@ class BasicBlock(nn.Module):
         return self.unit2(self.conv2(s), residual=self.shortcut(x))
 
 
-def make_stages(
-    c_in: int,
-    widths: Sequence[int],
-    blocks: Sequence[int],
-    *,
+def plan_stages(c_in: int, widths: Sequence[int], blocks: Sequence[int]) -> Iterator[tuple[int, int, int]]:
+    """(channels in, channels out, stride) of each block; every stage but the first halves the resolution."""
+    if len(blocks) != len(widths) or any(count < 1 for count in blocks):
+        raise UserError(f"backbone.blocks={list(blocks)}: give {len(widths)} numbers of blocks, each at least 1.")
+    for stage, (width, count) in enumerate(zip(widths, blocks, strict=True)):
+        for index in range(count):
+            yield c_in, width, 2 if stage > 0 and index == 0 else 1
+            c_in = width
+
+
+def basic_stages(
+    plan: Iterable[tuple[int, int, int]],
     unit: UnitFactory,
     norm: NormFactory,
+    *,
     average: bool = False,
     zero_init_last: bool = False,
 ) -> nn.Sequential:
-    """One stage of basic blocks for each width; every stage but the first halves the resolution."""
-    if len(blocks) != len(widths) or any(count < 1 for count in blocks):
-        raise UserError(f"backbone.blocks={list(blocks)}: give {len(widths)} numbers of blocks, each at least 1.")
-    layers: list[nn.Module] = []
-    for stage, (width, count) in enumerate(zip(widths, blocks, strict=True)):
-        for index in range(count):
-            stride = 2 if stage > 0 and index == 0 else 1
-            block = BasicBlock(c_in, width, stride, unit=unit, norm=norm, average=average)
-            if zero_init_last:
-                zero_last_norm(block.unit2)
-            layers.append(block)
-            c_in = width
-    return nn.Sequential(*layers)
+    """The basic blocks of a plan."""
+    stages = nn.Sequential()
+    for shape in plan:
+        block = BasicBlock(*shape, unit=unit, norm=norm, average=average)
+        if zero_init_last:
+            zero_last_norm(block.unit2)
+        stages.append(block)
+    return stages
 
 
 class ResNet20(Backbone):
@@ -105,9 +108,8 @@ class ResNet20(Backbone):
         self.convs = nn.ModuleList(conv3x3(c, width) for c in (in_channels, width, width))
         self.units = nn.ModuleList(unit(width) for _ in self.convs)
         self.pool = AvgPool2d(2)
-        self.stages = make_stages(
-            width, widths, blocks, unit=unit, norm=norm, average=True, zero_init_last=zero_init_last
-        )
+        plan = plan_stages(width, widths, blocks)
+        self.stages = basic_stages(plan, unit, norm, average=True, zero_init_last=zero_init_last)
         self.fc = nn.Linear(widths[-1], num_classes)
         init_convs(self)
         init_linear(self.fc, 1 / self.fc.in_features)
@@ -157,7 +159,7 @@ class ResNet19(Backbone):
         unit = unit_factory(norm, neuron)
         self.conv = conv3x3(in_channels, stem)
         self.unit = unit(stem)
-        self.stages = make_stages(stem, widths, blocks, unit=unit, norm=norm, zero_init_last=zero_init_last)
+        self.stages = basic_stages(plan_stages(stem, widths, blocks), unit, norm, zero_init_last=zero_init_last)
         self.hidden = nn.Sequential()
         if variant == "tdbn":
             self.hidden.extend([nn.Linear(widths[-1], 2 * width), neuron(channels=2 * width)])
@@ -202,7 +204,7 @@ class ResNet(Backbone):
         self.conv = Conv2d(in_channels, width, 7, stride=2, padding=3, bias=False)
         self.unit = unit(width)
         self.pool = AvgPool2d(3, 2, 1)
-        self.stages = make_stages(width, widths, blocks, unit=unit, norm=norm, zero_init_last=zero_init_last)
+        self.stages = basic_stages(plan_stages(width, widths, blocks), unit, norm, zero_init_last=zero_init_last)
         self.fc = nn.Linear(widths[-1], num_classes)
         init_convs(self)
         init_linear(self.fc, 1 / self.fc.in_features)

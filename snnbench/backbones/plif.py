@@ -1,0 +1,84 @@
+"""The networks of the PLIF paper (Fang et al., ICCV 2021)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+from snnbench.backbones.base import Backbone, ImageSize, check_width
+from snnbench.backbones.layers import (
+    Dropout,
+    NeuronFactory,
+    NormFactory,
+    Voting,
+    conv3x3,
+    make_pool,
+    unit_factory,
+)
+from snnbench.errors import UserError
+
+
+class PLIFNet(Backbone):
+    """Stages of (conv 3x3, norm, neuron) with a 2x2 pool after each; dropout, linear, neuron, twice; voting.
+
+    No biases. The logits of a timestep are the firing rates of each class's voters, so multiples of 1 / voters in
+    [0, 1]. All weights at PyTorch's default.
+
+    Args:
+        width: channels of every convolution.
+        stages: number of convolutions in each stage.
+        hidden: size of the hidden linear layer.
+        voters: neurons for each class in the last layer.
+        pool: "max" or "avg".
+        dropout: probability, before the first linear layer.
+        hidden_dropout: probability, before the second.
+    """
+
+    def __init__(
+        self,
+        *,
+        neuron: NeuronFactory,
+        norm: NormFactory,
+        T: int,
+        in_channels: int,
+        num_classes: int,
+        image_size: ImageSize,
+        stages: Sequence[int],
+        width: int,
+        hidden: int,
+        voters: int = 10,
+        pool: str = "max",
+        dropout: float = 0.5,
+        hidden_dropout: float = 0.5,
+    ) -> None:
+        if not stages or any(count < 1 for count in stages):
+            raise UserError(f"backbone.stages={list(stages)}: give at least one stage, each of at least 1 convolution.")
+        if hidden < 1 or voters < 1:
+            raise UserError(f"backbone.hidden={hidden}, backbone.voters={voters}: both must be at least 1.")
+        super().__init__(T=T, in_channels=in_channels, image_size=image_size, reduction=2 ** len(stages))
+        unit = unit_factory(norm, neuron)
+        self.layers = nn.ModuleList()
+        c_in = in_channels
+        for count in stages:
+            for _ in range(count):
+                self.layers.extend([conv3x3(c_in, check_width(width)), unit(width)])
+                c_in = width
+            self.layers.append(make_pool(pool))
+        cells = (self.image_size[0] >> len(stages)) * (self.image_size[1] >> len(stages))
+        self.head = nn.Sequential(
+            nn.Flatten(2),
+            Dropout(dropout),
+            nn.Linear(width * cells, hidden, bias=False),
+            neuron(channels=hidden),
+            Dropout(hidden_dropout),
+            nn.Linear(hidden, num_classes * voters, bias=False),
+            neuron(channels=num_classes * voters),
+            Voting(voters),
+        )
+
+    def logits(self, x: Tensor, repeats: int) -> Tensor:
+        x = self.layers[1](self.layers[0](x), repeats)
+        for layer in self.layers[2:]:
+            x = layer(x)
+        return self.head(x)

@@ -1,0 +1,75 @@
+"""Time folding, the spiking unit, dropout and voting."""
+
+import pytest
+import torch
+from torch import nn
+
+from snnbench.backbones.layers import Conv2d, Dropout, MaxPool2d, SpikingUnit, Voting, over_time
+from snnbench.backbones.norms import BatchNorm
+from snnbench.neurons import LIF
+
+
+@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
+def test_folding_is_a_view(memory_format):
+    x = torch.randn(6, 4, 5, 3).to(memory_format=memory_format).unflatten(0, (2, 3))
+    folded = []
+    y = over_time(lambda frames: folded.append(frames) or frames, x)
+    assert folded[0].shape == (6, 4, 5, 3)
+    assert folded[0].data_ptr() == y.data_ptr() == x.data_ptr()
+    assert folded[0].is_contiguous(memory_format=memory_format)
+    assert torch.equal(x, y)
+
+
+def test_folding_never_copies():
+    with pytest.raises(RuntimeError):
+        over_time(lambda frames: frames, torch.randn(3, 2, 4, 5, 5).transpose(0, 1))
+    with pytest.raises(RuntimeError):
+        over_time(lambda frames: frames, torch.randn(2, 4, 5, 5).expand(3, 2, 4, 5, 5))
+
+
+def test_layers_act_frame_by_frame():
+    x = torch.randn(3, 2, 4, 6, 5)
+    conv, pool = Conv2d(4, 3, 3, 2, padding=1), MaxPool2d(2)
+    torch.testing.assert_close(conv(x), torch.stack([nn.functional.conv2d(f, conv.weight, conv.bias, 2, 1) for f in x]))
+    torch.testing.assert_close(pool(x), torch.stack([nn.functional.max_pool2d(f, 2) for f in x]))
+
+
+class Recorder(LIF):
+    def forward(self, x, state=None):
+        self.seen = x
+        return super().forward(x, state)
+
+
+def test_unit_expands_a_static_input_without_storing_it():
+    unit = SpikingUnit(BatchNorm(4), Recorder(engine="reference"))
+    s = unit(torch.randn(1, 2, 4, 3, 3), repeats=5)
+    assert s.shape == (5, 2, 4, 3, 3)
+    assert unit.neuron.seen.stride(0) == 0
+    assert unit.neuron.seen.shape == s.shape
+
+
+def test_unit_adds_the_residual_after_the_norm():
+    unit = SpikingUnit(BatchNorm(4), Recorder(engine="reference"))
+    x, residual = torch.randn(3, 2, 4, 3, 3), torch.randn(3, 2, 4, 3, 3)
+    unit(x, residual=residual)
+    torch.testing.assert_close(unit.neuron.seen, BatchNorm(4)(x) + residual)
+
+
+def test_dropout_has_one_mask_for_all_timesteps():
+    torch.manual_seed(0)
+    x = torch.rand(4, 30, 50) + 0.5
+    layer = Dropout(0.3)
+    y = layer(x)
+    kept = y != 0
+    assert torch.equal(kept, kept[:1].expand_as(kept))
+    assert kept[0].float().mean().item() == pytest.approx(0.7, abs=0.03)
+    torch.testing.assert_close(y[kept], x[kept] / 0.7)
+    assert not torch.equal(layer(x) != 0, kept), "a new call draws a new mask"
+    assert layer.eval()(x) is x
+
+
+def test_voting_averages_each_class():
+    spikes = torch.zeros(2, 1, 6)
+    spikes[0, 0, :2] = 1
+    spikes[1, 0, 5] = 1
+    assert torch.allclose(Voting(3)(spikes), torch.tensor([[[2 / 3, 0]], [[0, 1 / 3]]]))

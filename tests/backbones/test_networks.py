@@ -1,0 +1,218 @@
+"""How the networks behave: shapes, static input, gradients, layouts, bad input. Reduced widths throughout."""
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from snnbench.backbones.layers import Conv2d, SpikingUnit
+from snnbench.errors import UserError
+
+REDUCED = {
+    "convnet": ({"image_size": 8, "in_channels": 1}, {"width": 4}),
+    "resnet20": ({"image_size": 17}, {"width": 4}),
+    "resnet19": ({"image_size": 9}, {"width": 6, "variant": "tdbn"}),
+    "resnet19_fsta": ({"image_size": 9}, {"width": 6, "variant": "fsta"}),
+    "resnet18": ({"image_size": 35}, {"width": 4}),
+    "resnet34": ({"image_size": 32}, {"width": 4}),
+    "sew_resnet18": ({"image_size": 35}, {"width": 4}),
+    "sew_resnet34": ({"image_size": 32}, {"width": 4}),
+    "resnet18_preact": ({"image_size": [11, 9]}, {"width": 4}),
+    "vgg11": ({"image_size": 32, "in_channels": 2}, {"width": 4}),
+    "vgg13": ({"image_size": 32}, {"width": 4}),
+    "vgg16": ({"image_size": 32}, {"width": 4}),
+    "vggsnn": ({"image_size": [16, 33], "in_channels": 2}, {"width": 4}),
+    "plifnet_mnist": ({"image_size": 9, "in_channels": 1}, {"width": 6, "hidden": 24}),
+    "plifnet_cifar10": ({"image_size": 9}, {"width": 6, "hidden": 24}),
+    "plifnet_nmnist": ({"image_size": [9, 8], "in_channels": 2}, {"width": 6, "hidden": 24}),
+    "plifnet_cifar10dvs": ({"image_size": 16, "in_channels": 2}, {"width": 6, "hidden": 24}),
+    "plifnet_dvs128gesture": ({"image_size": 32, "in_channels": 2}, {"width": 6, "hidden": 24}),
+}
+NAMES = list(REDUCED)
+SOME = ["convnet", "resnet20", "resnet18_preact", "sew_resnet18", "vgg11", "plifnet_mnist"]
+B, CLASSES = 5, 7
+
+
+def reduced(build, name, seed=0, **options):
+    """A small network in float64 (no spike flips by rounding), without dropout, and a batch of images for it."""
+    data, sizes = REDUCED[name]
+    config = "resnet19" if name.startswith("resnet19") else name
+    sizes = {**sizes, **(dict.fromkeys(("dropout", "hidden_dropout"), 0.0) if name.startswith("plif") else {})}
+    torch.manual_seed(seed)
+    net = build(config, num_classes=CLASSES, **{"in_channels": 3, **data, **sizes, **options}).double()
+    return net, torch.randn(B, net.in_channels, *net.image_size, dtype=torch.float64) * 2
+
+
+@pytest.mark.parametrize("T", [1, 2, 3])
+@pytest.mark.parametrize("name", NAMES)
+def test_shape_in_both_modes(build, name, T):
+    net, x = reduced(build, name, T=T)
+    trained = net(x)
+    assert trained.shape == (T, B, CLASSES)
+    assert trained.isfinite().all()
+    assert T == 1 or trained.std() > 0
+    net.eval()
+    frames = torch.randn(T, *x.shape, dtype=x.dtype)
+    with torch.no_grad():
+        assert net(frames).shape == (T, B, CLASSES)
+        assert torch.equal(net(frames), net(frames)), "evaluation depends on hidden state"
+        assert torch.allclose(net(frames[:, 1:2]), net(frames)[:, 1:2]), "samples influence each other in evaluation"
+
+
+@pytest.mark.parametrize("norm", ["bn", "bn_per_step", "tdbn"])
+@pytest.mark.parametrize("name", SOME)
+def test_static_input_equals_repeated_frames(build, name, norm):
+    net, x = reduced(build, name, T=3, norm=norm)
+    other = copy.deepcopy(net)
+    weights = torch.randn(3, B, CLASSES, dtype=x.dtype)
+    static, repeated = net(x), other(x.repeat(3, 1, 1, 1, 1))
+    torch.testing.assert_close(static, repeated)
+    (static * weights).sum().backward()
+    (repeated * weights).sum().backward()
+    for (key, p), q in zip(net.named_parameters(), other.parameters(), strict=True):
+        torch.testing.assert_close(p.grad, q.grad, msg=lambda m, key=key: f"{key}: {m}")
+    for key, value in net.state_dict().items():
+        torch.testing.assert_close(value, other.state_dict()[key], msg=lambda m, key=key: f"{key}: {m}")
+    net.eval()
+    other.eval()
+    torch.testing.assert_close(net(x), other(x.repeat(3, 1, 1, 1, 1)))
+
+
+@pytest.mark.parametrize("expanded", [False, True])
+@pytest.mark.parametrize("name", NAMES)
+def test_static_stem_runs_once(build, name, expanded):
+    net, x = reduced(build, name, T=3)
+    seen = {}
+    for key, module in net.named_modules():
+        if isinstance(module, Conv2d | SpikingUnit):
+            module.register_forward_hook(lambda m, args, out, key=key: seen.setdefault(key, []).append(args[0].shape))
+    net(x.expand(3, *x.shape) if expanded else x)
+    convs = [key for key in seen if isinstance(net.get_submodule(key), Conv2d)]
+    assert seen[convs[0]] == [torch.Size([1, *x.shape])]
+    assert all(shapes[0][0] == 3 and len(shapes) == 1 for key, shapes in seen.items() if key in convs[1:])
+    units = [shapes[0][0] for key, shapes in seen.items() if key not in convs]
+    assert units[0] == 1
+    assert set(units[1:]) == {3}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_parameter_learns(build, name):
+    net, x = reduced(build, name)
+    frames = torch.stack([x, x.flip(0)])
+    target = torch.arange(B) % CLASSES
+    nn.functional.cross_entropy(net(frames).mean(0), target).backward()
+    before_norm = {f"{key}.bias" for key, module in net.named_modules() if isinstance(module, nn.Conv2d)}
+    for key, parameter in net.named_parameters():
+        assert parameter.grad is not None, key
+        assert parameter.grad.isfinite().all(), key
+        if key in before_norm:
+            assert parameter.grad.abs().max() < 1e-12, f"{key}: the norm after it should cancel this bias"
+        else:
+            assert parameter.grad.abs().max() > 1e-9, f"{key} gets no gradient"
+
+
+@pytest.mark.parametrize("name", ["resnet20", "resnet19", "sew_resnet18", "resnet18"])
+def test_zero_init_last_silences_each_branch(build, name):
+    net, x = reduced(build, name, zero_init_last=True)
+    blocks = [m for m in net.modules() if hasattr(m, "unit2")]
+    outputs = []
+    for block in blocks:
+        block.unit2.norm.register_forward_hook(lambda m, args, out: outputs.append(out))
+    net(x).square().sum().backward()
+    assert len(outputs) == len(blocks) > 0
+    assert all(torch.count_nonzero(out) == 0 for out in outputs)
+    assert all(torch.count_nonzero(block.conv1.weight.grad) == 0 for block in blocks)
+
+
+@pytest.mark.parametrize("name", SOME)
+def test_channels_last_gives_the_same(build, name):
+    net, x = reduced(build, name, T=2)
+    frames = torch.stack([x, x.flip(0)])
+    last = frames.flatten(0, 1).to(memory_format=torch.channels_last).unflatten(0, (2, B))
+    other = copy.deepcopy(net).to(memory_format=torch.channels_last)
+    torch.testing.assert_close(net(frames), other(last))
+    torch.testing.assert_close(net(x), other(x.to(memory_format=torch.channels_last)))
+
+
+def test_batch_first_frames_may_be_transposed(build):
+    net, x = reduced(build, "convnet", T=2)
+    batch_first = torch.stack([x, x.flip(0)], dim=1)
+    frames = batch_first.transpose(0, 1)
+    assert not frames.is_contiguous()
+    torch.testing.assert_close(net(frames), net(frames.contiguous()))
+
+
+@pytest.mark.parametrize(
+    ("shape", "message"),
+    [((2, 5, 1, 8, 9), "8, 9"), ((5, 3, 8, 8), "5, 3"), ((3, 5, 1, 8, 8), "3, 5"), ((1, 8, 8), "1, 8, 8")],
+)
+def test_wrong_input_is_refused(build, shape, message):
+    net, _ = reduced(build, "convnet", T=2)
+    with pytest.raises(ValueError, match=rf"ConvNet was built for \[2, B, 1, 8, 8\].*{message}"):
+        net(torch.zeros(shape, dtype=torch.float64))
+
+
+@pytest.mark.parametrize(
+    ("name", "smallest"),
+    [
+        ("convnet", 2),
+        ("resnet20", 16),
+        ("resnet19", 4),
+        ("resnet18", 32),
+        ("sew_resnet34", 32),
+        ("resnet18_preact", 8),
+        ("vgg16", 32),
+        ("vggsnn", 16),
+        ("plifnet_mnist", 4),
+        ("plifnet_dvs128gesture", 32),
+    ],
+)
+def test_smallest_image(build, name, smallest):
+    _, sizes = REDUCED[name]
+    net = build(name, image_size=smallest, **sizes).eval()
+    assert net(torch.randn(3, 3, smallest, smallest)).shape == (2, 3, 10)
+    with pytest.raises(UserError, match=rf"(?s)backbone.image_size=40x{smallest - 1} .*data.image_size"):
+        build(name, image_size=[40, smallest - 1], **sizes)
+
+
+@pytest.mark.parametrize(
+    ("name", "overrides", "message"),
+    [
+        ("resnet20", {"width": 0}, r"backbone.width=0"),
+        ("resnet20", {"blocks": [2, 2]}, r"backbone.blocks=\[2, 2\]: give 4"),
+        ("resnet19", {"variant": "TDBN"}, r"backbone.variant='TDBN'.*tdbn, fsta"),
+        ("sew_resnet18", {"connect": "addd"}, r"backbone.connect='addd'.*Did you mean 'add'"),
+        ("vgg11", {"layout": ["M", 1]}, r"backbone.layout"),
+        ("vgg11", {"layout": [1, "P"]}, r"backbone.layout: 'P'"),
+        ("vggsnn", {"dropout": 1.0}, r"backbone.dropout=1.0"),
+        ("convnet", {"pool_after": [4]}, r"backbone.pool_after=\[4\].*1 to 3"),
+        ("convnet", {"pool": "mean"}, r"backbone.pool='mean'.*avg, max"),
+        ("convnet", {"multipliers": []}, r"backbone.multipliers"),
+        ("plifnet_mnist", {"stages": [0]}, r"backbone.stages"),
+        ("plifnet_mnist", {"voters": 0}, r"backbone.voters=0"),
+        ("convnet", {"image_size": "big"}, r"backbone.image_size=big"),
+        ("convnet", {"T": 0}, r"T=0"),
+    ],
+)
+def test_bad_sizes_name_the_key(build, name, overrides, message):
+    with pytest.raises(UserError, match=message):
+        build(name, **{"image_size": 64, **overrides})
+
+
+@pytest.mark.parametrize("connect", ["add", "and", "iand"])
+def test_sew_connections_on_spikes(build, connect):
+    net, x = reduced(build, "sew_resnet18", connect=connect)
+    block, seen = net.blocks[0], {}
+    block.register_forward_hook(lambda m, args, out: seen.update(identity=args[0], out=out))
+    block.unit2.register_forward_hook(lambda m, args, out: seen.update(branch=out))
+    net(x)
+    branch, identity = seen["branch"].bool(), seen["identity"].bool()
+    assert branch.any()
+    assert identity.any()
+    expected = {
+        "add": branch.double() + identity.double(),
+        "and": (branch & identity).double(),
+        "iand": (~branch & identity).double(),
+    }
+    assert torch.equal(seen["out"], expected[connect])

@@ -1,0 +1,111 @@
+"""Sizes of the networks against the papers, and against counts made by hand from the layer lists."""
+
+import pytest
+import torch
+
+from snnbench.neurons import SpikingNeuron
+
+
+def conv(c_in, c_out, kernel=3, bias=False):
+    """A convolution and the batch norm after it."""
+    return c_in * c_out * kernel**2 + (c_out if bias else 0) + 2 * c_out
+
+
+def linear(n_in, n_out, bias=True):
+    return n_in * n_out + (n_out if bias else 0)
+
+
+def basic_stages(c_in, widths, blocks):
+    total = 0
+    for width, count in zip(widths, blocks, strict=True):
+        shortcut = 0 if c_in == width else conv(c_in, width, kernel=1)
+        total += conv(c_in, width) + conv(width, width) + shortcut
+        total += (count - 1) * 2 * conv(width, width)
+        c_in = width
+    return total
+
+
+def resnet20(classes):
+    stages = basic_stages(64, (64, 128, 256, 512), (2, 2, 2, 2))
+    return conv(3, 64) + 2 * conv(64, 64) + stages + linear(512, classes)
+
+
+def resnet19_tdbn(classes):
+    stages = basic_stages(64, (128, 256, 512), (3, 3, 2))
+    return conv(3, 64) + stages + linear(512, 256) + linear(256, classes)
+
+
+def resnet19_fsta(classes):
+    return conv(3, 128) + basic_stages(128, (128, 256, 512), (3, 3, 2)) + linear(512, classes)
+
+
+def resnet_imagenet(*blocks):
+    return conv(3, 64, kernel=7) + basic_stages(64, (64, 128, 256, 512), blocks) + linear(512, 1000)
+
+
+def preact18(classes):
+    total, c_in = 3 * 64 * 9, 64
+    for width in (64, 128, 256, 512):
+        for c in (c_in, width):
+            total += 2 * c + (c * width * 9 + width) + 2 * width + (width * width * 9 + width)
+        total += 0 if c_in == width else c_in * width + width
+        c_in = width
+    return total + 2 * 512 + linear(512, classes)
+
+
+def vgg(c_in, widths, features, classes):
+    total = 0
+    for width in widths:
+        total += conv(c_in, width, bias=True)
+        c_in = width
+    return total + linear(features, classes)
+
+
+VGG11 = (64, 128, 256, 256, 512, 512, 512, 512)
+VGG13 = (64, 64, 128, 128, 256, 256, 512, 512, 512, 512)
+VGG16 = (64, 64, 128, 128, *(256,) * 3, *(512,) * 6)
+VGGSNN = (64, 128, 256, 256, 512, 512, 512, 512)
+
+
+def plifnet(c_in, width, convs, features, hidden, classes):
+    body = conv(c_in, width) + (convs - 1) * conv(width, width)
+    return body + linear(features, hidden, bias=False) + linear(hidden, 10 * classes, bias=False)
+
+
+CASES = [
+    # config, channels, classes, image size, overrides, neuron layers, millions (two decimals), exact
+    ("convnet", 1, 10, 8, {}, 3, 0.01, conv(1, 16) + conv(16, 32) + conv(32, 32) + linear(32, 10)),
+    ("resnet20", 3, 10, 32, {}, 19, 11.25, resnet20(10)),
+    ("resnet20", 3, 100, 32, {}, 19, 11.29, resnet20(100)),
+    ("resnet19", 3, 10, 32, {"variant": "tdbn"}, 18, 12.63, resnet19_tdbn(10)),
+    ("resnet19", 3, 100, 32, {"variant": "tdbn"}, 18, 12.65, resnet19_tdbn(100)),
+    ("resnet19", 3, 10, 32, {"variant": "fsta"}, 17, 12.57, resnet19_fsta(10)),
+    ("resnet19", 3, 100, 32, {"variant": "fsta"}, 17, 12.62, resnet19_fsta(100)),
+    ("resnet18", 3, 1000, 224, {}, 17, 11.69, resnet_imagenet(2, 2, 2, 2)),
+    ("resnet34", 3, 1000, 224, {}, 33, 21.80, resnet_imagenet(3, 4, 6, 3)),
+    ("sew_resnet18", 3, 1000, 224, {}, 20, 11.69, resnet_imagenet(2, 2, 2, 2)),
+    ("sew_resnet34", 3, 1000, 224, {}, 36, 21.80, resnet_imagenet(3, 4, 6, 3)),
+    ("resnet18_preact", 3, 10, 32, {}, 17, 11.18, preact18(10)),
+    ("resnet18_preact", 3, 100, 32, {}, 17, 11.22, preact18(100)),
+    ("vgg11", 2, 11, 128, {}, 8, 9.50, vgg(2, VGG11, 512 * 7 * 7, 11)),
+    ("vgg13", 3, 200, 64, {}, 10, 14.43, vgg(3, VGG13, 512 * 7 * 7, 200)),
+    ("vgg16", 3, 10, 32, {}, 13, 14.73, vgg(3, VGG16, 512, 10)),
+    ("vggsnn", 2, 10, 48, {}, 8, 9.27, vgg(2, VGGSNN, 512 * 3 * 3, 10)),
+    ("vggsnn", 3, 200, 64, {}, 8, 10.86, vgg(3, VGGSNN, 512 * 4 * 4, 200)),
+    ("plifnet_mnist", 1, 10, 28, {}, 4, 13.20, plifnet(1, 128, 2, 128 * 7 * 7, 2048, 10)),
+    ("plifnet_cifar10", 3, 10, 32, {}, 8, 36.72, plifnet(3, 256, 6, 256 * 8 * 8, 2048, 10)),
+    ("plifnet_nmnist", 2, 10, 34, {}, 4, 17.13, plifnet(2, 128, 2, 128 * 8 * 8, 2048, 10)),
+    ("plifnet_cifar10dvs", 2, 10, 128, {}, 6, 4.69, plifnet(2, 128, 4, 128 * 8 * 8, 512, 10)),
+    ("plifnet_dvs128gesture", 2, 11, 128, {}, 7, 1.70, plifnet(2, 128, 5, 128 * 4 * 4, 512, 11)),
+]
+
+
+@pytest.mark.parametrize(("name", "channels", "classes", "size", "overrides", "neurons", "millions", "exact"), CASES)
+def test_size(build, name, channels, classes, size, overrides, neurons, millions, exact):
+    with torch.device("meta"):
+        net = build(name, in_channels=channels, num_classes=classes, image_size=size, **overrides)
+    of_neurons = sum(p.numel() for m in net.modules() if isinstance(m, SpikingNeuron) for p in m.parameters())
+    count = sum(p.numel() for p in net.parameters()) - of_neurons
+    assert count == exact
+    assert round(count / 1e6, 2) == millions
+    assert sum(isinstance(m, SpikingNeuron) for m in net.modules()) == neurons
