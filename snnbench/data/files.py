@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import socket
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
@@ -16,14 +17,17 @@ _SILENCE_S = 20.0
 """Seconds without a byte after which a download is given up."""
 
 
-def check_present(folder: Path, names: list[str], *, how_to_get: str, fetch: Callable[[Path], None] | None) -> None:
+def check_present(
+    folder: Path, names: list[str], *, archives: list[str], how_to_get: str, fetch: Callable[[Path], None] | None
+) -> None:
     """Make sure that `folder` holds all of `names`, fetching the whole folder if it holds none.
 
     Args:
         folder: Where the data set belongs.
         names: Files or folders inside it.
+        archives: Paths below `folder`'s parent where an archive put there by hand saves its download.
         how_to_get: What to fetch by hand, one sentence.
-        fetch: Downloads the data set below the root it is given; None: downloading is switched off.
+        fetch: Downloads and unpacks the data set below the root it is given; None: not wanted.
 
     Raises:
         UserError: Nothing there and no download, or only some of the files there.
@@ -33,7 +37,7 @@ def check_present(folder: Path, names: list[str], *, how_to_get: str, fetch: Cal
         return
     if len(missing) < len(names):
         raise UserError(f"{folder} lacks {', '.join(missing)}: delete the folder to have it fetched anew. {how_to_get}")
-    reason = "data.download=false" if fetch is None else _download(folder, fetch)
+    reason = "data.download=false" if fetch is None else _download(folder, names, archives, fetch)
     if reason:
         raise UserError(
             f"no data in {folder} ({reason}). {how_to_get}\n"
@@ -41,19 +45,33 @@ def check_present(folder: Path, names: list[str], *, how_to_get: str, fetch: Cal
         )
 
 
-def _download(folder: Path, fetch: Callable[[Path], None]) -> str:
+def _download(folder: Path, names: list[str], archives: list[str], fetch: Callable[[Path], None]) -> str:
     """Fetch into a folder beside the target and move it there when complete. Returns what failed, or ''."""
     root, new_root = folder.parent, not folder.parent.exists()
     try:
         root.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=root, prefix=".download-") as temporary, _socket_timeout(_SILENCE_S):
-            fetch(Path(temporary))
-            (Path(temporary) / folder.name).rename(folder)
+        with tempfile.TemporaryDirectory(dir=root, prefix=".download-") as name, _socket_timeout(_SILENCE_S):
+            temporary = Path(name)
+            for archive in archives:
+                if (root / archive).is_file():
+                    (temporary / archive).parent.mkdir(parents=True, exist_ok=True)
+                    shutil.copyfile(root / archive, temporary / archive)
+            fetch(temporary)
+            _move(temporary / folder.name, folder, names)
     except (OSError, RuntimeError, EOFError) as error:  # URLError is an OSError; a bad checksum is a RuntimeError
         if new_root and root.is_dir() and not any(root.iterdir()):
             root.rmdir()
         return f"the download failed: {' '.join(str(error).split())}"
     return ""
+
+
+def _move(fetched: Path, folder: Path, names: list[str]) -> None:
+    if not folder.exists():
+        fetched.rename(folder)
+        return
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (fetched / name).rename(folder / name)
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -45,11 +46,11 @@ class FileImages:
     """RGB images decoded whenever they are asked for."""
 
     def __init__(self, paths: Sequence[str | Path], labels: Tensor) -> None:
-        self.paths = np.array([str(path) for path in paths])  # one buffer: forked workers do not copy it
+        self.paths = np.array([os.fsencode(path) for path in paths])  # one buffer: forked workers do not copy it
         self.labels = labels
 
     def pil(self, index: int) -> Image.Image:
-        path = str(self.paths[index])
+        path = os.fsdecode(self.paths[index])
         try:
             with Image.open(path) as image:
                 return image.convert("RGB")

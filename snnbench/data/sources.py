@@ -97,7 +97,9 @@ class MNIST(Source):
         check_present(
             folder,
             [f"raw/{name}" for name in self.md5],
-            how_to_get=f"By hand: put {', '.join(self.md5)}, unpacked, from {self.dataset.mirrors[0]} in {folder}/raw.",
+            archives=[f"{folder.name}/raw/{archive}" for archive, _ in self.dataset.resources],
+            how_to_get=f"By hand: put {', '.join(self.md5)} or their .gz files from {self.dataset.mirrors[0]} "
+            f"in {folder}/raw.",
             fetch=(lambda root: self.dataset(root, download=True) and None) if self.download else None,
         )
         for name in self.md5:
@@ -136,7 +138,8 @@ class CIFAR10(Source):
         check_present(
             folder,
             list(md5),
-            how_to_get=f"By hand: unpack {self.dataset.url} in {self.root}.",
+            archives=[self.dataset.filename],
+            how_to_get=f"By hand: put {self.dataset.url} in {self.root}, as it is or unpacked.",
             fetch=(lambda root: self.dataset(root, download=True) and None) if self.download else None,
         )
         if self.verify:
