@@ -10,7 +10,7 @@ import torch
 
 from snnbench.data.augment import Augment, BatchTransform
 from snnbench.data.images import ImageDataset, Images
-from snnbench.data.module import BenchData
+from snnbench.data.module import BenchData, check, whole
 from snnbench.data.sources import Source
 from snnbench.data.splits import stratified_split
 from snnbench.errors import UserError
@@ -28,6 +28,7 @@ class ImageData(BenchData):
         eval_transform: What brings an image to `image_size` for evaluation, PIL in and out.
         download: Try to fetch missing files.
         verify: Accept the published files only.
+        limit: Use only the first `limit` samples of each part, for a quick look; such results are marked "subset".
     """
 
     def __init__(
@@ -41,6 +42,7 @@ class ImageData(BenchData):
         eval_transform: Sequence[Callable[[Any], Any]] = (),
         download: bool = True,
         verify: bool = True,
+        limit: int | None = None,
         **common: Any,
     ) -> None:
         super().__init__(**common)
@@ -49,7 +51,9 @@ class ImageData(BenchData):
         self.augment = augment or Augment("none")
         if self.augment.batch:
             self.batch_transform = BatchTransform(self.augment.batch, self.num_classes)
-        self.provenance = self.source.provenance
+        check("data.limit", limit, limit is None or whole(limit, 1), "null, or a whole number above 0")
+        self.limit = limit
+        self.provenance = self.source.provenance if limit is None else "subset"
         held_out = f"; val: {self.val_fraction:g} of train, stratified, seed {self.seed}" if self.val_fraction else ""
         self.split = self.source.split + held_out
 
@@ -64,7 +68,7 @@ class ImageData(BenchData):
         random = bool(self.augment.sample or self.augment.normalized)
         train = ImageDataset(
             train_images,
-            positions,
+            positions[: self.limit],
             mean=self.mean,
             std=self.std,
             transforms=self.augment.sample or self.eval_transform,
@@ -80,7 +84,9 @@ class ImageData(BenchData):
         return train, evals
 
     def _eval_set(self, images: Images, positions: torch.Tensor) -> ImageDataset:
-        return ImageDataset(images, positions, mean=self.mean, std=self.std, transforms=self.eval_transform)
+        return ImageDataset(
+            images, positions[: self.limit], mean=self.mean, std=self.std, transforms=self.eval_transform
+        )
 
     def _check_samples(self, name: str, samples: ImageDataset) -> None:
         if not len(samples):

@@ -25,7 +25,7 @@ class BenchData(LightningDataModule):
         eval_names: Names of `val_dataloader()`'s loaders: ["test"], or ["test", "val"] with a validation split.
         epoch_of: Tells the current epoch; training sets it. Asked whenever a training epoch's loading starts.
         batch_transform: (x, y) -> (x, soft y), to be run on the device on each training batch; or None.
-        provenance: "real" if the files are proven to be the published ones, else "unverified".
+        provenance: "real" if the samples are proven to be the published ones, all of them; else "unverified" or "subset".
         split: How training, validation and test samples were told apart, for results.
 
     Args:
@@ -65,13 +65,13 @@ class BenchData(LightningDataModule):
         num_workers: int | str = "auto",
     ) -> None:
         super().__init__()
-        _check("batch_size", batch_size, _whole(batch_size, 1), "a whole number above 0")
-        _check("data.eval_batch_size", eval_batch_size, _whole(eval_batch_size, 1), "a whole number above 0")
+        check("batch_size", batch_size, whole(batch_size, 1), "a whole number above 0")
+        check("data.eval_batch_size", eval_batch_size, whole(eval_batch_size, 1), "a whole number above 0")
         fraction_ok = isinstance(val_fraction, int | float) and 0 <= val_fraction < 1
-        _check("data.val_fraction", val_fraction, fraction_ok, "in [0, 1); 0 holds nothing out")
-        _check("data.repeats", repeats, _whole(repeats, 1), "a whole number above 0; 1 repeats nothing")
-        workers_ok = num_workers == "auto" or _whole(num_workers, 0)
-        _check("data.num_workers", num_workers, workers_ok, "auto, or a whole number, 0 or more")
+        check("data.val_fraction", val_fraction, fraction_ok, "in [0, 1); 0 holds nothing out")
+        check("data.repeats", repeats, whole(repeats, 1), "a whole number above 0; 1 repeats nothing")
+        workers_ok = num_workers == "auto" or whole(num_workers, 0)
+        check("data.num_workers", num_workers, workers_ok, "auto, or a whole number, 0 or more")
         self.name, self.seed = name, seed
         self.in_channels, self.num_classes, self.image_size = in_channels, num_classes, image_size
         self.batch_size, self.eval_batch_size, self.val_fraction = batch_size, eval_batch_size, val_fraction
@@ -90,13 +90,11 @@ class BenchData(LightningDataModule):
             self.train_set, self.eval_sets = self.load()
         size, world = len(self.train_set), self._world  # type: ignore[arg-type]
         for key, value in (("batch_size", self.batch_size), ("data.eval_batch_size", self.eval_batch_size)):
-            _check(
+            check(
                 key, value, value % world == 0, f"a multiple of {world}, the number of devices: it is the global size"
             )
         if self.steps_per_epoch == 0:
-            _check(
-                "batch_size", self.batch_size, False, f"at most the {size} training samples with data.drop_last=true"
-            )
+            check("batch_size", self.batch_size, False, f"at most the {size} training samples with data.drop_last=true")
 
     @property
     def steps_per_epoch(self) -> int:
@@ -162,10 +160,12 @@ def _as_is(batch: Any) -> Any:
     return batch
 
 
-def _whole(value: object, least: int) -> bool:
+def whole(value: object, least: int) -> bool:
+    """Whether `value` is a whole number of at least `least`."""
     return isinstance(value, int) and not isinstance(value, bool) and value >= least
 
 
-def _check(key: str, value: object, valid: bool, allowed: str) -> None:
+def check(key: str, value: object, valid: bool, allowed: str) -> None:
+    """Raise a UserError naming the config key unless `valid`."""
     if not valid:
         raise UserError(f"{key}={value}: it must be {allowed}.")
