@@ -21,7 +21,8 @@ class SpikingNeuron(nn.Module):
     the gradients and the fused kernels follow from these.
 
     Attributes:
-        states: the names of the state variables; each starts at 0.
+        states: the names of the state variables; each starts at 0, also where v_reset is another number
+            (SpikingJelly starts at v_reset).
         per_step: the names of the coefficients whose first dimension is time.
 
     Args:

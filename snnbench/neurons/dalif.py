@@ -12,7 +12,7 @@ from snnbench.errors import UserError
 from snnbench.kernels import State
 from snnbench.neurons.arguments import choice, flag, number
 from snnbench.neurons.base import SpikingNeuron
-from snnbench.neurons.surrogate import Surrogate
+from snnbench.neurons.surrogate import Surrogate, Tanh
 
 SQUASHES: dict[str, Callable[[Tensor], Tensor]] = {"tanh": torch.tanh, "sigmoid": torch.sigmoid, "none": torch.clone}
 
@@ -51,7 +51,7 @@ class DALIF(SpikingNeuron):
         learn_beta: bool = True,
         membrane_norm: bool = False,
         v_th: float = 0.5,
-        surrogate: str | Mapping[str, Any] | Surrogate = "tanh",
+        surrogate: str | Mapping[str, Any] | Surrogate = Tanh(strict=True),  # noqa: B008  frozen
         **options: Any,
     ) -> None:
         super().__init__(v_th=v_th, surrogate=surrogate, **options)

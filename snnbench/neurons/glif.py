@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from snnbench.kernels import State
 from snnbench.neurons.arguments import count, number
 from snnbench.neurons.base import SpikingNeuron
-from snnbench.neurons.surrogate import Surrogate
+from snnbench.neurons.surrogate import Rectangle, Surrogate
 
 
 def _logit(p: float) -> float:
@@ -54,7 +54,7 @@ class GLIF(SpikingNeuron):
         leak: float | None = None,
         v_re: float | None = None,
         conduct: float = 0.5,
-        surrogate: str | Mapping[str, Any] | Surrogate = "rectangle",
+        surrogate: str | Mapping[str, Any] | Surrogate = Rectangle(strict=True),  # noqa: B008  frozen
         channels: int | None = None,
         engine: str = "auto",
     ) -> None:

@@ -1,0 +1,127 @@
+"""Arguments out of range, and the configs."""
+
+import inspect
+import math
+
+import pytest
+import torch
+from conftest import CONFIGS
+from hydra import compose, initialize_config_dir
+from hydra.utils import instantiate
+from omegaconf import OmegaConf
+
+from snnbench import neurons
+from snnbench.errors import UserError
+from snnbench.neurons import ARLIF, CLIF, DALIF, GLIF, IF, KLIF, LIF, PLIF, PSN, MaskedPSN, SlidingPSN
+
+NAMES = sorted(path.stem for path in (CONFIGS / "neuron").glob("*.yaml"))
+
+
+@pytest.mark.parametrize(
+    ("cls", "options", "message"),
+    [
+        (IF, {"v_th": 0}, r"neuron.v_th=0: must lie in \(0, inf\)"),
+        (IF, {"v_th": math.nan}, "neuron.v_th=nan: must be a number"),
+        (IF, {"v_th": math.inf}, "neuron.v_th=inf"),
+        (IF, {"v_th": "1"}, "neuron.v_th='1': must be a number"),
+        (IF, {"v_th": True}, "neuron.v_th=True: must be a number"),
+        (IF, {"v_reset": 1.0}, "neuron.v_reset=1.0: must lie below neuron.v_th=1.0"),
+        (IF, {"v_reset": -math.inf}, "neuron.v_reset=-inf"),
+        (IF, {"detach_reset": "no"}, "neuron.detach_reset='no': must be true or false"),
+        (IF, {"channels": 0}, "neuron.channels=0: must be a whole number of at least 1"),
+        (IF, {"engine": "cdua"}, "engine='cdua': unknown. Did you mean 'cuda'?"),
+        (LIF, {"tau": 0.5}, r"neuron.tau=0.5: must lie in \[1, inf\)"),
+        (LIF, {"leak": 1.5}, r"neuron.leak=1.5: must lie in \[0, 1\]"),
+        (LIF, {"decay_input": 1}, "neuron.decay_input=1: must be true or false"),
+        (PLIF, {"tau": 1.0}, r"neuron.tau=1.0: must lie in \(1, inf\)"),
+        (PLIF, {"decay_input": None}, "neuron.decay_input=None"),
+        (KLIF, {"k": 0.0}, r"neuron.k=0.0: must lie in \(0, inf\)"),
+        (KLIF, {"tau": -2}, "neuron.tau=-2"),
+        (KLIF, {"scale_reset": "yes"}, "neuron.scale_reset='yes'"),
+        (GLIF, {"T": 0}, "neuron.T=0"),
+        (GLIF, {"T": 4, "tau": 1.0}, r"neuron.tau=1.0: must lie in \(0, 1\)"),
+        (GLIF, {"T": 4, "v_th": 1.5}, r"neuron.v_th=1.5: must lie in \(0, 1\)"),
+        (GLIF, {"T": 4, "leak": 0.0}, "neuron.leak=0.0"),
+        (GLIF, {"T": 4, "v_re": 2.0}, "neuron.v_re=2.0"),
+        (GLIF, {"T": 4, "conduct": 0.0}, "neuron.conduct=0.0"),
+        (CLIF, {"tau": 0.0}, "neuron.tau=0.0"),
+        (ARLIF, {"leak": -0.1}, r"neuron.leak=-0.1: must lie in \[0, 1\]"),
+        (ARLIF, {"reset": "adaptve"}, "neuron.reset='adaptve': unknown. Did you mean 'adaptive'?"),
+        (ARLIF, {"carry_memory": 0}, "neuron.carry_memory=0"),
+        (ARLIF, {"threshold_adjustment": 0}, "neuron.threshold_adjustment=0"),
+        (DALIF, {"squash": "tnah"}, "neuron.squash='tnah': unknown. Did you mean 'tanh'?"),
+        (DALIF, {"alpha_init": "rand"}, "neuron.alpha_init='rand': must be a number, randn or ones"),
+        (DALIF, {"beta_init": math.inf}, "neuron.beta_init=inf"),
+        (DALIF, {"beta_init": "randn", "learn_beta": False}, "neuron.beta_init=randn: needs neuron.learn_beta=true"),
+        (DALIF, {"learn_alpha": "x"}, "neuron.learn_alpha='x'"),
+        (DALIF, {"membrane_norm": True}, "neuron.membrane_norm=true: needs the number of channels"),
+        (DALIF, {"membrane_norm": 1}, "neuron.membrane_norm=1"),
+        (PSN, {"T": 2.0}, "neuron.T=2.0: must be a whole number"),
+        (PSN, {"T": 4, "engine": "cuda"}, "engine=cuda: PSN is a matrix product over time"),
+        (MaskedPSN, {"T": 4, "k": 0}, "neuron.k=0"),
+        (MaskedPSN, {"T": 4, "k": 2, "engine": "cpu"}, "engine=cpu: MaskedPSN is a matrix product"),
+        (MaskedPSN, {"T": 4, "k": 2, "lambda_init": 1.1}, r"neuron.lambda_init=1.1: must lie in \[0, 1\]"),
+        (SlidingPSN, {"k": True}, "neuron.k=True"),
+        (SlidingPSN, {"k": 2, "v_th": -1.0}, "neuron.v_th=-1.0"),
+    ],
+)
+def test_a_bad_argument_is_named(cls, options, message):
+    with pytest.raises(UserError, match=message) as caught:
+        cls(**options)
+    assert len(str(caught.value).splitlines()) <= 2
+
+
+def test_progress_is_a_fraction():
+    with pytest.raises(UserError, match=r"neuron\.progress=2"):
+        MaskedPSN(T=4, k=2).set_progress(2)
+
+
+def keywords(cls):
+    """Every keyword the constructor takes, those it passes on to its base included."""
+    found = set()
+    for base in cls.__mro__:
+        parameters = inspect.signature(base.__init__).parameters.values()
+        found |= {p.name for p in parameters if p.kind is p.KEYWORD_ONLY}
+        if not any(p.kind is p.VAR_KEYWORD for p in parameters):
+            return found
+    raise AssertionError(cls)
+
+
+def composed(tmp_path, *overrides):
+    root = f"defaults: [_self_, neuron: lif]\nhydra:\n  searchpath: ['file://{CONFIGS}']\nT: 3\nengine: reference\n"
+    (tmp_path / "root.yaml").write_text(root)
+    with initialize_config_dir(str(tmp_path), version_base="1.3"):
+        return OmegaConf.to_container(compose("root", overrides=list(overrides)).neuron, resolve=True)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_config_lists_every_keyword_and_repeats_the_defaults(name, tmp_path):
+    config = composed(tmp_path, f"neuron={name}")
+    assert config.pop("name") == name
+    neuron = instantiate(config)(channels=2)
+    cls = type(neuron)
+    assert {key for key in config if not key.startswith("_")} == keywords(cls) - {"channels"}
+    needed = {key: config[key] for key in ("T", "k") if key in config and cls is not KLIF}
+    torch.manual_seed(0)
+    assert repr(neuron) == repr(cls(channels=2, engine="reference", **needed))
+    assert neuron(torch.randn(3, 4, 2)).shape == (3, 4, 2)
+
+
+def test_there_is_a_config_for_every_neuron():
+    targets = {OmegaConf.load(CONFIGS / "neuron" / f"{name}.yaml")._target_.rsplit(".")[-1] for name in NAMES}
+    assert targets == set(neurons.__all__) - {"SpikingNeuron"}
+
+
+def test_every_surrogate_is_an_option_with_its_numbers_visible(tmp_path):
+    paths = sorted((CONFIGS / "neuron" / "surrogate").glob("*.yaml"))
+    assert {path.stem for path in paths} == set(neurons.surrogate.SURROGATES)
+    for path in paths:
+        config = composed(tmp_path, f"neuron/surrogate={path.stem}")
+        spike = instantiate({key: value for key, value in config.items() if key != "name"})().spike
+        assert vars(spike) == {key: value for key, value in config["surrogate"].items() if key != "name"}
+
+
+def test_a_surrogate_is_replaced_by_name_or_by_group(tmp_path):
+    group = composed(tmp_path, "neuron/surrogate=rectangle", "neuron.surrogate.width=3")
+    assert group["surrogate"] == {"name": "rectangle", "width": 3, "strict": False}
+    assert composed(tmp_path, "neuron.surrogate=sigmoid")["surrogate"] == "sigmoid"

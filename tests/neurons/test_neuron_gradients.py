@@ -1,0 +1,66 @@
+"""The reference engine's gradients against finite differences, through a spike that is smooth forward, too."""
+
+import pytest
+import torch
+from neuron_cases import ALL, STREAMING, Smooth, build
+
+from snnbench.neurons import DALIF
+from snnbench.neurons.surrogate import Sigmoid
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_gradcheck(name):
+    torch.manual_seed(0)
+    neuron = build(name, 4, engine="reference", surrogate=Smooth(base=Sigmoid(alpha=2.0))).double()
+    keys = [key for key, _ in neuron.named_parameters()]
+    values = [value.detach().clone().requires_grad_() for value in neuron.parameters()]
+    x = torch.randn(4, 2, 3, 2, dtype=torch.float64, requires_grad=True)
+
+    def spikes(x, *values):
+        return torch.func.functional_call(neuron, dict(zip(keys, values, strict=True)), (x,))
+
+    assert torch.autograd.gradcheck(spikes, (x, *values))
+
+
+@pytest.mark.parametrize("name", STREAMING)
+def test_gradcheck_of_the_state(name):
+    """The final state's gradient, and that of the state handed in."""
+    torch.manual_seed(1)
+    neuron = build(name, 2, engine="reference", surrogate=Smooth(base=Sigmoid(alpha=2.0))).double()
+    x = torch.randn(2, 2, 3, dtype=torch.float64)
+    start = {key: torch.randn_like(value).requires_grad_() for key, value in neuron.run(x)[1].items()}
+
+    def final(*values):
+        spikes, state = neuron.run(x, dict(zip(start, values, strict=True)))
+        return spikes, *state.values()
+
+    assert torch.autograd.gradcheck(final, tuple(start.values()))
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_every_parameter_learns(name):
+    torch.manual_seed(0)
+    neuron = build(name, 3)
+    x = (torch.randn(3, 8, 3, 4, 4) + 0.5).requires_grad_()
+    (neuron(x) * torch.randn(x.shape)).sum().backward()
+    for key, value in [("x", x), *neuron.named_parameters()]:
+        assert value.grad is not None, key
+        assert value.grad.isfinite().all(), key
+        assert value.grad.any(), key
+
+
+def test_detach_reset_cuts_the_reset_only():
+    """One neuron, two steps, IF-like: x1 reaches s2 through h1 and, unless detached, through the reset, too."""
+    for detach, through_reset in ((True, 0.0), (False, 1.0)):
+        spike = Smooth(base=Sigmoid(alpha=4.0))
+        options = {"squash": "none", "alpha_init": 1.0, "beta_init": 1.0, "v_th": 1.0}
+        neuron = DALIF(detach_reset=detach, surrogate=spike, **options).double()
+        x = torch.tensor([0.75, 0.5], dtype=torch.float64, requires_grad=True)
+        neuron(x.view(2, 1, 1))[1].sum().backward()
+        h1 = 0.75
+        s1 = 1 / (1 + torch.tensor(-4 * (h1 - 1)).double().exp())
+        h2 = h1 * (1 - s1) + 0.5
+        s2 = 1 / (1 + (-4 * (h2 - 1)).exp())
+        slope1, slope2 = 4 * s1 * (1 - s1), 4 * s2 * (1 - s2)
+        expected = slope2 * ((1 - s1) - through_reset * h1 * slope1)
+        assert x.grad[0].item() == pytest.approx(expected.item(), rel=1e-10)

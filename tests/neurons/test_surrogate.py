@@ -1,0 +1,101 @@
+import math
+
+import pytest
+import torch
+
+from snnbench.errors import UserError
+from snnbench.neurons import LIF
+from snnbench.neurons.surrogate import SURROGATES, make_surrogate
+
+WIDE = [
+    {"name": "atan", "alpha": 2.0},
+    {"name": "atan", "alpha": 0.7},
+    {"name": "sigmoid", "alpha": 4.0},
+    {"name": "sigmoid", "alpha": 1.3},
+    {"name": "rectangle", "width": 1.0},
+    {"name": "rectangle", "width": 2.5},
+    {"name": "triangle", "gamma": 1.0},
+    {"name": "triangle", "gamma": 0.4},
+    {"name": "tanh", "k": 3.0},
+    {"name": "tanh", "k": 1.0},
+]
+PEAKS = {
+    "atan": 1.0,
+    "sigmoid": 1.0,
+    "rectangle": 1.0,
+    "triangle": 1.0,
+    "tanh": 3 / (2 * math.tanh(1.5)),
+}
+
+
+def grid() -> torch.Tensor:
+    """Off every kink: the steps are irrational multiples of the surrogates' widths."""
+    return torch.linspace(-math.pi, math.e, 401, dtype=torch.float64)
+
+
+@pytest.mark.parametrize("spec", WIDE, ids=str)
+def test_the_derivative_is_that_of_the_primitive(spec):
+    surrogate = make_surrogate(spec)
+    u = grid().requires_grad_()
+    (slope,) = torch.autograd.grad(surrogate.primitive(u).sum(), u)
+    torch.testing.assert_close(surrogate.derivative(u.detach()), slope)
+
+
+@pytest.mark.parametrize("spec", WIDE, ids=str)
+def test_the_primitive_climbs_from_0_to_1_through_one_half(spec):
+    primitive = make_surrogate(spec).primitive
+    far = torch.tensor([-1e6, 0.0, 1e6], dtype=torch.float64)
+    torch.testing.assert_close(primitive(far), torch.tensor([0, 0.5, 1], dtype=torch.float64), atol=1e-6, rtol=0)
+    assert (primitive(grid()).diff() >= 0).all()
+
+
+@pytest.mark.parametrize("spec", WIDE, ids=str)
+def test_a_spike_is_a_step_forward_and_the_derivative_backward(spec):
+    surrogate = make_surrogate(spec)
+    u = torch.randn(50, requires_grad=True)
+    weight = torch.randn(50)
+    spikes = surrogate(u)
+    assert spikes.tolist() == [float(value >= 0) for value in u.tolist()]
+    (spikes * weight).sum().backward()
+    torch.testing.assert_close(u.grad, weight * surrogate.derivative(u.detach()))
+
+
+@pytest.mark.parametrize("name", SURROGATES)
+def test_peak_at_the_threshold(name):
+    peak = make_surrogate(name).derivative(torch.zeros(1, dtype=torch.float64)).item()
+    assert peak == pytest.approx(PEAKS[name], rel=1e-12)
+    assert (make_surrogate(name).derivative(grid()) <= peak).all()
+
+
+def test_peaks_scale_with_the_parameter():
+    zero = torch.zeros(1)
+    assert make_surrogate({"name": "atan", "alpha": 5}).derivative(zero).item() == 2.5
+    assert make_surrogate({"name": "sigmoid", "alpha": 5}).derivative(zero).item() == 1.25
+    assert make_surrogate({"name": "rectangle", "width": 5}).derivative(zero).item() == pytest.approx(0.2)
+    assert make_surrogate({"name": "triangle", "gamma": 5}).derivative(zero).item() == pytest.approx(0.2)
+
+
+@pytest.mark.parametrize("name", SURROGATES)
+def test_strict_decides_what_happens_at_the_threshold(name):
+    at = torch.tensor([-1e-7, 0.0, 1e-7])
+    assert make_surrogate({"name": name, "strict": False})(at).tolist() == [0, 1, 1]
+    assert make_surrogate({"name": name, "strict": True})(at).tolist() == [0, 0, 1]
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        ("atna", "neuron.surrogate='atna': unknown. Did you mean 'atan'?"),
+        ({"alpha": 2.0}, "neuron.surrogate=''"),
+        ({"name": "atan", "width": 2.0}, "neuron.surrogate.width: atan has no such parameter. It takes: strict, alpha"),
+        ({"name": "atan", "alpha": 0}, r"neuron.surrogate.alpha=0: must lie in \(0, inf\)"),
+        ({"name": "atan", "alpha": math.nan}, "neuron.surrogate.alpha=nan"),
+        ({"name": "atan", "alpha": "2"}, "neuron.surrogate.alpha='2': must be a number"),
+        ({"name": "atan", "strict": 1}, "neuron.surrogate.strict=1: must be true or false"),
+        (None, "neuron.surrogate=None"),
+    ],
+    ids=str,
+)
+def test_bad_surrogates_name_the_key(spec, message):
+    with pytest.raises(UserError, match=message):
+        LIF(surrogate=spec)
