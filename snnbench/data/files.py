@@ -18,7 +18,7 @@ _SILENCE_S = 20.0
 
 
 def check_present(
-    folder: Path, names: list[str], *, archives: list[str], how_to_get: str, fetch: Callable[[Path], None] | None
+    folder: Path, names: list[str], *, archives: list[str], how_to_get: str, fetch: Callable[[Path], object] | None
 ) -> None:
     """Make sure that `folder` holds all of `names`, fetching the whole folder if it holds none.
 
@@ -45,7 +45,7 @@ def check_present(
         )
 
 
-def _download(folder: Path, names: list[str], archives: list[str], fetch: Callable[[Path], None]) -> str:
+def _download(folder: Path, names: list[str], archives: list[str], fetch: Callable[[Path], object]) -> str:
     """Fetch into a folder beside the target and move it there when complete. Returns what failed, or ''."""
     root, new_root = folder.parent, not folder.parent.exists()
     try:

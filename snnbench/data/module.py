@@ -25,7 +25,7 @@ class BenchData(LightningDataModule):
         eval_names: Names of `val_dataloader()`'s loaders: ["test"], or ["test", "val"] with a validation split.
         epoch_of: Tells the current epoch; training sets it. Asked whenever a training epoch's loading starts.
         batch_transform: (x, y) -> (x, soft y), to be run on the device on each training batch; or None.
-        provenance: "real" if the samples are proven to be the published ones, all of them; else "unverified" or "subset".
+        provenance: "real" if the samples are proven to be all of the published ones; else "unverified" or "subset".
         split: How training, validation and test samples were told apart, for results.
 
     Args:

@@ -6,6 +6,7 @@ and `load()`, which returns the training and the test images.
 
 from __future__ import annotations
 
+import math
 import pickle
 import struct
 from abc import ABC, abstractmethod
@@ -100,10 +101,13 @@ class MNIST(Source):
             archives=[f"{folder.name}/raw/{archive}" for archive, _ in self.dataset.resources],
             how_to_get=f"By hand: put {', '.join(self.md5)} or their .gz files from {self.dataset.mirrors[0]} "
             f"in {folder}/raw.",
-            fetch=(lambda root: self.dataset(root, download=True) and None) if self.download else None,
+            fetch=(lambda root: self.dataset(root, download=True)) if self.download else None,
         )
-        for name in self.md5:
-            _check_idx(folder / "raw" / name, dimensions=3 if "images" in name else 1)
+        counts = {name: _check_idx(folder / "raw" / name, 3 if "images" in name else 1) for name in self.md5}
+        for name, count in counts.items():
+            labels = name.replace("images-idx3", "labels-idx1")
+            if counts[labels] != count:
+                raise damaged(folder / "raw" / labels, f"{counts[labels]} labels for {count} images")
         if self.verify:
             check_md5(folder / "raw", self.md5)
 
@@ -140,7 +144,7 @@ class CIFAR10(Source):
             list(md5),
             archives=[self.dataset.filename],
             how_to_get=f"By hand: put {self.dataset.url} in {self.root}, as it is or unpacked.",
-            fetch=(lambda root: self.dataset(root, download=True) and None) if self.download else None,
+            fetch=(lambda root: self.dataset(root, download=True)) if self.download else None,
         )
         if self.verify:
             check_md5(folder, md5)
@@ -167,16 +171,19 @@ def _unhashed(dataset: type[datasets.CIFAR10]) -> type[datasets.CIFAR10]:
     return type(dataset.__name__, (dataset,), overrides)
 
 
-def _check_idx(path: Path, dimensions: int) -> None:
+def _check_idx(path: Path, dimensions: int) -> int:
+    """Check the header against the size, and return how many items the file holds."""
     header = 4 + 4 * dimensions
     with path.open("rb") as file:
         head = file.read(header)
     size = path.stat().st_size
     if len(head) < header or head[:4] != bytes([0, 0, 8, dimensions]):
         raise damaged(path, f"it is no idx file of {dimensions} dimensions ({size} bytes)")
-    expected = header + int(np.prod(struct.unpack(f">{dimensions}I", head[4:]), dtype=np.int64))
-    if size != expected:
+    shape = struct.unpack(f">{dimensions}I", head[4:])
+    expected = header + math.prod(shape)
+    if size != expected or size == header:
         raise damaged(path, f"{size} bytes, its header announces {expected}")
+    return shape[0]
 
 
 def _check_pickle(path: Path, label_key: str) -> None:

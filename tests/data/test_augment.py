@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torchvision.transforms import v2
+
+from snnbench.data import Augment, Cutout, RandomGreyErasing
+from snnbench.data.augment import BatchTransform
+
+
+def cut(centres: list[tuple[int, int]], length: int, size: tuple[int, int]) -> torch.Tensor:
+    """Which pixels Cutout leaves, with its random centres replaced by `centres`."""
+    transform = Cutout(holes=len(centres), length=length)
+    return transform.transform(torch.ones(1, *size, dtype=torch.uint8), {"centres": centres})[0]
+
+
+def test_cutout_matches_masks_worked_by_hand() -> None:
+    assert cut([(2, 2)], 2, (4, 5)).tolist() == [[1, 1, 1, 1, 1], [1, 0, 0, 1, 1], [1, 0, 0, 1, 1], [1, 1, 1, 1, 1]]
+    assert cut([(0, 4)], 4, (4, 5)).tolist() == [[1, 1, 0, 0, 0], [1, 1, 0, 0, 0], [1, 1, 1, 1, 1], [1, 1, 1, 1, 1]]
+    assert cut([(3, 0), (0, 3)], 2, (4, 5)).tolist() == [
+        [1, 1, 0, 0, 1],
+        [1, 1, 1, 1, 1],
+        [0, 1, 1, 1, 1],
+        [0, 1, 1, 1, 1],
+    ]
+    assert cut([(1, 1)], 16, (4, 5)).sum() == 0
+
+
+def test_cutout_centres_reach_every_pixel_and_the_image_is_not_changed_in_place() -> None:
+    torch.manual_seed(0)
+    image = torch.full((3, 5, 7), 9, dtype=torch.uint8)
+    holes = torch.stack([(Cutout(1, 2)(image) == 0).float() for _ in range(800)])
+    assert (image == 9).all()
+    assert (holes.sum((2, 3)) == holes.sum((2, 3))[:, :1]).all(), "the same hole in every channel"
+    assert set(holes[:, 0].sum((1, 2)).tolist()) == {1.0, 2.0, 4.0}, "clipped at a corner, at an edge, whole"
+    corner = holes[:, 0, 4, 6].mean().item()  # covered by the centre (4, 6) alone
+    assert corner == pytest.approx(1 / 35, abs=0.02)
+
+
+def test_cutout_takes_pil_images() -> None:
+    torch.manual_seed(0)
+    result = Cutout(1, 4)(Image.new("RGB", (8, 6), (5, 6, 7)))
+    assert isinstance(result, Image.Image)
+    assert result.size == (8, 6)
+    assert (np.asarray(result) == 0).any()
+
+
+def test_grey_erasing_fills_one_grey_rectangle_in_about_half_of_the_images() -> None:
+    torch.manual_seed(0)
+    image = torch.zeros(3, 32, 32, dtype=torch.uint8)
+    image[:] = torch.tensor([10, 20, 30], dtype=torch.uint8)[:, None, None]
+    transform = RandomGreyErasing(p=0.5, scale=(0.02, 0.4), ratio=(0.4, 2.5))
+    greys, hits = set(), 0
+    for _ in range(300):
+        erased = transform(image)
+        assert erased.dtype == torch.uint8
+        changed = (erased != image).any(0)
+        if changed.any():
+            hits += 1
+            rows, columns = changed.any(1).nonzero(), changed.any(0).nonzero()
+            box = erased[:, rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+            assert (box == box[0, 0, 0]).all()
+            greys.add(int(box[0, 0, 0]))
+    assert 110 < hits < 190
+    assert len(greys) > 50
+
+
+MIXES = {
+    "mixup": [v2.MixUp(alpha=0.2, num_classes=7)],
+    "cutmix": [v2.CutMix(alpha=1.0, num_classes=7)],
+    "choice": [v2.RandomChoice([v2.MixUp(alpha=0.2, num_classes=7), v2.CutMix(num_classes=7)])],
+    "sometimes": [v2.RandomApply([v2.MixUp(num_classes=7)], p=0.5)],
+    "never": [v2.RandomApply([v2.MixUp(num_classes=7)], p=0.0)],
+}
+
+
+@pytest.mark.parametrize("name", MIXES)
+@pytest.mark.parametrize("batch", [1, 5, 8])
+def test_batch_transforms_give_class_probabilities(name: str, batch: int) -> None:
+    transform = BatchTransform(MIXES[name], num_classes=7)
+    torch.manual_seed(0)
+    for _ in range(8):
+        x, y = torch.randn(batch, 3, 9, 11), torch.randint(7, (batch,))
+        mixed, soft = transform(x, y)
+        assert mixed.shape == x.shape
+        assert soft.shape == (batch, 7)
+        assert soft.dtype == torch.float32
+        torch.testing.assert_close(soft.sum(1), torch.ones(batch))
+        assert (soft.gather(1, y[:, None]) > 0).all() or name in ("cutmix", "choice")
+        if name == "never":
+            assert torch.equal(mixed, x)
+            assert torch.equal(soft.argmax(1), y)
+
+
+@pytest.mark.parametrize("name", ["mixup", "cutmix", "choice", "sometimes"])
+def test_batch_transforms_draw_from_the_global_torch_generator_only(name: str) -> None:
+    x, y = torch.randn(6, 3, 8, 8), torch.arange(6)
+    results = []
+    for other in (0, 1):
+        np.random.seed(other)
+        torch.manual_seed(11)
+        results.append(BatchTransform(MIXES[name], 7)(x, y))
+    assert torch.equal(results[0][0], results[1][0])
+    assert torch.equal(results[0][1], results[1][1])
+
+
+def test_cutmix_labels_follow_the_pasted_area() -> None:
+    torch.manual_seed(3)
+    x, y = torch.arange(4.0).view(4, 1, 1, 1).expand(4, 1, 10, 10).contiguous(), torch.arange(4)
+    mixed, soft = BatchTransform(MIXES["cutmix"], 7)(x, y)
+    for i in range(4):
+        assert soft[i, i].item() == pytest.approx((mixed[i] == i).float().mean().item(), abs=1e-6)
+
+
+def test_augment_takes_any_sequences() -> None:
+    augment = Augment("mine", sample=(abs,))
+    assert augment.sample == [abs]
+    assert augment.normalized == augment.batch == []
