@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import sys
 import tempfile
@@ -19,7 +18,7 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from snnbench import config
+from snnbench import config, log
 from snnbench.errors import UserError, did_you_mean
 
 STATUS_FILE = "SNNBENCH_STATUS_FILE"
@@ -36,7 +35,7 @@ def main(task: Callable[[DictConfig], int], config_dir: Path, config_name: str) 
     config.register_schema()
     traceback_wanted = os.environ.get("HYDRA_FULL_ERROR") == "1"
     os.environ["HYDRA_FULL_ERROR"] = "1"  # makes Hydra raise instead of printing and exiting with 1
-    logging.captureWarnings(True)
+    log.to_terminal()
     with tempfile.NamedTemporaryFile(mode="r", prefix="snnbench-status-") as status:
         os.environ[STATUS_FILE] = status.name  # inherited by the workers of a parallel launcher
 
@@ -108,6 +107,8 @@ def explain(error: Exception, known_keys: Iterable[str] = ()) -> str:
         options = [str(option) for option in error.options or []]
         known = f" Known: {', '.join(options)}." if options else ""
         return f"{group or 'config'}={choice}: there is no such config.{did_you_mean(choice, options)}{known}"
+    if str(error).startswith("Error merging override") and error.__cause__:
+        error = error.__cause__  # type: ignore[assignment]
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     text = " ".join(line for line in lines if not line.startswith(("full_key:", "object_type=", "reference_type=")))
     key = getattr(error, "full_key", None)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -20,15 +20,16 @@ from snnbench.training.module import SpikingClassifier
 from snnbench.training.optim import parameter_groups
 
 
-def make(cfg: DictConfig, group: str, **extra: Any) -> Any:
-    """Instantiate the config group `group`; its descriptive `name` is not passed on.
+def make(cfg: DictConfig, group: str, drop: Sequence[str] = ("name",), **extra: Any) -> Any:
+    """Instantiate the config group `group` without its keys in `drop`; `name` only describes it.
 
     Raises:
         UserError: the constructor refused an argument, or there is no such class.
     """
-    node = {str(key): value for key, value in cfg[group].items() if key != "name"}
+    node = OmegaConf.to_container(cfg[group], resolve=True)
+    assert isinstance(node, dict)
     try:
-        return instantiate(OmegaConf.create(node), **extra, _convert_="all")
+        return instantiate({key: node[key] for key in node if key not in drop}, **extra, _convert_="all")
     except InstantiationException as error:
         cause = error.__cause__
         while cause is not None and not isinstance(cause, UserError):
@@ -39,8 +40,14 @@ def make(cfg: DictConfig, group: str, **extra: Any) -> Any:
 
 
 def build_data(cfg: DictConfig) -> Any:
-    """The data module, with its files found and verified."""
-    data = make(cfg, "data")
+    """The data module, with its files found and verified.
+
+    `batch_size` is what one optimizer step sees: where gradients are accumulated, a loader's batch is a share of it.
+    """
+    accumulate = cfg.trainer.accumulate_grad_batches
+    if cfg.batch_size % accumulate:
+        raise UserError(f"batch_size={cfg.batch_size}: must divide by trainer.accumulate_grad_batches={accumulate}.")
+    data = make(cfg, "data", drop=(), batch_size=cfg.batch_size // accumulate)
     data.prepare_data()
     data.setup("fit")
     return data
@@ -71,8 +78,7 @@ def build_module(cfg: DictConfig, network: nn.Module, data: Any) -> SpikingClass
 def build_optimizer(cfg: DictConfig) -> Callable[[nn.Module], Optimizer]:
     """A function from the network to its optimizer, weight decay applied to the kinds in `optimizer.decay`."""
     decay = list(cfg.optimizer.decay)
-    options = OmegaConf.create({"optimizer": {k: v for k, v in cfg.optimizer.items() if k != "decay"}})
-    factory = make(options, "optimizer", _partial_=True)
+    factory = make(cfg, "optimizer", drop=("name", "decay"), _partial_=True)
 
     def build(network: nn.Module) -> Optimizer:
         try:
@@ -100,17 +106,7 @@ def build_trainer(cfg: DictConfig, callbacks: list[lightning.Callback], plugins:
         enable_progress_bar=False,
         enable_model_summary=False,
     )
-    check_batch_size(cfg, trainer)
     return trainer
-
-
-def check_batch_size(cfg: DictConfig, trainer: lightning.Trainer) -> None:
-    """The global batch must divide among the devices and the accumulated steps."""
-    if cfg.batch_size % (trainer.world_size * trainer.accumulate_grad_batches):
-        raise UserError(
-            f"batch_size={cfg.batch_size}: it is global and must divide by {trainer.world_size} devices x "
-            f"trainer.accumulate_grad_batches={trainer.accumulate_grad_batches}."
-        )
 
 
 def check_device(cfg: DictConfig) -> None:
@@ -131,5 +127,7 @@ def check_device(cfg: DictConfig) -> None:
 
 def steps_per_epoch(trainer: lightning.Trainer, data: Any) -> Callable[[], int]:
     """A function that tells the current epoch from the global step, right also while workers prefetch."""
-    steps = max(1, -(-data.steps_per_epoch // trainer.accumulate_grad_batches))
+    limit, batches = trainer.limit_train_batches, data.steps_per_epoch
+    batches = min(limit, batches) if isinstance(limit, int) else int(limit * batches)
+    steps = max(1, -(-batches // trainer.accumulate_grad_batches))
     return partial(lambda t, n: int(t.global_step // n), trainer, steps)

@@ -124,7 +124,7 @@ class Record:
                 "error": None,
                 "epochs": self._epochs(history),
                 "accuracy": _accuracy(history),
-                "loss": {key: value for key, value in history.metrics[-1].items() if key.endswith("loss")},
+                "final_loss": {key: value for key, value in history.metrics[-1].items() if key.endswith("loss")},
                 "firing_rate": module.firing.mean(),
                 "layers": layers,
                 "parameters": {

@@ -21,8 +21,9 @@ def finished(folder: Path, result: dict[str, Any]) -> None:
     table = Table(title=f"{result['name']}, seed {result['seed']}", show_header=False, title_justify="left")
     for key, value in summary(result).items():
         table.add_row(key, value)
-    table.add_row("folder", short(folder))
-    Console(soft_wrap=True).print(table)
+    console = Console(soft_wrap=True)
+    console.print(table)
+    console.print(f"folder: {short(folder)}", highlight=False, markup=False)
 
 
 def summary(result: dict[str, Any]) -> dict[str, str]:

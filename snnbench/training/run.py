@@ -11,7 +11,7 @@ from hydra.core.hydra_config import HydraConfig
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig, OmegaConf
 
-from snnbench import config
+from snnbench import config, log
 from snnbench.errors import UserError
 from snnbench.files import write_text
 from snnbench.training import build, report
@@ -44,7 +44,7 @@ def train(cfg: DictConfig) -> int:
         folder = new_folder(cfg)
         cfg.paths.output_dir = str(folder)
         write_text(folder / "config.yaml", OmegaConf.to_yaml(cfg, resolve=True))
-    with locked(folder):
+    with locked(folder), log.to_file(folder / "train.log"):
         return _fit(cfg, folder, data, network, checkpoint)
 
 
@@ -78,7 +78,7 @@ def _fit(cfg: DictConfig, folder: Path, data: Any, network: torch.nn.Module, che
     data.epoch_of = build.steps_per_epoch(trainer, data)
     record = Record(folder, cfg, data)
     record.start()
-    logging.getLogger("snnbench").info("run folder: %s", folder)
+    logging.getLogger("snnbench").info("%s in %s", cfg.name, report.short(folder))
     try:
         trainer.fit(module, datamodule=data, ckpt_path=str(checkpoint) if checkpoint else None, weights_only=True)
     except (KeyboardInterrupt, SystemExit):

@@ -1,0 +1,55 @@
+import json
+import os
+import resource
+import subprocess
+import sys
+
+import pytest
+
+from snnbench.files import atomic, write_json, write_text
+
+
+def test_the_file_appears_whole_and_leaves_nothing_beside_it(tmp_path):
+    write_text(tmp_path / "a.txt", "one")
+    write_text(tmp_path / "a.txt", "two")
+    assert (tmp_path / "a.txt").read_text() == "two"
+    assert os.listdir(tmp_path) == ["a.txt"]
+
+
+def test_an_error_while_writing_keeps_the_old_file(tmp_path):
+    path = tmp_path / "a.txt"
+    write_text(path, "old")
+    with pytest.raises(ZeroDivisionError), atomic(path) as file:
+        file.write(b"half of the new")
+        1 / 0  # noqa: B018
+    assert path.read_text() == "old"
+    assert os.listdir(tmp_path) == ["a.txt"]
+
+
+def test_a_full_disk_keeps_the_old_file(tmp_path):
+    path = tmp_path / "a.txt"
+    write_text(path, "old")
+    code = (
+        "import resource, signal, sys; from pathlib import Path; from snnbench.files import write_text\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN); resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
+        "write_text(Path(sys.argv[1]), 'x' * 5000)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "OSError" in done.stderr
+    assert path.read_text() == "old"
+    assert os.listdir(tmp_path) == ["a.txt"]
+    assert resource.getrlimit(resource.RLIMIT_FSIZE)[0] != 1000
+
+
+def test_permissions_follow_the_umask(tmp_path):
+    write_text(tmp_path / "a.txt", "x")
+    (tmp_path / "b.txt").write_text("x")
+    assert (tmp_path / "a.txt").stat().st_mode == (tmp_path / "b.txt").stat().st_mode
+
+
+def test_json_refuses_what_json_cannot_say(tmp_path):
+    write_json(tmp_path / "a.json", {"x": [1, None]})
+    with pytest.raises(ValueError, match="JSON compliant"):
+        write_json(tmp_path / "a.json", {"x": float("nan")})
+    assert json.loads((tmp_path / "a.json").read_text()) == {"x": [1, None]}

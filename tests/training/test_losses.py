@@ -1,0 +1,73 @@
+import math
+
+import pytest
+import torch
+
+from snnbench.errors import UserError
+from snnbench.training.losses import TET, MeanLogitCrossEntropy, RateMSE
+
+LOGITS = torch.tensor([[[0.0, 0.0], [2.0, 0.0]], [[4.0, 0.0], [0.0, 0.0]]])  # [T=2, B=2, K=2]
+LABELS = torch.tensor([0, 1])
+
+
+def ce(a: float, b: float) -> float:
+    """-log softmax of the first of two logits."""
+    return math.log(1 + math.exp(b - a))
+
+
+def test_mean_logit_cross_entropy_by_hand():
+    # time means: sample 0 is (2, 0) with label 0; sample 1 is (1, 0) with label 1
+    expected = (ce(2, 0) + ce(0, 1)) / 2
+    assert MeanLogitCrossEntropy()(LOGITS, LABELS).item() == pytest.approx(expected, rel=1e-6)
+
+
+def test_label_smoothing_by_hand():
+    expected = ((0.95 * ce(2, 0) + 0.05 * ce(0, 2)) + (0.95 * ce(0, 1) + 0.05 * ce(1, 0))) / 2
+    assert MeanLogitCrossEntropy(label_smoothing=0.1)(LOGITS, LABELS).item() == pytest.approx(expected, rel=1e-6)
+
+
+def test_tet_constant_target_by_hand():
+    cross = (ce(0, 0) + ce(0, 2) + ce(4, 0) + ce(0, 0)) / 4
+    mse = (1 + 1 + 1 + 1 + 9 + 1 + 1 + 1) / 8  # every logit against 1
+    assert TET(lam=0.3, target=1.0)(LOGITS, LABELS).item() == pytest.approx(0.7 * cross + 0.3 * mse, rel=1e-6)
+
+
+def test_tet_one_hot_target_by_hand():
+    cross = (ce(0, 0) + ce(0, 2) + ce(4, 0) + ce(0, 0)) / 4
+    mse = (1 + 0 + 4 + 1 + 9 + 0 + 0 + 1) / 8  # against (1, 0), (0, 1), (1, 0), (0, 1)
+    assert TET(lam=0.2, target="one_hot")(LOGITS, LABELS).item() == pytest.approx(0.8 * cross + 0.2 * mse, rel=1e-6)
+
+
+def test_rate_mse_by_hand():
+    # time means (2, 0) and (1, 0) against (1, 0) and (0, 1)
+    assert RateMSE()(LOGITS, LABELS).item() == pytest.approx((1 + 0 + 1 + 1) / 4)
+
+
+@pytest.mark.parametrize("loss", [MeanLogitCrossEntropy(), TET(), TET(target="one_hot"), RateMSE()])
+def test_one_hot_soft_labels_equal_hard_labels(loss):
+    logits = torch.randn(3, 5, 7)
+    labels = torch.arange(5)
+    soft = torch.nn.functional.one_hot(labels, 7).float()
+    torch.testing.assert_close(loss(logits, soft), loss(logits, labels))
+
+
+@pytest.mark.parametrize("loss", [MeanLogitCrossEntropy(), TET(), RateMSE()])
+def test_half_precision_logits_give_a_float32_loss(loss):
+    logits = torch.randn(2, 4, 3, dtype=torch.bfloat16, requires_grad=True)
+    value = loss(logits, torch.tensor([0, 1, 2, 0]))
+    value.backward()
+    assert value.dtype == torch.float32
+    assert logits.grad.abs().sum() > 0
+
+
+@pytest.mark.parametrize(
+    ("build", "key"),
+    [
+        (lambda: TET(lam=1.5), "loss.lam=1.5"),
+        (lambda: TET(target="onehot"), "loss.target='onehot'"),
+        (lambda: MeanLogitCrossEntropy(label_smoothing=1.0), "loss.label_smoothing=1.0"),
+    ],
+)
+def test_bad_arguments_are_named(build, key):
+    with pytest.raises(UserError, match=key):
+        build()

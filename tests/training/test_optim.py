@@ -1,0 +1,80 @@
+import pytest
+import torch
+from torch import nn
+
+from snnbench.errors import UserError
+from snnbench.neurons import KLIF
+from snnbench.training.optim import ConstantSchedule, CosineSchedule, parameter_groups
+
+
+def small_network():
+    return nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), KLIF(), nn.Linear(4, 2))
+
+
+def rates(schedule, epochs, lr=0.1):
+    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=lr)
+    scheduler = schedule(optimizer)
+    values = []
+    for _ in range(epochs):
+        values.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        scheduler.step()
+    return values
+
+
+def test_each_parameter_is_in_one_group_and_decays_as_asked():
+    network = small_network()
+    with_decay, without = parameter_groups(network, 0.01, ["weight"])
+    assert with_decay["weight_decay"] == 0.01
+    assert without["weight_decay"] == 0.0
+    assert {id(p) for p in with_decay["params"]} == {id(network[0].weight), id(network[3].weight)}
+    assert len(with_decay["params"]) + len(without["params"]) == len(list(network.parameters()))
+
+
+def test_neuron_coefficients_can_be_the_only_ones_that_decay():
+    network = small_network()
+    with_decay, _ = parameter_groups(network, 0.01, ["neuron"])
+    assert [id(p) for p in with_decay["params"]] == [id(network[2].k)]
+
+
+def test_frozen_parameters_are_left_out_and_empty_groups_vanish():
+    network = small_network()
+    network[0].requires_grad_(False)
+    (group,) = parameter_groups(network, 0.01, ["weight", "bias", "norm", "neuron"])
+    assert len(group["params"]) == 5
+
+
+def test_unknown_kind_is_named():
+    with pytest.raises(UserError, match="'weights' is unknown"):
+        parameter_groups(small_network(), 0.01, ["weights"])
+
+
+def test_cosine_equals_pytorchs_annealing():
+    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=0.1)
+    scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=17)
+    expected = []
+    for _ in range(17):
+        expected.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        scheduler.step()
+    assert rates(CosineSchedule(epochs=17), 17) == pytest.approx(expected, rel=1e-9)
+
+
+def test_warm_up_floor_and_cool_down_equal_timms():
+    from timm.scheduler import CosineLRScheduler
+
+    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=0.1)
+    timms = CosineLRScheduler(optimizer, t_initial=20, lr_min=1e-3, warmup_t=4, warmup_lr_init=1e-5)
+    expected = [timms._get_lr(epoch)[0] for epoch in range(23)]
+    ours = rates(CosineSchedule(epochs=23, warmup=4, warmup_lr=1e-5, min_lr=1e-3, cooldown=3), 23)
+    assert ours == pytest.approx(expected, rel=1e-9)
+
+
+def test_constant_stays():
+    assert rates(ConstantSchedule(), 3) == [0.1, 0.1, 0.1]
+
+
+@pytest.mark.parametrize("bad", [{"warmup": 5}, {"warmup": -1}, {"warmup": 2, "cooldown": 3}])
+def test_a_schedule_that_leaves_no_epoch_is_refused(bad):
+    with pytest.raises(UserError, match="schedule"):
+        CosineSchedule(epochs=5, **bad)
