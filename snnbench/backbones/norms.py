@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from snnbench.backbones.layers import over_time
 from snnbench.errors import UserError
 
 
@@ -58,7 +59,7 @@ class BatchNorm(nn.Module):
         return y if x.dim() == 5 else y[..., 0, 0]
 
     def _folded(self, x: Tensor) -> Tensor:
-        return self._apply_bn(x.flatten(0, 1)).unflatten(0, x.shape[:2])
+        return over_time(self._apply_bn, x)
 
     def _apply_bn(self, frames: Tensor) -> Tensor:
         """The norm itself, over [N, C, H, W]."""
