@@ -114,7 +114,7 @@ class TDBatchNorm(BatchNorm):
         channels: size of dimension 2 of x.
         eps: added to the variance.
         momentum: weight of the newest batch in the running statistics, in (0, 1].
-        alpha: 1 for a plain layer; 1 / sqrt(2) for the last norms of two branches that are summed.
+        alpha: factor beside v_th, the same in every layer that this factory makes.
         v_th: the firing threshold of the neuron that follows.
     """
 
