@@ -21,7 +21,7 @@ def to_terminal() -> None:
     logging.getLogger("py.warnings").addHandler(logging.NullHandler())
 
 
-class _Stderr(logging.StreamHandler):  # type: ignore[type-arg]
+class _Stderr(logging.StreamHandler):
     """Writes to whatever sys.stderr is at that moment."""
 
     def emit(self, record: logging.LogRecord) -> None:

@@ -62,7 +62,7 @@ def build_network(cfg: DictConfig) -> nn.Module:
 
 def build_module(cfg: DictConfig, network: nn.Module, data: Any) -> SpikingClassifier:
     """Network, loss, optimizer and schedule as one LightningModule."""
-    return SpikingClassifier(
+    module = SpikingClassifier(
         network,
         loss=make(cfg, "loss"),
         optimizer=build_optimizer(cfg),
@@ -73,6 +73,8 @@ def build_module(cfg: DictConfig, network: nn.Module, data: Any) -> SpikingClass
         eval_names=data.eval_names,
         compile=cfg.compile,
     )
+    module.configure_optimizers()  # its mistakes should show before the run has a folder
+    return module
 
 
 def build_optimizer(cfg: DictConfig) -> Callable[[nn.Module], Optimizer]:
@@ -92,7 +94,6 @@ def build_optimizer(cfg: DictConfig) -> Callable[[nn.Module], Optimizer]:
 
 def build_trainer(cfg: DictConfig, callbacks: list[lightning.Callback], plugins: list[Any]) -> lightning.Trainer:
     """The Lightning trainer with the config's callbacks and loggers after ours."""
-    check_device(cfg)
     configured = [make(cfg.callbacks, key) for key, node in cfg.callbacks.items() if node]
     logger = make(cfg, "logger") if cfg.logger and cfg.logger.get("_target_") else False
     trainer: lightning.Trainer = make(
@@ -125,7 +126,7 @@ def check_device(cfg: DictConfig) -> None:
         raise UserError("trainer.precision=bf16-mixed: this GPU has no bfloat16. Use 16-mixed or 32-true.")
 
 
-def steps_per_epoch(trainer: lightning.Trainer, data: Any) -> Callable[[], int]:
+def epoch_counter(trainer: lightning.Trainer, data: Any) -> Callable[[], int]:
     """A function that tells the current epoch from the global step, right also while workers prefetch."""
     limit, batches = trainer.limit_train_batches, data.steps_per_epoch
     batches = min(limit, batches) if isinstance(limit, int) else int(limit * batches)

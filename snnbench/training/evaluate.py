@@ -31,9 +31,10 @@ def evaluate(cfg: DictConfig) -> int:
     folder, run = open_folder(cfg.run)
     result = read_result(folder)
     checkpoint = read_checkpoint(_checkpoint_path(folder, cfg.ckpt))
+    run.trainer.accelerator = cfg.accelerator
+    build.check_device(run)
     if cfg.engine is not None:
         run.engine = cfg.engine
-    run.trainer.accelerator = cfg.accelerator
     if run.threads is not None:
         torch.set_num_threads(run.threads)
     data = build.build_data(run)

@@ -79,7 +79,8 @@ class SpikingClassifier(lightning.LightningModule):
         self._optimizer = optimizer
         self._schedule = schedule
         self._batch_transform = batch_transform
-        self._trained: Callable[[Tensor], Tensor] = torch.compile(network) if compile else network
+        # in a tuple, so that the same parameters are not registered under a second name
+        self._trained: tuple[Callable[[Tensor], Tensor]] = (torch.compile(network) if compile else network,)
 
     def forward(self, x: Tensor) -> Tensor:
         logits: Tensor = self.network(x)
@@ -92,7 +93,7 @@ class SpikingClassifier(lightning.LightningModule):
         x, labels = batch
         if self._batch_transform is not None:
             x, labels = self._batch_transform(x, labels)
-        logits = self._trained(x)
+        logits = self._trained[0](x)
         loss: Tensor = self.loss(logits, labels)
         self._meter("fit").update(loss, logits, labels)
         return loss

@@ -35,7 +35,7 @@ def summary(result: dict[str, Any]) -> dict[str, str]:
         if accuracy[key]:
             rows[label] = f"{accuracy[key]['acc']:.2f} % (epoch {accuracy[key]['epoch'] + 1})"
     if result["provenance"] != "real":
-        rows["data"] = f"{result['provenance']}: not the real data set, never part of a table"
+        rows["data"] = f"{result['provenance']}: not for tables"
     if result["firing_rate"] is not None:
         rows["firing rate"] = f"{result['firing_rate']:.3f} spikes per neuron and timestep"
     parameters = result["parameters"]

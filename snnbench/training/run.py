@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+import shutil
 from pathlib import Path
 from typing import Any
 
+import lightning
 import torch
 from hydra.core.hydra_config import HydraConfig
 from lightning.fabric.utilities.exceptions import MisconfigurationException
@@ -19,6 +21,7 @@ from snnbench.training.checkpoint import AtomicCheckpointIO, last_checkpoint, re
 from snnbench.training.folder import locked, new_folder, open_folder, read_result
 from snnbench.training.guard import NonFinite
 from snnbench.training.history import History
+from snnbench.training.module import SpikingClassifier
 from snnbench.training.record import Record
 
 FAILED, INTERRUPTED = 1, 130
@@ -33,19 +36,28 @@ def train(cfg: DictConfig) -> int:
     Raises:
         UserError: the config, the data or the folder cannot be used; nothing was trained.
     """
+    resumed = cfg.resume is not None
     checkpoint = None
-    if cfg.resume:
+    if resumed:
         folder, cfg, checkpoint = _resumable(cfg)
     config.check(cfg)
+    build.check_device(cfg)
     _set_threads(cfg)
     data = build.build_data(cfg)
-    network = build.build_network(cfg)
-    if not checkpoint and not cfg.resume:
+    module = build.build_module(cfg, build.build_network(cfg), data)
+    if not resumed:
         folder = new_folder(cfg)
         cfg.paths.output_dir = str(folder)
         write_text(folder / "config.yaml", OmegaConf.to_yaml(cfg, resolve=True))
     with locked(folder), log.to_file(folder / "train.log"):
-        return _fit(cfg, folder, data, network, checkpoint)
+        history = History(folder)
+        try:
+            trainer = build.build_trainer(cfg, [history, last_checkpoint(folder)], [AtomicCheckpointIO()])
+        except UserError:
+            if not resumed:
+                shutil.rmtree(folder)
+            raise
+        return _fit(trainer, module, data, history, Record(folder, cfg, data), checkpoint)
 
 
 def _resumable(cfg: DictConfig) -> tuple[Path, DictConfig, Path | None]:
@@ -71,14 +83,18 @@ def _set_threads(cfg: DictConfig) -> None:
         torch.set_num_threads(cfg.threads)
 
 
-def _fit(cfg: DictConfig, folder: Path, data: Any, network: torch.nn.Module, checkpoint: Path | None) -> int:
-    module = build.build_module(cfg, network, data)
-    history = History(folder)
-    trainer = build.build_trainer(cfg, [history, last_checkpoint(folder)], [AtomicCheckpointIO()])
-    data.epoch_of = build.steps_per_epoch(trainer, data)
-    record = Record(folder, cfg, data)
+def _fit(
+    trainer: lightning.Trainer,
+    module: SpikingClassifier,
+    data: Any,
+    history: History,
+    record: Record,
+    checkpoint: Path | None,
+) -> int:
+    folder = record.folder
+    data.epoch_of = build.epoch_counter(trainer, data)
     record.start()
-    logging.getLogger("snnbench").info("%s in %s", cfg.name, report.short(folder))
+    logging.getLogger("snnbench").info("training in %s", report.short(folder))
     try:
         trainer.fit(module, datamodule=data, ckpt_path=str(checkpoint) if checkpoint else None, weights_only=True)
     except (KeyboardInterrupt, SystemExit):

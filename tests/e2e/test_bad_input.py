@@ -1,0 +1,170 @@
+"""Every mistake gets one or two lines, exit code 2, no traceback, and leaves nothing behind."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from tests.conftest import ROOT, TINY
+
+MISTAKES = [
+    (["neuron=dalfi"], ["neuron=dalfi", "'dalif'"]),
+    (["data=cifar1"], ["data=cifar1", "'cifar10'"]),
+    (["T=0"], ["T=0", "at least 1"]),
+    (["T=-1"], ["T=-1", "at least 1"]),
+    (["T=two"], ["T:", "'two'"]),
+    (["-m", "T=1,0,2"], ["T=0", "no job was started"]),
+    (["-m", "T=1,2", "neuron=lif,liv"], ["liv", "'lif'"]),
+    (["epochs=0"], ["epochs=0"]),
+    (["batch_size=0"], ["batch_size=0"]),
+    (["batch_size=1.5"], ["batch_size"]),
+    (["seed=-1"], ["seed=-1"]),
+    (["lr=0.1"], ["lr", "'optimizer.lr'"]),
+    (["optimiser.lr=0.1"], ["optimiser", "'optimizer"]),
+    (["optimizer.lr=0.1", "optimizer.momentum=nope"], ["optimizer"]),
+    (["trainer.precision=16-mixed"], ["trainer.precision=16-mixed", "CUDA"]),
+    (["trainer.precision=half"], ["trainer.precision=half", "32-true"]),
+    (["trainer.accumulate_grad_batches=7"], ["batch_size=64", "accumulate"]),
+    (["engine=cdua"], ["engine='cdua'", "'cuda'"]),
+    (["neuron.v_th=-1"], ["neuron.v_th=-1"]),
+    (["neuron/surrogate=atn"], ["'atan'"]),
+    (["+neuron.foo=1"], ["foo"]),
+    (["backbone=resnet20"], ["image_size", "16x16"]),
+    (["data.val_fraction=1.5"], ["data.val_fraction=1.5"]),
+    (["data.num_workers=-1"], ["data.num_workers=-1"]),
+    (["schedule.warmup=30"], ["schedule.warmup=30"]),
+    (["optimizer.decay=[weights]"], ["optimizer.decay", "weights"]),
+    (["loss=tet", "loss.lam=2"], ["loss.lam=2"]),
+    (["trainer.check_val_every_n_epoch=3"], ["check_val_every_n_epoch=3", "epochs=20"]),
+    (["threads=0"], ["threads=0"]),
+    (["data=cifar10"], ["cifar-10-batches-py", "paths.data", "data=digits"]),
+    (["data=mnist"], ["MNIST", "paths.data", "data=digits"]),
+    (["resume=nowhere"], ["nowhere", "not the folder of a run"]),
+    (["T"], ["T"]),
+]
+
+
+@pytest.mark.parametrize(("arguments", "needles"), MISTAKES, ids=lambda value: " ".join(value))
+def test_a_mistake_is_explained(command, arguments, needles):
+    done = command("train", *arguments)
+    assert done.code == 2
+    assert done.err.startswith("error: ")
+    assert len(done.err.strip().splitlines()) <= 2
+    for needle in needles:
+        assert needle in done.err
+    assert "Traceback" not in done.err
+    assert done.folders == []
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_missing_gpu_is_named(command):
+    done = command("train", "trainer.accelerator=gpu")
+    assert (done.code, done.folders) == (2, [])
+    assert "trainer.accelerator=gpu" in done.err
+
+
+def test_the_traceback_is_there_for_who_asks(command, monkeypatch):
+    from snnbench import cli
+    from snnbench.errors import UserError
+    from tests.conftest import CONFIGS
+
+    def refuse(cfg):
+        raise UserError("no")
+
+    monkeypatch.setattr(sys, "argv", ["train.py"])
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
+    with pytest.raises(UserError):
+        cli.main(refuse, CONFIGS, "train")
+
+
+def test_resume_refuses_what_cannot_go_on(command):
+    run = command("train", *TINY)
+    finished = command("train", f"resume={run.folder}")
+    assert finished.code == 2
+    assert "finished" in finished.err
+
+    more = command("train", f"resume={run.folder}", "T=4")
+    assert more.code == 2
+    assert "leave out T=4" in more.err
+
+    result = (run.folder / "result.json").read_text()
+    (run.folder / "result.json").write_text(result.replace('"finished"', '"running"'))
+    last = run.folder / "checkpoints" / "last.ckpt"
+    last.write_bytes(last.read_bytes()[:1000])
+    damaged = command("train", f"resume={run.folder}")
+    assert damaged.code == 2
+    assert "last.ckpt (1000 bytes) is damaged" in damaged.err
+    assert "best.ckpt" in damaged.err
+
+    (run.folder / "result.json").write_text(result[:50])
+    broken = command("train", f"resume={run.folder}")
+    assert broken.code == 2
+    assert "result.json: damaged" in broken.err
+
+
+def test_eval_explains(command, tmp_path):
+    run = command("train", *TINY)
+    assert "not the folder of a run" in command("eval", f"run={tmp_path}").err
+    done = command("eval", f"run={run.folder}", "ckpt=bset")
+    assert done.code == 2
+    assert "'best'" in done.err
+    assert command("eval").code == 2
+
+
+def test_an_existing_output_folder_is_not_written_into(command, tmp_path):
+    (tmp_path / "mine").mkdir()
+    done = command("train", *TINY, f"paths.output_dir={tmp_path / 'mine'}")
+    assert done.code == 2
+    assert "exists already" in done.err
+    assert list((tmp_path / "mine").iterdir()) == []
+
+
+def test_a_run_in_use_is_not_resumed(command):
+    from snnbench.training.folder import locked
+
+    run = command("train", *TINY)
+    result = (run.folder / "result.json").read_text()
+    (run.folder / "result.json").write_text(result.replace('"finished"', '"running"'))
+    with locked(run.folder):
+        done = command("train", f"resume={run.folder}")
+    assert done.code == 2
+    assert "still going on" in done.err
+
+
+def test_two_folders_made_at_the_same_instant_differ(tmp_path, monkeypatch):
+    from omegaconf import OmegaConf
+
+    from snnbench.training import folder
+
+    monkeypatch.setattr(folder.time, "strftime", lambda pattern: "20260101-000000")
+    cfg = OmegaConf.create({"name": "x", "seed": 0, "paths": {"outputs": str(tmp_path), "output_dir": None}})
+    made = {folder.new_folder(cfg) for _ in range(3)}
+    assert len(made) == 3
+
+
+def test_a_disk_that_fills_up_keeps_the_previous_checkpoint(tmp_path):
+    """The limit on file size stands in for the full disk; only a checkpoint is as large as it."""
+    code = (
+        "import resource, signal, sys, runpy\n"
+        "from snnbench.training import checkpoint\n"
+        "real = checkpoint.AtomicCheckpointIO.save_checkpoint\n"
+        "def save(self, state, path, storage_options=None):\n"
+        "    if state['epoch'] == 1:\n"
+        "        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "        resource.setrlimit(resource.RLIMIT_FSIZE, (8000, 8000))\n"
+        "    real(self, state, path, storage_options)\n"
+        "checkpoint.AtomicCheckpointIO.save_checkpoint = save\n"
+        "sys.argv = ['train.py', *sys.argv[1:]]\n"
+        "runpy.run_path('train.py', run_name='__main__')\n"
+    )
+    environment = {**os.environ, "SNNBENCH_OUTPUTS": str(tmp_path)}
+    words = [sys.executable, "-c", code, *TINY, "epochs=3"]
+    done = subprocess.run(words, capture_output=True, text=True, cwd=ROOT, env=environment)
+    assert done.returncode == 2, done.stderr
+    assert "cannot write" in done.stderr
+    assert "resume=" in done.stderr
+    (checkpoints,) = tmp_path.glob("*/*/checkpoints")
+    assert torch.load(checkpoints / "last.ckpt", weights_only=True)["epoch"] == 0
+    assert all(path.suffix == ".ckpt" and not path.name.startswith(".") for path in checkpoints.iterdir())

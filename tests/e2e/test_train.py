@@ -1,0 +1,157 @@
+"""train.py and eval.py as a user runs them, in this process."""
+
+import json
+
+import pytest
+import yaml
+
+from tests.conftest import TINY, read_csv
+
+
+def test_a_run_leaves_everything_it_should(command):
+    done = command("train", *TINY, "neuron=dalif", "seed=3", "tags=[a,b]")
+    assert done.code == 0, done.err
+    for text in ("test accuracy, last epoch", "best test epoch", "firing rate", "samples/s", "wall time"):
+        assert text in done.out
+    assert str(done.folder.name) in done.out
+
+    result = done.result()
+    assert result["schema"] == 1
+    assert (result["status"], result["error"]) == ("finished", None)
+    assert (result["data"], result["backbone"], result["neuron"], result["T"]) == ("digits", "convnet", "dalif", 2)
+    assert (result["seed"], result["tags"]) == (3, ["a", "b"])
+    assert result["epochs"] == {"planned": 2, "run": 2}
+    assert result["environment"]["versions"]["torch"]
+    assert result["environment"]["threads"] >= 1
+    assert result["parameters"]["neurons"] == 6
+    assert result["samples_per_second"] > 0
+    assert result["peak_memory_bytes"] > 2**20
+    assert result["seconds"]["wall"] >= result["seconds"]["training"] > 0
+
+    rows = read_csv(done.folder / "metrics.csv")
+    assert [row["epoch"] for row in rows] == ["0", "1"]
+    accuracy = result["accuracy"]
+    assert float(rows[-1]["test/acc"]) == accuracy["last_epoch"]
+    best = max(rows, key=lambda row: float(row["test/acc"]))
+    assert accuracy["best_test_epoch"] == {"acc": float(best["test/acc"]), "epoch": int(best["epoch"])}
+    assert accuracy["validation_chosen"] is None
+
+    layers = read_csv(done.folder / "layers.csv")
+    assert {row["quantity"] for row in layers} == {"firing_rate", "alpha", "beta"}
+    assert len(layers) == 2 * 3 * 3  # epochs x layers x quantities
+    assert all(0 <= float(row["value"]) <= 1 for row in layers if row["quantity"] == "firing_rate")
+    assert result["layers"].keys() == {row["layer"] for row in layers}
+
+    config = yaml.safe_load((done.folder / "config.yaml").read_text())
+    assert config["paths"]["output_dir"] == str(done.folder)
+    assert config["optimizer"]["lr"] == 5e-3
+    assert "${" not in (done.folder / "config.yaml").read_text()
+    assert {path.name for path in (done.folder / "checkpoints").iterdir()} == {"last.ckpt", "best.ckpt"}
+    assert "train.log" in {path.name for path in done.folder.iterdir()}
+
+
+@pytest.mark.parametrize("ckpt", ["last", "best"])
+def test_eval_reports_exactly_what_the_run_did(command, ckpt):
+    run = command("train", *TINY, "data.val_fraction=0.25")
+    done = command("eval", f"run={run.folder}", f"ckpt={ckpt}")
+    assert done.code == 0, done.err
+    assert "exactly the recorded one" in done.out
+    values = json.loads((run.folder / f"eval-{ckpt}.json").read_text())
+    row = read_csv(run.folder / "metrics.csv")[values["epoch"]]
+    assert values["measured"]["test/acc"] == float(row["test/acc"])
+    assert values["measured"]["val/acc"] == float(row["val/acc"])
+    assert values["firing_rate"] > 0
+
+
+def test_eval_notices_weights_that_are_not_the_runs(command):
+    import torch
+
+    run = command("train", "epochs=3", "T=2", "batch_size=32")
+    assert run.result()["accuracy"]["last_epoch"] > 50
+    path = run.folder / "checkpoints" / "last.ckpt"
+    checkpoint = torch.load(path, weights_only=True)
+    for key, value in checkpoint["state_dict"].items():
+        if key in ("network.fc.weight", "network.fc.bias"):
+            value.copy_(value.roll(1, 0))  # every class is taken for the next one
+    torch.save(checkpoint, path)
+    done = command("eval", f"run={run.folder}")
+    assert done.code == 1
+    assert "DIFFERS" in done.out
+
+
+def test_validation_chosen_accuracy_is_the_test_accuracy_of_the_best_validation_epoch(command):
+    done = command("train", *TINY, "epochs=3", "data.val_fraction=0.25")
+    rows = read_csv(done.folder / "metrics.csv")
+    best = max(rows, key=lambda row: float(row["val/acc"]))
+    chosen = done.result()["accuracy"]["validation_chosen"]
+    assert chosen == {"acc": float(best["test/acc"]), "epoch": int(best["epoch"])}
+
+
+def test_the_same_seed_gives_the_same_run_and_another_seed_another(command):
+    runs = [command("train", *TINY, f"seed={seed}", f"tags=[{n}]") for n, seed in enumerate((1, 1, 2))]
+    folders = sorted(runs[-1].folders, key=lambda folder: folder.stat().st_ctime)
+    metrics = [(folder / "metrics.csv").read_text() for folder in folders]
+    seeds = [yaml.safe_load((folder / "config.yaml").read_text())["seed"] for folder in folders]
+    first, second = (text for text, seed in zip(metrics, seeds, strict=True) if seed == 1)
+    (other,) = (text for text, seed in zip(metrics, seeds, strict=True) if seed == 2)
+    assert first == second != other
+
+
+def test_a_sweep_runs_every_job_and_each_has_a_folder(command):
+    done = command("train", "-m", *TINY, "epochs=1", "neuron=lif,klif", "seed=0,1")
+    assert done.code == 0, done.err
+    results = [json.loads((folder / "result.json").read_text()) for folder in done.folders]
+    assert sorted((r["neuron"], r["seed"]) for r in results) == [("klif", 0), ("klif", 1), ("lif", 0), ("lif", 1)]
+    assert {r["status"] for r in results} == {"finished"}
+
+
+def test_a_sweep_goes_on_past_a_failing_job_and_says_so(command):
+    done = command("train", "-m", *TINY, "epochs=1", "optimizer=sgd", "optimizer.lr=1e30,0.01")
+    assert done.code == 1
+    results = {json.loads((folder / "result.json").read_text())["status"] for folder in done.folders}
+    assert results == {"failed", "finished"}
+
+
+def test_part_of_a_data_set_is_marked_in_result_and_table(command):
+    done = command("train", *TINY)
+    assert done.result()["provenance"] != "real"
+    assert "subset: not for tables" in done.out
+
+
+def test_the_loss_that_explodes_names_epoch_step_and_layer(command):
+    done = command("train", *TINY, "optimizer=sgd", "optimizer.lr=1e30")
+    assert done.code == 1
+    assert "epoch 0" in done.err
+    assert "parameter" in done.err or "layer" in done.err
+    result = done.result()
+    assert result["status"] == "failed"
+    assert "epoch 0" in result["error"]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("trainer.precision=bf16-mixed",),
+        ("trainer.accumulate_grad_batches=2",),
+        ("trainer.gradient_clip_val=1.0",),
+        ("loss=tet", "optimizer=lamb"),
+        ("loss=rate_mse", "optimizer=adam", "schedule=constant"),
+        ("loss=tet_one_hot", "augment=crop_flip", "norm=tdbn"),
+        ("norm=bn_per_step", "neuron=arlif", "schedule=cosine_periodic"),
+        ("neuron=masked_psn",),
+        ("engine=reference", "threads=1"),
+    ],
+)
+def test_options_train(command, options):
+    done = command("train", *TINY, *options)
+    assert done.code == 0, done.err
+    assert done.result()["status"] == "finished"
+
+
+def test_wandb_offline_logs_and_each_job_is_its_own_run(command, monkeypatch):
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.setenv("WANDB_SILENT", "true")
+    done = command("train", "-m", *TINY, "epochs=1", "logger=wandb", "logger.offline=true", "seed=0,1")
+    assert done.code == 0, done.err
+    for folder in done.folders:
+        assert len(list(folder.glob("wandb/offline-run-*"))) == 1
