@@ -39,7 +39,7 @@ class BenchData(LightningDataModule):
         val_fraction: Share of each class's training samples held out for validation, in [0, 1).
         repeats: How often each drawn sample appears in a batch (repeated augmentation).
         drop_last: Leave out a last training batch that is not full.
-        num_workers: Loading processes per device, or "auto".
+        num_workers: Loading processes per device, or "auto"; whole batches straight from memory need none.
 
     Raises:
         UserError: A value is outside its range.
@@ -146,10 +146,10 @@ class BenchData(LightningDataModule):
         )
 
     def _workers(self, samples: Any) -> int:
-        if self.num_workers != "auto":
-            return int(self.num_workers)
         if getattr(samples, "batched", False):
             return 0
+        if self.num_workers != "auto":
+            return int(self.num_workers)
         local_devices = self.trainer.num_devices if self.trainer else 1
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         return max(1, min(16, cores // local_devices))

@@ -53,9 +53,9 @@ def test_timm_transforms_are_seeded_per_sample_too(cifar: Path) -> None:
 
 def test_persistent_workers_see_the_epoch_of_the_moment(cifar: Path) -> None:
     data = cifar_data(cifar, num_workers=1)
+    loader = data.train_dataloader()
     now = 0
     data.epoch_of = lambda: now
-    loader = data.train_dataloader()
     first = list(loader)
     now = 1
     second = list(loader)
@@ -210,5 +210,6 @@ def test_workers(cifar: Path) -> None:
     assert cifar_data(cifar, "none", num_workers="auto").train_dataloader().num_workers == 0
     augmented = cifar_data(cifar, num_workers="auto")
     assert 1 <= augmented.train_dataloader().num_workers <= 16
-    assert augmented.val_dataloader()[0].num_workers == 0
-    assert cifar_data(cifar, num_workers=3).train_dataloader().num_workers == 3
+    two = cifar_data(cifar, num_workers=2)
+    assert two.train_dataloader().num_workers == 2
+    assert two.val_dataloader()[0].num_workers == 0, "whole batches from memory: workers would only slow them down"
