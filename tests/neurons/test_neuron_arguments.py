@@ -2,10 +2,10 @@
 
 import inspect
 import math
+from pathlib import Path
 
 import pytest
 import torch
-from conftest import CONFIGS
 from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
@@ -14,6 +14,7 @@ from snnbench import neurons
 from snnbench.errors import UserError
 from snnbench.neurons import ARLIF, CLIF, DALIF, GLIF, IF, KLIF, LIF, PLIF, PSN, MaskedPSN, SlidingPSN
 
+CONFIGS = Path(__file__).parents[2] / "configs"
 NAMES = sorted(path.stem for path in (CONFIGS / "neuron").glob("*.yaml"))
 
 
