@@ -40,6 +40,7 @@ class History(lightning.Callback):
         self.train_seconds = 0.0
         self.train_samples = 0
         self.wall_seconds = 0.0
+        self._lr = 0.0
         self._started = 0.0
         self._clock = 0.0
 
@@ -57,6 +58,7 @@ class History(lightning.Callback):
     def on_train_epoch_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         for layer in spiking_layers(classifier(pl_module).network).values():
             layer.set_progress(trainer.current_epoch / max((trainer.max_epochs or 1) - 1, 1))
+        self._lr = trainer.optimizers[0].param_groups[0]["lr"]
         self._started = time.perf_counter()
 
     def on_train_batch_end(
@@ -70,8 +72,7 @@ class History(lightning.Callback):
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         module = classifier(pl_module)
         epoch = trainer.current_epoch
-        lr = trainer.optimizers[0].param_groups[0]["lr"]
-        self.metrics.append({"epoch": epoch, "lr": lr, **module.epoch_values})
+        self.metrics.append({"epoch": epoch, "lr": self._lr, **module.epoch_values})
         if module.firing.rates() or not self.layers:
             self.layers += [(epoch, *row) for row in layer_rows(module)]
         module.epoch_values = {}

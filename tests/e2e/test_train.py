@@ -30,6 +30,7 @@ def test_a_run_leaves_everything_it_should(command):
 
     rows = read_csv(done.folder / "metrics.csv")
     assert [row["epoch"] for row in rows] == ["0", "1"]
+    assert [float(row["lr"]) for row in rows] == [5e-3, 2.5e-3]  # cosine over two epochs
     accuracy = result["accuracy"]
     assert float(rows[-1]["test/acc"]) == accuracy["last_epoch"]
     best = max(rows, key=lambda row: float(row["test/acc"]))
