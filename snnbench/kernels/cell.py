@@ -10,6 +10,14 @@ from torch import Tensor
 State = dict[str, Tensor]
 
 
+class Unfusable(Exception):
+    """A step that no kernel can be made from; the message names the neuron, what it is, and the line."""
+
+
+class NoEngine(Exception):
+    """An engine that cannot be had here; the message says why, and what would mend it."""
+
+
 class Cell(Protocol):
     """A neuron as the kernels see it: a pure step, the names of its states, and its coefficients."""
 

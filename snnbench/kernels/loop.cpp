@@ -1,0 +1,157 @@
+// The loops around the generated statements, on a CPU. cpu_source.py fills in what begins with a dollar sign.
+//
+// A frame is rows x length neurons: one row where no coefficient is per channel; else a row is a run of neurons that
+// share a channel or, where such runs are short (PERIOD), some periods of the pattern of channels, and the coefficients
+// are vectors along it. Rows are cut into chunks, chunks into blocks of VECS vectors, and time runs inside a block.
+// Whatever is walked block by block is a stream: a pointer, a stride over time, a number of steps.
+// Sums over neurons are made per block, per chunk, then over the chunks in order, so that no thread count shows.
+
+// No name may leave this file: the dynamic linker would merge equal names of different kernels.
+#ifdef __linux__
+extern "C" int madvise(void*, unsigned long, int);
+#endif
+
+namespace {
+
+constexpr int T = $T, VECS = $vecs, B = VECS * W, STATES = $states, SLOTS = $slots;
+constexpr long CHUNK = 4096 / B * B;
+constexpr bool PERIOD = $period;
+typedef $io IO;
+
+struct Stream { char* p; long stride; };
+struct Uniform { float* p; long over_time, over_channels; };
+struct Job {
+  long rows, length, total, channels, inner, threads, past;
+  const Stream* streams;
+  const Uniform* uniforms;
+};
+
+INLINE void put(bool past, IO* p, V v) { if (past) stream(p, v); else store(p, v); }
+INLINE M first(int n) { M r; EACH(i) r[i] = i < n ? -1 : 0; return r; }
+#define EACH_VECTOR _Pragma("GCC unroll 4") for (int k = 0; k < VECS; ++k)
+INLINE double total(V v) { double r = 0; EACH(i) r += v[i]; return r; }
+
+$kernels
+
+// `count` neurons of a row. The last, partial block goes through a copy, so that nobody reads or writes beyond.
+template <class Kernel>
+static void part(const Job& job, Stream* sums, long row, long from, double* totals) {
+  constexpr int N = Kernel::STREAMS;
+  const long at = row * job.length + from;
+  long count = job.length - from < CHUNK ? job.length - from : CHUNK;
+  if (job.total - at < count) count = job.total - at;
+  if (count <= 0) return;
+  Stream q[N + 1];
+  Uniform u[Kernel::UNIFORMS + 1];
+  bool past = job.past;
+  for (int i = 0; i < N; ++i) {
+    q[i] = Kernel::SUM[i] ? *sums++ : job.streams[i];
+    if (q[i].p) q[i].p += Kernel::SIZE[i] * (Kernel::ALONG[i] ? from : at);
+    if (Kernel::PAST[i]) past = past && ((unsigned long)q[i].p | (unsigned long)(q[i].stride * Kernel::SIZE[i])) % BYTES == 0;
+  }
+  for (int i = 0; i < Kernel::UNIFORMS; ++i) {
+    u[i] = job.uniforms[i];
+    u[i].p += row % job.channels * u[i].over_channels;
+  }
+  const long blocks = count / B;
+  const int rest = count % B;
+  if (blocks) Kernel::span(q, u, blocks, B, past, totals);
+  if (!rest) return;
+  alignas(64) char copies[Kernel::ROOM * B + 64] = {};
+  Stream c[N + 1];
+  char* room = copies;
+  for (int i = 0; i < N; ++i) {
+    c[i] = {q[i].p ? room : nullptr, q[i].stride ? B : 0};
+    if (!q[i].p) continue;
+    q[i].p += blocks * B * Kernel::SIZE[i];
+    for (int t = 0; t < Kernel::STEPS[i] && Kernel::IN[i]; ++t)
+      memcpy(room + t * c[i].stride * Kernel::SIZE[i], q[i].p + t * q[i].stride * Kernel::SIZE[i], rest * Kernel::SIZE[i]);
+    room += Kernel::STEPS[i] * B * Kernel::SIZE[i];
+  }
+  Kernel::span(c, u, 1, rest, false, totals);
+  for (int i = 0; i < N; ++i)
+    for (int t = 0; t < Kernel::STEPS[i] && Kernel::OUT[i] && q[i].p; ++t)
+      memcpy(q[i].p + t * q[i].stride * Kernel::SIZE[i], c[i].p + t * c[i].stride * Kernel::SIZE[i], rest * Kernel::SIZE[i]);
+}
+
+// Large results are written for the first time here: 2 MiB pages save most of the page faults.
+static void use_large_pages(const Stream& s, int size, long neurons, int steps) {
+#ifdef __linux__
+  const unsigned long page = 1ul << 21, from = ((unsigned long)s.p + page - 1) / page * page;
+  const unsigned long to = (unsigned long)s.p + neurons * size * (s.stride ? steps : 1);
+  if (s.p && to > from + page) madvise((void*)from, (to - from) / page * page, 14);
+#endif
+}
+
+template <class Kernel>
+static Job read(const long* a) {
+  Job job = {a[0], a[1], a[2], a[3], a[4], a[5], a[6], (const Stream*)(a + 7), nullptr};
+  job.uniforms = (const Uniform*)(job.streams + Kernel::GIVEN);
+  for (int i = 0; i < Kernel::GIVEN; ++i)
+    if (Kernel::PAST[i]) use_large_pages(job.streams[i], Kernel::SIZE[i], job.total, Kernel::STEPS[i]);
+  return job;
+}
+
+}  // namespace
+
+#ifndef BACKWARD
+extern "C" __attribute__((visibility("default"))) void run(const long* a) {
+  const Job job = read<Forward>(a);
+  const long chunks = (job.length + CHUNK - 1) / CHUNK;
+#pragma omp parallel for num_threads(job.threads) schedule(static) if (job.threads > 1)
+  for (long i = 0; i < job.rows * chunks; ++i) part<Forward>(job, nullptr, i / chunks, i % chunks * CHUNK, nullptr);
+}
+#else
+
+namespace {
+
+// Adds up what the chunks have left for the coefficients, in their order.
+static void finish(const Job& job, const Uniform* out, long parts, const double* totals, const float* along) {
+  double* sums = (double*)malloc(job.channels * sizeof(double));
+  for (int slot = 0; slot < SLOTS; ++slot) {
+    for (long c = 0; c < job.channels; ++c) sums[c] = 0;
+    const long chunks = (job.length + CHUNK - 1) / CHUNK;
+    if (PERIOD)
+      for (long g = 0; g < parts; ++g)
+        for (long p = 0; p < job.length; ++p) sums[p / job.inner % job.channels] += along[(g * SLOTS + slot) * job.length + p];
+    else
+      for (long i = 0; i < parts; ++i) sums[i / chunks % job.channels] += totals[i * SLOTS + slot];
+    const Uniform& to = out[OWNER[slot]];
+    float* p = to.p + STEP[slot] * to.over_time;
+    double all = 0;
+    for (long c = 0; c < job.channels; ++c) {
+      all += sums[c];
+      if (to.over_channels) p[c * to.over_channels] = sums[c];
+    }
+    if (!to.over_channels) *p = all;
+  }
+  free(sums);
+}
+
+}  // namespace
+
+extern "C" __attribute__((visibility("default"))) void run(const long* a) {
+  const Job job = read<Backward>(a);
+  const Uniform* out = job.uniforms + Backward::UNIFORMS;
+  const long chunks = (job.length + CHUNK - 1) / CHUNK;
+  // A period's sums are vectors; rows that share them form a group, as many groups as keep 16 threads busy.
+  long groups = (16 + chunks - 1) / chunks;
+  if (groups < (job.rows + 63) / 64) groups = (job.rows + 63) / 64;
+  if (groups > job.rows || !PERIOD) groups = job.rows;
+  const long per_group = groups ? (job.rows + groups - 1) / groups : 0;
+  const unsigned long numbers = groups * (PERIOD ? job.length : chunks) * SLOTS;
+  double* totals = !PERIOD && SLOTS ? (double*)calloc(numbers + 1, sizeof(double)) : nullptr;
+  float* along = PERIOD && SLOTS ? (float*)calloc(numbers + 1, sizeof(float)) : nullptr;
+#pragma omp parallel for num_threads(job.threads) schedule(static) if (job.threads > 1)
+  for (long i = 0; i < groups * chunks; ++i) {
+    Stream sums[SLOTS + 1];
+    float* mine = along + i / chunks * SLOTS * job.length;
+    for (int j = 0; j < SLOTS; ++j) sums[j] = {PERIOD ? (char*)(mine + j * job.length) : nullptr, 0};
+    for (long row = i / chunks * per_group; row < (i / chunks + 1) * per_group && row < job.rows; ++row)
+      part<Backward>(job, sums, row, i % chunks * CHUNK, totals + i * SLOTS);
+  }
+  if (SLOTS) finish(job, out, PERIOD ? groups : groups * chunks, totals, along);
+  free(totals);
+  free(along);
+}
+#endif

@@ -1,0 +1,106 @@
+"""What of a call is fixed when its kernel is compiled, and the parts of a program that both targets print."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+from snnbench.kernels.emit import EXPENSIVE, statements
+from snnbench.kernels.graph import Node, needed
+from snnbench.kernels.trace import Program
+
+
+@dataclasses.dataclass(frozen=True)
+class Variant:
+    """Attributes:
+    steps: T.
+    io: "float", "half" or "bfloat": what x and the spikes are stored as.
+    static: whether x is the same at every timestep.
+    channelled: of each coefficient, whether it has one value per channel.
+    wanted: of each coefficient, whether its gradient is needed.
+    period: whether neighbouring neurons have different channels (see Layout).
+    """
+
+    steps: int
+    io: str
+    static: bool
+    channelled: tuple[bool, ...]
+    wanted: tuple[bool, ...]
+    period: bool
+
+    def slots(self, program: Program) -> list[tuple[int, int]]:
+        """The sums that a backward makes: (coefficient, timestep), the timestep being 0 where there is but one."""
+        return [
+            (i, t)
+            for i, per_step in enumerate(program.per_step)
+            if self.wanted[i]
+            for t in range(self.steps if per_step else 1)
+        ]
+
+
+@dataclasses.dataclass(frozen=True)
+class Sweeps:
+    """The three straight-line programs of a kernel, as nodes.
+
+    Attributes:
+        forward: computes the spikes and the next states.
+        replay: computes the next states, and what of it is worth keeping for `reverse`.
+        kept: these expensive nodes.
+        reverse: computes the gradients, given the states before the timestep and `kept`.
+    """
+
+    forward: list[Node]
+    replay: list[Node]
+    kept: list[Node]
+    reverse: list[Node]
+
+
+def sweeps(program: Program, variant: Variant) -> Sweeps:
+    """Cut `program` into what each pass over time has to compute."""
+    replay = needed(program.next_states)
+    gradients = [program.grad_x, *program.grad_states, *wanted(program.grad_coefficients, variant)]
+    again = set(needed(gradients))
+    kept = [n for n in replay if n in again and n.op in EXPENSIVE and _varies(n)]
+    return Sweeps(
+        forward=needed([program.spikes, *program.next_states]),
+        replay=replay,
+        kept=kept,
+        reverse=needed(gradients, given=kept),
+    )
+
+
+def wanted(items: Sequence[Node], variant: Variant) -> list[Node]:
+    """The items of the coefficients whose gradients are needed."""
+    return [item for item, want in zip(items, variant.wanted, strict=True) if want]
+
+
+def _varies(node: Node) -> bool:
+    return any(n.op == "input" and n.args[0] in ("x", "v") for n in needed([node]))
+
+
+def split(
+    nodes: Sequence[Node], early: set[int], per_step: Sequence[bool]
+) -> tuple[list[Node], list[Node], list[Node]]:
+    """`nodes` by how often they must be computed: once, at every timestep, for every neuron.
+
+    `early` are the coefficients known before the neurons are looked at.
+    """
+    level: dict[Node, int] = {}
+    for node in nodes:
+        if node.op == "input":
+            kind, index = node.args[0], node.args[1]
+            fixed = kind == "c" and index in early
+            level[node] = (1 if per_step[index] else 0) if fixed else 2  # type: ignore[index]
+        else:
+            level[node] = max((level.get(a, 2) for a in node.inputs), default=0)
+    return tuple([n for n in nodes if level[n] == i] for i in range(3))  # type: ignore[return-value]
+
+
+def input_names(nodes: Sequence[Node]) -> dict[Node, str]:
+    """x, v0, c1, gs, gv0, ...: what the loops call the inputs."""
+    return {n: n.args[0] if n.args[0] in ("x", "gs") else f"{n.args[0]}{n.args[1]}" for n in nodes if n.op == "input"}
+
+
+def lines(nodes: Sequence[Node], names: dict[Node, str], indent: int) -> str:
+    """The statements of `nodes`, indented."""
+    return "".join(" " * indent + line + "\n" for line in statements(nodes, names))

@@ -1,0 +1,104 @@
+"""Outputs and all gradients of a neuron, by any engine, and the tolerances between engines."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from snnbench import kernels
+
+Run = Callable[..., tuple[Tensor, dict[str, Tensor]]]
+
+
+@dataclasses.dataclass
+class Outcome:
+    spikes: Tensor
+    final: dict[str, Tensor]
+    grad_x: Tensor
+    grad_state: dict[str, Tensor]
+    grad_coefficients: dict[str, Tensor]
+
+
+class Fixed:
+    """A cell like `neuron`, with leaf tensors for coefficients: so gradients are those of the kernel itself."""
+
+    def __init__(self, neuron: Any, engine: str, dtype: torch.dtype = torch.float32) -> None:
+        self.neuron, self.engine = neuron, engine
+        self.states, self.per_step, self.spike = neuron.states, neuron.per_step, neuron.spike
+        self.values = {k: v.detach().to(dtype).requires_grad_() for k, v in neuron.coefficients().items()}
+
+    def coefficients(self) -> dict[str, Tensor]:
+        return self.values
+
+    def step(self, x: Tensor, state: Any, c: Any, spike: Any) -> Any:
+        return self.neuron.step(x, state, c, spike)
+
+
+def outcome(
+    cell: Any, x: Tensor, state: dict[str, Tensor], gs: Tensor, g_final: Tensor, run: Run = kernels.run
+) -> Outcome:
+    """Everything that a call of `cell` and its backward give, for gradients gs of the spikes, g_final of the states."""
+    x = x.detach().requires_grad_()
+    state = {k: v.detach().to(torch.promote_types(torch.float32, x.dtype)).requires_grad_() for k, v in state.items()}
+    spikes, final = run(cell, x, state or None)
+    loss = (spikes * gs.to(x.dtype)).to(g_final.dtype).sum()
+    loss = loss + sum((v * g_final).sum() for v in final.values())
+    for value in cell.coefficients().values():
+        value.grad = None
+    loss.backward()
+    assert x.grad is not None
+    return Outcome(
+        spikes.detach(),
+        {k: v.detach() for k, v in final.items()},
+        x.grad,
+        {k: v.grad for k, v in state.items() if v.grad is not None},
+        {k: v.grad for k, v in cell.coefficients().items() if v.grad is not None},
+    )
+
+
+def magnitude(cell: Fixed, x: Tensor, state: dict[str, Tensor], gs: Tensor, g_final: Tensor) -> dict[str, Tensor]:
+    """Of each coefficient's gradient, the sum of its terms' magnitudes, in float64.
+
+    The gradient of a coefficient that has a value of its own for every neuron and timestep is the term itself.
+    """
+    wide = copy.copy(cell)
+    T = x.shape[0]
+    wide.values = {}
+    wide.per_step = tuple(cell.values)
+    for name, value in cell.values.items():
+        value = value.detach().double()
+        value = value if name in cell.per_step else value.expand(T, *value.shape)
+        shape = (T, 1, -1, *[1] * (x.dim() - 3)) if value.dim() > 1 else (T, *[1] * (x.dim() - 1))
+        wide.values[name] = value.reshape(shape).expand(x.shape).clone().requires_grad_()
+
+    def run(_: Any, x: Tensor, state: dict[str, Tensor] | None) -> tuple[Tensor, dict[str, Tensor]]:
+        state = dict(state or {k: torch.zeros_like(x[0]) for k in cell.states})
+        spikes = []
+        for t in range(T):
+            s, state = cell.step(x[t], state, {k: v[t] for k, v in wide.values.items()}, cell.spike)
+            spikes.append(s)
+        return torch.stack(spikes), state
+
+    found = outcome(wide, x.double(), state, gs.double(), g_final.double(), run)
+    sums = {}
+    for name, value in cell.values.items():
+        terms = found.grad_coefficients[name].abs()
+        terms = terms if name in cell.per_step else terms.sum(0, keepdim=True)
+        if value.dim() > (name in cell.per_step):
+            terms = terms.movedim(2, 1).flatten(2).sum(2)
+        else:
+            terms = terms.flatten(1).sum(1)
+        sums[name] = terms.reshape(value.shape)
+    return sums
+
+
+def close(a: Tensor, b: Tensor, tolerance: float) -> bool:
+    """Whether a is within `tolerance` of b, relative to the largest of b."""
+    if a.numel() == 0:
+        return a.shape == b.shape
+    return bool((a.double() - b.double()).abs().max() <= tolerance * b.double().abs().max() + 1e-30)

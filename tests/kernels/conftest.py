@@ -1,0 +1,27 @@
+"""One cache of compiled kernels for all test runs; memory that is not written shows as NaN."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+import torch
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _cache(tmp_path_factory: pytest.TempPathFactory) -> None:
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent.parent if "PYTEST_XDIST_WORKER" in os.environ else base.parent) / "kernel-cache"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    os.environ["SNNBENCH_CACHE"] = str(folder)
+
+
+@pytest.fixture
+def poisoned() -> Iterator[None]:
+    """torch.empty and its kin give NaN."""
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.utils.deterministic.fill_uninitialized_memory = True
+    assert torch.empty(3).isnan().all()
+    yield
+    torch.use_deterministic_algorithms(False)

@@ -1,0 +1,115 @@
+"""Every neuron of the project: the fused CPU engine against the reference, outputs and all gradients."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from compare import Fixed, close, magnitude, outcome
+from torch import Tensor
+
+from snnbench.neurons import ARLIF, CLIF, DALIF, GLIF, IF, KLIF, LIF, PLIF
+
+EXACT = {
+    "IF": lambda T, C: IF(),
+    "LIF": lambda T, C: LIF(),
+    "LIF soft": lambda T, C: LIF(v_reset=None, decay_input=False, surrogate="rectangle"),
+    "LIF detached": lambda T, C: LIF(tau=3.7, v_reset=-0.3, detach_reset=True, surrogate="triangle"),
+    "LIF leak": lambda T, C: LIF(leak=0.25, surrogate="sigmoid"),
+    "PLIF": lambda T, C: PLIF(tau=1.7),
+    "KLIF": lambda T, C: KLIF(k=1.3),
+    "KLIF scaled": lambda T, C: KLIF(k=0.8, scale_reset=True, v_reset=None),
+    "DALIF": lambda T, C: DALIF(),
+    "GLIF": lambda T, C: GLIF(T=T, channels=C),
+    "GLIF layer": lambda T, C: GLIF(T=T),
+}
+ROUNDED = {"CLIF": lambda T, C: CLIF(), "ARLIF": lambda T, C: ARLIF(), "ARLIF hard": lambda T, C: ARLIF(reset="hard")}
+NEURONS = EXACT | ROUNDED
+SHAPES = {"image": (2, 3, 7, 9), "rows": (3, 5, 9, 9), "vector": (5, 7), "one": (1, 1), "long": (2, 130, 3)}
+
+
+def inputs(T: int, shape: tuple[int, ...], dtype: torch.dtype, states: tuple[str, ...]) -> tuple:
+    generator = torch.Generator().manual_seed(T + len(shape))
+
+    def normal(*size: int) -> Tensor:
+        return torch.randn(size, generator=generator)
+
+    x = (1.2 * normal(T, *shape) + 0.3).to(dtype)
+    return x, {k: 0.5 * normal(*shape) for k in states}, normal(T, *shape).to(dtype), normal(*shape)
+
+
+def check(name: str, T: int, shape: tuple[int, ...], dtype: torch.dtype, channels_last: bool = False) -> None:
+    torch.manual_seed(3)
+    neuron = NEURONS[name](T, shape[1])
+    x, state, gs, g_final = inputs(T, shape, dtype, neuron.states)
+    if channels_last:
+        x = x.flatten(0, 1).contiguous(memory_format=torch.channels_last).unflatten(0, (T, shape[0]))
+    reference = outcome(Fixed(neuron, "reference"), x, state, gs, g_final)
+    fused = outcome(Fixed(neuron, "cpu"), x, state, gs, g_final)
+
+    assert fused.spikes.dtype == dtype
+    assert torch.equal(fused.spikes, reference.spikes)
+    for key in state:
+        assert fused.final[key].dtype == torch.float32
+        assert close(fused.final[key], reference.final[key], 0 if name in EXACT else 1e-6)
+        assert close(fused.grad_state[key], reference.grad_state[key], 1e-6)
+    assert fused.grad_x.stride() == x.stride()
+    assert close(fused.grad_x, reference.grad_x, 1e-6 if dtype == torch.float32 else 2**-7)
+    assert set(fused.grad_coefficients) == set(reference.grad_coefficients)
+    check_coefficients(neuron, fused.grad_coefficients, x, state, gs, g_final)
+
+
+def check_coefficients(neuron, grads: dict[str, Tensor], x: Tensor, state: dict, gs: Tensor, g_final: Tensor) -> None:
+    wide = Fixed(neuron, "reference", torch.float64)
+    expected = outcome(wide, x.double(), state, gs.double(), g_final.double())
+    if not torch.equal(expected.spikes, outcome(Fixed(neuron, "reference"), x, state, gs, g_final).spikes.double()):
+        return  # a membrane within rounding of its threshold: float64 is another trajectory
+    sums = magnitude(wide, x, state, gs, g_final)
+    tolerance = 1e-6 if x.numel() > 32 else 4e-6  # the rounding of a few terms is that of each
+    for key, grad in grads.items():
+        error = (grad.double() - expected.grad_coefficients[key]).abs()
+        assert (error <= tolerance * sums[key] + 1e-12).all(), (key, error.max(), sums[key].max())
+
+
+@pytest.mark.usefixtures("poisoned")
+@pytest.mark.parametrize("name", NEURONS)
+def test_all_gradients(name: str) -> None:
+    check(name, 4, SHAPES["image"], torch.float32)
+
+
+@pytest.mark.usefixtures("poisoned")
+@pytest.mark.parametrize("name", ["LIF", "DALIF", "GLIF", "ARLIF"])
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision(name: str, dtype: torch.dtype) -> None:
+    check(name, 5, SHAPES["image"], dtype)
+
+
+@pytest.mark.usefixtures("poisoned")
+@pytest.mark.parametrize("name", ["LIF", "GLIF", "CLIF"])
+@pytest.mark.parametrize("T", [1, 33])
+def test_other_lengths(name: str, T: int) -> None:
+    check(name, T, SHAPES["image"], torch.float32)
+
+
+@pytest.mark.usefixtures("poisoned")
+@pytest.mark.parametrize("name", ["PLIF", "GLIF"])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_other_shapes(name: str, shape: str) -> None:
+    check(name, 4, SHAPES[shape], torch.float32)
+
+
+@pytest.mark.usefixtures("poisoned")
+@pytest.mark.parametrize("name", ["LIF", "GLIF"])
+def test_channels_last(name: str) -> None:
+    check(name, 4, SHAPES["image"], torch.float32, channels_last=True)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("poisoned")
+@pytest.mark.parametrize("name", NEURONS)
+@pytest.mark.parametrize("T", [1, 2, 3, 7, 16, 33, 128])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
+def test_everything(name: str, T: int, dtype: torch.dtype) -> None:
+    for shape in SHAPES.values():
+        check(name, T, shape, dtype)
+        if len(shape) == 4:
+            check(name, T, shape, dtype, channels_last=True)
