@@ -1,0 +1,84 @@
+"""Every file under configs/ composes and builds; every neuron trains in every backbone."""
+
+import functools
+
+import hydra
+import pytest
+import torch
+from omegaconf import DictConfig
+
+from snnbench import config
+from snnbench.training import build
+from snnbench.training.firing import spiking_layers
+from tests.conftest import CONFIGS
+
+OWN_TESTS = {"experiment", "augment", "sweep"}  # walked by tests of their own, with the data that they need
+
+
+def options(group: str) -> list[str]:
+    return sorted(path.stem for path in (CONFIGS / group).glob("*.yaml"))
+
+
+def fitting(option: str) -> bool:
+    """False for the default backbone of a data set that has no config."""
+    group, _, name = option.partition("=")
+    return group != "backbone/default" or (CONFIGS / "data" / f"{name}.yaml").exists()
+
+
+def every_option() -> list[str]:
+    files = sorted(CONFIGS.glob("*/**/*.yaml"))
+    groups = {path: path.relative_to(CONFIGS).parent for path in files}
+    return [f"{group}={path.stem}" for path, group in groups.items() if group.parts[0] not in OWN_TESTS]
+
+
+@functools.cache
+def compose(*overrides: str) -> DictConfig:
+    config.register_schema()
+    with hydra.initialize_config_dir(str(CONFIGS), version_base="1.3"):
+        cfg = hydra.compose("train", [*overrides, "paths.output_dir=out"])
+    config.check(cfg)
+    return cfg
+
+
+def fitting_data(option: str) -> list[str]:
+    """The data set for which a backbone or recipe is meant; digits where any will do."""
+    group, _, name = option.partition("=")
+    if group == "backbone/default":
+        return [f"data={name}", f"backbone=default/{name}"]
+    if group == "backbone":
+        return [option, "data=cifar10" if name != "convnet" else "data=digits"]
+    return [option]
+
+
+@pytest.mark.parametrize("option", every_option())
+def test_every_option_composes_and_builds(option):
+    cfg = compose(*fitting_data(option))
+    names = [name for name in ("data", "neuron", "backbone", "norm", "loss", "optimizer") if not cfg[name].get("name")]
+    assert names == []
+    network = build.make(cfg, "backbone", neuron=build.make(cfg, "neuron"), norm=build.make(cfg, "norm"))
+    assert sum(p.numel() for p in network.parameters()) > 1000
+    optimizer = build.build_optimizer(cfg)(torch.nn.Linear(2, 2))
+    first = build.make(cfg, "schedule")(optimizer).get_last_lr()[0]
+    assert first == pytest.approx(cfg.schedule.warmup_lr if cfg.schedule.get("warmup") else cfg.optimizer.lr)
+    loss = build.make(cfg, "loss")(torch.randn(2, 3, 5), torch.tensor([0, 1, 4]))
+    assert torch.isfinite(loss)
+
+
+@pytest.mark.parametrize("neuron", options("neuron"))
+@pytest.mark.parametrize("backbone", options("backbone"))
+def test_every_neuron_trains_in_every_backbone(neuron, backbone):
+    """One step at T=3: a finite gradient in every parameter, and not all zero in any weight or neuron coefficient."""
+    cfg = compose(f"backbone={backbone}", "data=cifar10", "T=3", "loss=tet").copy()
+    cfg.neuron = compose(f"neuron={neuron}", "T=3").neuron
+    cfg.neuron.update(surrogate={"name": "atan", "alpha": 1.0}, engine="reference")
+    cfg.backbone.width = 8
+    network = build.build_network(cfg)
+    for layer in spiking_layers(network).values():
+        layer.spike = layer.spike.primitive  # smooth, so that no layer of so narrow a network is silent
+    images = torch.randn(6, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    build.make(cfg, "loss")(network(images), torch.arange(6)).backward()
+    for name, parameter in network.named_parameters():
+        assert parameter.grad is not None, name
+        assert torch.isfinite(parameter.grad).all(), name
+        if parameter.dim() >= 2 or ".neuron." in name:
+            assert parameter.grad.any(), name
