@@ -1,4 +1,4 @@
-"""One way to turn (seed, step, ...) into the state of every random generator in use."""
+"""One way to turn (seed, step, ...) into the state of the random generators in use."""
 
 from __future__ import annotations
 
@@ -7,16 +7,30 @@ import random
 import numpy as np
 import torch
 
-
-def mix(*parts: int) -> int:
-    """A 64-bit number from non-negative integers; any change of any part changes it beyond recognition."""
-    words = np.random.SeedSequence(parts).generate_state(2, np.uint32)
-    return int(words[0]) << 32 | int(words[1])
+_MASK = (1 << 64) - 1
 
 
-def seed_all(*parts: int) -> None:
-    """Seed Python's, NumPy's and PyTorch's global generators (every device) from `parts`."""
-    seed = mix(*parts)
+def mix(*values: int) -> int:
+    """Hash integers to 64 well-spread bits (splitmix64), the same on every machine and in every process."""
+    state = 0
+    for value in values:
+        state = (state ^ (value & _MASK)) + 0x9E3779B97F4A7C15 & _MASK
+        state = (state ^ state >> 30) * 0xBF58476D1CE4E5B9 & _MASK
+        state = (state ^ state >> 27) * 0x94D049BB133111EB & _MASK
+        state ^= state >> 31
+    return state
+
+
+def seed_cpu(*values: int) -> None:
+    """Seed the CPU generators of PyTorch, Python and NumPy. The GPU's generators are left alone."""
+    seed = mix(*values)
+    torch.default_generator.manual_seed(seed)  # torch.manual_seed looks at every device and costs 100 times more
     random.seed(seed)
-    np.random.seed(seed % 2**32)
-    torch.manual_seed(seed)
+    np.random.seed(seed & 0xFFFFFFFF)
+
+
+def seed_all(*values: int) -> None:
+    """Seed the CPU generators and, where CUDA is in use, those of every GPU."""
+    seed_cpu(*values)
+    if torch.cuda.is_initialized():
+        torch.cuda.manual_seed_all(mix(*values))

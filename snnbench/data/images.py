@@ -13,8 +13,9 @@ from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from snnbench.data.sampler import Key, seed_sample
+from snnbench.data.sampler import Key
 from snnbench.errors import UserError
+from snnbench.seeding import seed_cpu
 
 
 class Images(Protocol):
@@ -112,7 +113,7 @@ class ImageDataset(Dataset[tuple[Tensor, Tensor]]):
         """One image: uint8, or normalised already if there are transforms that want it so."""
         draw, position = key[0], int(self.positions[key[1]])
         if self.seed is not None:
-            seed_sample(self.seed, (draw, position))
+            seed_cpu(self.seed, draw, position)
         image: Any = self.images.pil(position)
         for transform in self.transforms:
             image = transform(image)

@@ -6,37 +6,15 @@ so a resumed run, another number of workers and another number of devices see th
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable, Iterator
 
-import numpy as np
 import torch
 from torch.utils.data import Sampler
 
+from snnbench.seeding import mix
+
 Key = tuple[int, int]
 """(draw, index): the sample's position in its data set, and which of its augmented versions is wanted."""
-
-_MASK = (1 << 64) - 1
-
-
-def mix(*values: int) -> int:
-    """Hash integers to 64 well-spread bits (splitmix64), the same on every machine and in every process."""
-    state = 0
-    for value in values:
-        state = (state ^ (value & _MASK)) + 0x9E3779B97F4A7C15 & _MASK
-        state = (state ^ state >> 30) * 0xBF58476D1CE4E5B9 & _MASK
-        state = (state ^ state >> 27) * 0x94D049BB133111EB & _MASK
-        state ^= state >> 31
-    return state
-
-
-def seed_sample(seed: int, key: Key) -> None:
-    """Seed the CPU generators of torch, random and NumPy for one sample. The GPU's generators are left alone."""
-    value = mix(seed, *key)
-    torch.default_generator.manual_seed(value)  # torch.manual_seed would reach for CUDA, and costs 100 times more
-    random.seed(value)
-    np.random.seed(value & 0xFFFFFFFF)
-
 
 class TrainBatches(Sampler[list[Key]]):
     """Batches of one training epoch, as lists of (draw, index).

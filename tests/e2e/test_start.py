@@ -1,0 +1,59 @@
+"""The start: what is imported when, and that the help helps."""
+
+import subprocess
+import sys
+import time
+
+import pytest
+
+from tests.conftest import ROOT
+
+
+def python(*words: str) -> subprocess.CompletedProcess:
+    return subprocess.run([sys.executable, *words], cwd=ROOT, capture_output=True, text=True)
+
+
+@pytest.mark.parametrize("words", [["--help"], ["--cfg", "job"], ["neuron=dalif", "data=cifar100", "--cfg", "job"]])
+def test_help_and_config_import_no_torch(words):
+    done = python("-X", "importtime", "train.py", *words)
+    assert done.returncode == 0, done.stderr[-2000:]
+    imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert "hydra" in imported
+    assert not imported & {"torch", "lightning", "torchvision", "wandb", "tonic", "timm"}
+
+
+def test_help_is_quick_and_shows_groups_and_examples():
+    times = []
+    for _ in range(3):
+        began = time.perf_counter()
+        done = python("train.py", "--help")
+        times.append(time.perf_counter() - began)
+    assert done.returncode == 0
+    for text in ("neuron: arlif", "resume=", "neuron=dalif data=cifar100 T=2"):
+        assert text in done.stdout
+    assert min(times) < 2  # 0.3 s on a machine that does nothing else
+
+
+def test_the_readmes_command_needs_no_further_argument():
+    done = python("train.py", "neuron=dalif", "data=cifar100", "T=2", "--cfg", "job", "--resolve")
+    assert done.returncode == 0
+    for line in ("name: cifar100-resnet20-dalif-T2", "epochs: 400", "batch_size: 128"):
+        assert line in done.stdout
+
+
+def test_importing_the_package_imports_nothing_heavy():
+    done = python("-c", "import sys, snnbench, snnbench.config, snnbench.cli; print('torch' in sys.modules)")
+    assert done.stdout.strip() == "False"
+
+
+def test_the_neurons_need_nothing_but_torch():
+    """A machine with a GPU may lack Hydra, tonic and wandb; the network and the kernels must work there."""
+    code = (
+        "import sys\n"
+        "for name in ('hydra', 'omegaconf', 'tonic', 'wandb', 'timm', 'sklearn', 'cupy'): sys.modules[name] = None\n"
+        "import torch; from snnbench.neurons import DALIF; import snnbench.backbones, snnbench.kernels, snnbench.data\n"
+        "print(DALIF()(torch.ones(4, 2, 3)).sum().item())"
+    )
+    done = python("-c", code)
+    assert done.returncode == 0, done.stderr
+    assert float(done.stdout) > 0
