@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -27,6 +28,7 @@ class BenchData(LightningDataModule):
         batch_transform: (x, y) -> (x, soft y), to be run on the device on each training batch; or None.
         provenance: "real" if the samples are proven to be all of the published ones; else "unverified" or "subset".
         split: How training, validation and test samples were told apart, for results.
+        details: What else of the data shapes a result, for results.
 
     Args:
         name: The data set's name in results.
@@ -47,6 +49,7 @@ class BenchData(LightningDataModule):
 
     provenance = "unverified"
     split = ""
+    details: Mapping[str, Any] = MappingProxyType({})
     batch_transform: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]] | None = None
 
     def __init__(

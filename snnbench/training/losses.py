@@ -31,6 +31,24 @@ class MeanLogitCrossEntropy(nn.Module):
         return F.cross_entropy(logits.float().mean(0), labels, label_smoothing=self.label_smoothing)
 
 
+class MeanLogitBinaryCrossEntropy(nn.Module):
+    """BCE(mean_t o_t, y), averaged over batch and classes (FSTA-SNN on DVS128 Gesture, through timm).
+
+    Args:
+        label_smoothing: s in [0, 1); hard labels become 1 - s + s / K and s / K. Soft labels are taken as they are.
+    """
+
+    def __init__(self, label_smoothing: float = 0.0) -> None:
+        super().__init__()
+        self.label_smoothing = _smoothing(label_smoothing)
+
+    def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
+        target = one_hot(labels, logits.shape[-1])
+        if labels.dim() == 1:
+            target = target * (1 - self.label_smoothing) + self.label_smoothing / logits.shape[-1]
+        return F.binary_cross_entropy_with_logits(logits.float().mean(0), target)
+
+
 class TET(nn.Module):
     """(1 - lam) mean_t CE(o_t, y) + lam MSE(o, m)  (Temporal Efficient Training, eq. 10; CLIF, AR-LIF).
 

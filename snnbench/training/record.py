@@ -97,6 +97,7 @@ class Record:
             **{key: cfg[key] for key in ("T", "seed", "batch_size")},
             "provenance": data.provenance,
             "split": data.split,
+            "data_details": dict(data.details),
         }
 
     def start(self) -> None:

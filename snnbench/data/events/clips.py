@@ -1,0 +1,110 @@
+"""Transforms of whole clips, float [T, 2, H, W]: one draw holds for every frame. torchvision has the others."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torchvision.transforms import v2
+from torchvision.transforms.v2 import functional as F
+
+from snnbench.data.augment import BatchTransform
+
+_OPERATIONS = ("Identity", "ShearX", "TranslateX", "TranslateY", "Rotate", "Cutout")
+
+
+class RandomRoll(v2.Transform):
+    """Shift rows and columns by whole pixels, each uniform in [-most, most]; what leaves comes in on the other side.
+
+    Args:
+        most: Pixels.
+    """
+
+    def __init__(self, most: int = 5) -> None:
+        super().__init__()
+        self.most = most
+
+    def make_params(self, flat_inputs: list[Any]) -> dict[str, Any]:
+        return {"shifts": torch.randint(-self.most, self.most + 1, (2,)).tolist()}
+
+    def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
+        return torch.roll(inpt, params["shifts"], (-2, -1))
+
+
+class SNNAugmentWide(v2.Transform):
+    """One of identity, ShearX, TranslateX, TranslateY, rotation and cutout, with a random strength.
+
+    As in the code of AR-LIF and FSTA-SNN: strengths are one of 31 equidistant ones, a shear is a factor taken for
+    radians, a shift is cut to whole pixels, everything happens about the centre, and zeros fill what is uncovered.
+
+    Args:
+        interpolation: "nearest" or "bilinear".
+        cutout_scale: Share of the area that a cutout takes.
+        cutout_ratio: Its aspect ratio.
+        shear: Largest factor.
+        translate: Largest shift in pixels.
+        rotate: Largest angle in degrees.
+    """
+
+    def __init__(
+        self,
+        interpolation: str = "bilinear",
+        cutout_scale: Sequence[float] = (0.05, 0.33),
+        cutout_ratio: Sequence[float] = (0.2, 5.0),
+        shear: float = 0.3,
+        translate: float = 5.0,
+        rotate: float = 30.0,
+    ) -> None:
+        super().__init__()
+        self.interpolation = v2.InterpolationMode(interpolation)
+        self.most = {"ShearX": shear, "TranslateX": translate, "TranslateY": translate, "Rotate": rotate}
+        self.erase = v2.RandomErasing(p=1.0, scale=tuple(cutout_scale), ratio=tuple(cutout_ratio))
+
+    def make_params(self, flat_inputs: list[Any]) -> dict[str, Any]:
+        operation = _OPERATIONS[int(torch.randint(len(_OPERATIONS), ()))]
+        strength = self.most.get(operation, 0.0) * (int(torch.randint(31, ())) / 15 - 1)
+        return {"operation": operation, "strength": strength}
+
+    def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
+        operation, strength = params["operation"], params["strength"]
+        if operation == "Identity":
+            return inpt
+        if operation == "Cutout":
+            return self.erase(inpt)
+        if operation == "Rotate":
+            return F.rotate(inpt, strength, interpolation=self.interpolation)
+        shift = [int(strength) * (operation == "TranslateX"), int(strength) * (operation == "TranslateY")]
+        shear = [math.degrees(strength) if operation == "ShearX" else 0.0, 0.0]
+        return F.affine(inpt, 0.0, shift, 1.0, shear, interpolation=self.interpolation)
+
+
+class ClipBatchTransform(BatchTransform):
+    """Runs image batch transforms, such as Mixup and CutMix, on clips: all frames of a clip are treated alike.
+
+    (x [T, B, 2, H, W], y [B]) to (x, soft y [B, classes]).
+    """
+
+    def __call__(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        steps = len(x)
+        flat, y = super().__call__(x.transpose(0, 1).flatten(1, 2), y)
+        return flat.unflatten(1, (steps, -1)).transpose(0, 1).contiguous(), y
+
+
+def to_input(counts: Tensor, size: Sequence[int], interpolation: str) -> Tensor:
+    """Counts as they come from a loader to what a network takes.
+
+    Args:
+        counts: Integers [B, T, 2, H, W].
+        size: Rows and columns wanted.
+        interpolation: "nearest", or "bilinear", which averages when it shrinks (antialias).
+
+    Returns:
+        float32 [T, B, 2, *size].
+    """
+    x = counts.transpose(0, 1).to(torch.float32, memory_format=torch.contiguous_format)
+    if list(x.shape[-2:]) == list(size):
+        return x
+    return F.resize(x, list(size), interpolation=v2.InterpolationMode(interpolation), antialias=True)

@@ -1,0 +1,190 @@
+"""Event-camera data: one module for every source."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from snnbench.data.augment import Augment
+from snnbench.data.events.cache import Pack, Plan, plan
+from snnbench.data.events.clips import ClipBatchTransform, to_input
+from snnbench.data.events.dataset import ClipDataset
+from snnbench.data.events.frames import ORDERS, REMAINDERS, SLICINGS, FrameRule
+from snnbench.data.events.pack import ensure
+from snnbench.data.events.source import EventSource
+from snnbench.data.module import BenchData, check, whole
+from snnbench.data.splits import stratified_split
+from snnbench.errors import UserError, did_you_mean
+from snnbench.seeding import seed_cpu
+
+RESIZINGS = ("nearest", "bilinear")
+
+
+class EventData(BenchData):
+    """Frames of event recordings, packed once. See `BenchData` for the other arguments.
+
+    A loader yields integer counts [B, T, 2, H, W]; on the device they become float32 [T, B, 2, H, W], are resized and,
+    in training, augmented, each clip by random numbers that follow from (seed, epoch, sample) alone.
+
+    Args:
+        sources: Makes each source: `sources[source](root, download=..., verify=..., subset=...)`.
+        source: Which of them.
+        root: Folder of all data sets.
+        split: Which samples are test samples; one of the source's.
+        split_seed: For the split "random".
+        T: Number of frames.
+        slicing: Equal slices by event "number" or by "time".
+        remainder: "last" keeps every event; "drop" leaves out what the division leaves over.
+        time_order: "strict", "file" or "sort"; see `FrameRule`.
+        resize: How frames reach `image_size`: "nearest" or "bilinear" (with antialiasing).
+        cache: Folder of the packed frames.
+        augment: What happens to training clips; None: nothing.
+        download: Try to fetch missing files.
+        verify: Compare archives with the published checksums.
+        subset: Take whatever part of the data set is there; such results are marked "subset".
+        limit: Use only `limit` samples of each part, classes taking turns; such results are marked "subset".
+    """
+
+    def __init__(
+        self,
+        *,
+        sources: Mapping[str, Callable[..., EventSource]],
+        source: str,
+        root: str | Path,
+        split: str,
+        T: int,
+        split_seed: int = 0,
+        slicing: str = "number",
+        remainder: str = "last",
+        time_order: str = "strict",
+        resize: str = "bilinear",
+        cache: str | Path,
+        augment: Augment | None = None,
+        download: bool = True,
+        verify: bool = True,
+        subset: bool = False,
+        limit: int | None = None,
+        **common: Any,
+    ) -> None:
+        super().__init__(**common)
+        _choose("data.source", source, sources)
+        self.dataset = str(common["name"])
+        self.source = sources[source](root, download=download, verify=verify, subset=subset)
+        if split not in self.source.splits:
+            known = ", ".join(self.source.splits)
+            near = did_you_mean(str(split), self.source.splits)
+            raise UserError(f"data.split={split}: data.source={source} has no such split.{near} Allowed: {known}.")
+        options = {"slicing": SLICINGS, "remainder": REMAINDERS, "time_order": ORDERS, "resize": RESIZINGS}
+        given = {"slicing": slicing, "remainder": remainder, "time_order": time_order, "resize": resize}
+        for key, allowed in options.items():
+            _choose(f"data.{key}", given[key], allowed)
+        if slicing == "time" and time_order == "file":
+            raise UserError("data.time_order=file: slices by time need ascending times; set strict or sort.")
+        check("T", T, whole(T, 1), "a whole number above 0")
+        check("data.split_seed", split_seed, whole(split_seed, 0), "a whole number, 0 or more")
+        check("data.limit", limit, limit is None or whole(limit, 1), "null, or a whole number above 0")
+        self.rule = FrameRule(T, slicing, remainder, time_order)
+        self.split_name, self.split_seed, self.resize, self.limit = split, split_seed, resize, limit
+        self.cache = Path(cache).expanduser()
+        self.augment = augment or Augment("none")
+        if self.augment.normalized:
+            raise UserError(f"augment={self.augment.name}: it is for normalised images; event clips are counts.")
+        if self.augment.batch:
+            self.batch_transform = ClipBatchTransform(self.augment.batch, self.num_classes)
+        self.pack: Pack | None = None
+        seeded = f" seed {split_seed}" if split == "random" else ""
+        held_out = f"; val: {self.val_fraction:g} of train, stratified, seed {self.seed}" if self.val_fraction else ""
+        self.split = f"{split}{seeded} of source {source}{held_out}"
+        self.details = {"source": source, "split": split, "frames": self.rule._asdict(), "resize": resize}
+
+    @property
+    def provenance(self) -> str:  # type: ignore[override]
+        """What the source proves; "subset" where only part is used."""
+        return self.source.provenance if self.limit is None else "subset"
+
+    def plan(self) -> Plan:
+        """What the packed cache shall hold; the source's files are there."""
+        return plan(self.cache, self.dataset, self.source, self.rule)
+
+    def prepare_data(self) -> None:
+        self.source.prepare()
+        self.pack = ensure(self.plan())
+
+    def load(self) -> tuple[ClipDataset, dict[str, ClipDataset]]:
+        if self.pack is None:
+            self.prepare_data()
+        assert self.pack is not None
+        if int(self.pack.labels.max()) >= self.num_classes:
+            raise UserError(f"data.num_classes={self.num_classes}: the labels go up to {self.pack.labels.max()}.")
+        test = self.source.splits[self.split_name](self.pack.samples, self.split_seed)
+        positions = {"train": np.flatnonzero(~test), "test": np.flatnonzero(test)}
+        for name, members in positions.items():
+            if not len(members):
+                raise UserError(
+                    f"data.split={self.split_name}: the {name} part is empty; {self.source.folder} lacks it."
+                )
+        if self.val_fraction:
+            labels = torch.from_numpy(self.pack.labels[positions["train"]])
+            kept, held_out = stratified_split(labels, self.val_fraction, self.seed)
+            if not len(held_out):
+                raise UserError(
+                    f"data.val_fraction={self.val_fraction}: it holds out no sample; set 0 or a larger share."
+                )
+            positions["val"] = positions["train"][held_out.numpy()]
+            positions["train"] = positions["train"][kept.numpy()]
+        self._try_augment()
+        train = self._part(positions.pop("train"), keyed=bool(self.augment.sample))
+        return train, {name: self._part(members) for name, members in positions.items()}
+
+    def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> tuple[Tensor, Tensor]:
+        """On the device: (counts [B, T, 2, H, W], y[, keys]) to (x float32 [T, B, 2, H, W], y)."""
+        counts, labels, *keys = batch
+        x = to_input(counts, (self.image_size, self.image_size), self.resize)
+        return (self._augmented(x, keys[0]) if keys else x), labels
+
+    def _part(self, positions: NDArray[np.int64], keyed: bool = False) -> ClipDataset:
+        assert self.pack is not None
+        if self.limit is not None:
+            labels = self.pack.labels[positions]
+            turn = np.empty(len(labels), np.int64)  # how many of its class come before each sample
+            for label in np.unique(labels):
+                turn[labels == label] = np.arange((labels == label).sum())
+            positions = np.sort(positions[np.lexsort((labels, turn))[: self.limit]])
+        return ClipDataset(self.pack, positions, keyed=keyed, batched=self.num_workers == "auto")
+
+    def _augmented(self, x: Tensor, keys: list[tuple[int, int]]) -> Tensor:
+        with torch.random.fork_rng(devices=[]):
+            for b, (draw, position) in enumerate(keys):
+                seed_cpu(self.seed, int(draw), int(position))
+                x[:, b] = self._transform(x[:, b])
+        return x
+
+    def _transform(self, clip: Tensor) -> Tensor:
+        for transform in self.augment.sample:
+            clip = transform(clip)
+        return clip
+
+    def _try_augment(self) -> None:
+        """Refuse an augmentation that does not fit clips, before any training."""
+        clip = torch.zeros(self.rule.T, 2, self.image_size, self.image_size)
+        try:
+            with torch.random.fork_rng(devices=[]):
+                shape = self._transform(clip).shape
+        except Exception as error:  # a transform for images may fail in any way
+            raise UserError(
+                f"augment={self.augment.name}: it does not work on event clips ({type(error).__name__}: {error}). "
+                "Those named dvs_... do."
+            ) from error
+        if shape != clip.shape:
+            raise UserError(f"augment={self.augment.name}: clips come out as {tuple(shape)}, not {tuple(clip.shape)}.")
+
+
+def _choose(key: str, value: str, allowed: Any) -> None:
+    if value not in allowed:
+        raise UserError(f"{key}={value}: unknown.{did_you_mean(str(value), allowed)} Allowed: {', '.join(allowed)}.")

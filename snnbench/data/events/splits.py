@@ -1,0 +1,55 @@
+"""Named ways to tell test samples from training samples. Each is published, or seeded."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from snnbench.data.events.source import Sample
+
+Mask = NDArray[np.bool_]
+Split = Callable[[Sequence["Sample"], int], Mask]
+"""(samples, seed) -> whether each is a test sample, bool [N]."""
+
+
+def by_part(samples: Sequence[Sample], seed: int) -> Mask:
+    """As the publisher divided them."""
+    return np.array([sample.part == "test" for sample in samples], bool)
+
+
+def first100_test(samples: Sequence[Sample], seed: int) -> Mask:
+    """Files 0-99 of each class are the test set (TET, PSN, AR-LIF)."""
+    return np.array([sample.number < 100 for sample in samples], bool)
+
+
+def last100_test(samples: Sequence[Sample], seed: int) -> Mask:
+    """Files 900-999 of each class are the test set (CLIF)."""
+    return np.array([sample.number >= 900 for sample in samples], bool)
+
+
+def last10pct_lexicographic(samples: Sequence[Sample], seed: int) -> Mask:
+    """The last tenth of each class with the numbers sorted as text (SpikingJelly's split function; FSTA-SNN).
+
+    So 100 comes before 11: of 1000 files, 91-99 and 909-999 are the test set.
+    """
+    return _per_class(samples, lambda members: sorted(members, key=lambda i: str(samples[i].number)))
+
+
+def random(samples: Sequence[Sample], seed: int) -> Mask:
+    """A tenth of each class, drawn with `seed`."""
+    generator = np.random.Generator(np.random.PCG64(seed))
+    return _per_class(samples, lambda members: [members[i] for i in generator.permutation(len(members))])
+
+
+def _per_class(samples: Sequence[Sample], order: Callable[[list[int]], list[int]]) -> Mask:
+    """The samples after the first ceil(0.9 n) of each class, in `order`."""
+    test = np.zeros(len(samples), bool)
+    for label in sorted({sample.label for sample in samples}):
+        members = [i for i, sample in enumerate(samples) if sample.label == label]
+        test[order(members)[math.ceil(0.9 * len(members)) :]] = True
+    return test
