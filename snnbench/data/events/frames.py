@@ -57,7 +57,8 @@ def complaint(events: Events, height: int, width: int, time_order: str) -> str:
     for name, values, stop in (("x", x, width), ("y", y, height), ("polarity", p, 2)):
         low, high = int(values.min()), int(values.max())
         if low < 0 or high >= stop:
-            return f"an event's {name} is {low if low < 0 else high}, outside 0 to {stop - 1} on this {height}x{width} sensor"
+            value = low if low < 0 else high
+            return f"an event's {name} is {value}, outside 0 to {stop - 1} of the {height}x{width} sensor"
     if time_order == "strict" and bool((back := t[1:] < t[:-1]).any()):
         at = int(back.argmax())
         return (
@@ -68,7 +69,7 @@ def complaint(events: Events, height: int, width: int, time_order: str) -> str:
 
 
 def slice_bounds(t: NDArray[np.int64], rule: FrameRule) -> NDArray[np.int64]:
-    """First and last-but-one event of each slice, int64 [T, 2]; equal where a slice is empty.
+    """First event of each slice and the first after it, int64 [T, 2]; equal where a slice is empty.
 
     Args:
         t: Times [N], N > 0; ascending for slicing "time".
