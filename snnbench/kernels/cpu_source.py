@@ -37,11 +37,6 @@ def cpu_source(program: Program, variant: Variant, backward: bool) -> str:
     return _Source(program, variant).text(backward)
 
 
-def vectors(steps: int, states: int) -> int:
-    """How many vectors of neurons a block holds."""
-    return 1 if steps * states <= 16 else 4
-
-
 class _Source:
     def __init__(self, program: Program, variant: Variant) -> None:
         self.program, self.variant = program, variant
@@ -55,7 +50,6 @@ class _Source:
         variant = self.variant
         loops = string.Template((_HERE / "loop.cpp").read_text()).substitute(
             T=variant.steps,
-            vecs=vectors(variant.steps, len(self.states)),
             states=len(self.states),
             slots=len(self.slots) if backward else 0,
             period=str(variant.period).lower(),
@@ -198,8 +192,7 @@ class _Source:
 
     def time(self, loop: str, each: Sequence[Node], names: dict[Node, str]) -> str:
         """The head of a loop over time, and in it over the vectors of a block."""
-        unroll = self.variant.steps if self.variant.steps * len(self.states) <= 16 else 1
-        text = f"#pragma GCC unroll {unroll}\n      for ({loop}) {{\n"
+        text = f"      for ({loop}) {{\n"
         for j, i in enumerate(self.uniform):
             if self.program.per_step[i]:
                 text += f"        const V c{i} = K(u[{j}].p[t * u[{j}].over_time]);\n"

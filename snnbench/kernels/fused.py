@@ -78,6 +78,7 @@ def _origin(x: Tensor) -> Tensor | None:
     base = x._base
     if (
         base is None
+        or (x.requires_grad and (x.is_leaf or not base.requires_grad))
         or x.retains_grad
         or x._backward_hooks
         or base.dim() != x.dim() - 1

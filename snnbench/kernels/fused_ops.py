@@ -1,13 +1,132 @@
-"""A call of a neuron inside torch.compile: a pair of library ops, which it takes as they are."""
+"""A call of a neuron inside torch.compile: a pair of library ops, which it takes as they are.
+
+There is one pair for all neurons; `key` says which program. Outside torch.compile, fused.py calls the engines directly:
+that costs a third of the host time.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
+import torch
 from torch import Tensor
 
 from snnbench.kernels import reference
-from snnbench.kernels.cell import Cell, State
+from snnbench.kernels.call import Kernel, Signature
+from snnbench.kernels.cell import Cell, State, check_call
+from snnbench.kernels.dispatch import bind
+from snnbench.kernels.plans import Plan, plan_named, plan_of
 
 
 def run(cell: Cell, x: Tensor, state: State | None, last: bool) -> tuple[Tensor, State]:
     """As snnbench.kernels.run."""
-    return reference.run(cell, x, state)
+    key = _key(cell, x.device.type, str(x.dtype))
+    for owner, name, value in _numbers(cell):  # read while tracing, so that torch.compile looks out for changes
+        if getattr(getattr(cell, owner) if owner else cell, name) != value:
+            return reference.run(cell, x, state)
+    if not key:
+        return reference.run(cell, x, state)
+    check_call(cell, x, state)
+    coefficients = [value.float().contiguous() for value in cell.coefficients().values()]
+    states = []
+    if state:
+        zero = x.new_zeros(x.shape[1:], dtype=torch.float32)
+        states = [state.get(name, zero).float() for name in cell.states]
+    s, *finals = torch.ops.snnbench.forward(x, states, coefficients, key, len(cell.states) if last else 0)
+    return s, dict(zip(cell.states, finals, strict=True)) if last else {}
+
+
+@torch.compiler.assume_constant_result
+def _key(cell: Any, device: str, dtype: str) -> str:
+    """The name of the program, or "" if the reference engine must run this call; decided while tracing."""
+    plan = plan_of(cell)
+    example = torch.empty((1, 0), dtype=getattr(torch, dtype.removeprefix("torch.")), device=device)
+    shapes = tuple((1,) * per_step for per_step in plan.program.per_step) if plan.program else ()
+    kernel = bind(cell, plan, example, Signature((1, 0), (0, 1), example.dtype, False, shapes))
+    return plan.key if kernel is not None else ""
+
+
+@torch.compiler.assume_constant_result
+def _numbers(cell: Any) -> tuple[tuple[str, str, Any], ...]:
+    """The plain constants on the cell and on its surrogate: owner ("" is the cell), name, value."""
+    plain = (bool, int, float, str)
+    own = [("", name, value) for name, value in vars(cell).items() if isinstance(value, plain)]
+    fields = getattr(cell.spike, "__dict__", {})
+    return tuple(own + [("spike", name, value) for name, value in fields.items() if isinstance(value, plain)])
+
+
+def _kernel(plan: Plan, x: Tensor, coefficients: Sequence[Tensor]) -> Kernel:
+    shapes = tuple(tuple(c.shape) for c in coefficients)
+    key = ("op", x.shape, x.stride(), x.dtype, x.device, shapes)
+    kernel = plan.kernels.get(key)
+    if kernel is None:
+        from snnbench.kernels.dispatch import engine
+
+        signature = Signature(tuple(x.shape), x.stride(), x.dtype, False, shapes)
+        kernel = engine(x.device.type).Kernel(plan.program, signature)  # type: ignore[union-attr]
+        plan.keep(key, kernel)
+    return kernel
+
+
+def _like(value: Tensor, x: Tensor) -> Tensor:
+    """`value` with the strides that the fake implementations promise: those of empty_like(x)."""
+    if value.stride() == x.stride() and value.shape == x.shape:
+        return value
+    expected = torch.empty_like(x, dtype=value.dtype)
+    return value if expected.stride() == value.stride() else expected.copy_(value)
+
+
+@torch.library.custom_op("snnbench::forward", mutates_args=())
+def forward(x: Tensor, states: Sequence[Tensor], coefficients: Sequence[Tensor], key: str, last: int) -> list[Tensor]:
+    """Spikes and `last` (all or none) final states."""
+    plan = plan_named(key)
+    assert plan.program is not None
+    given = tuple(states) or (None,) * len(plan.program.states)
+    s, finals = _kernel(plan, x, coefficients).forward(x, given, tuple(coefficients), bool(last))
+    return [_like(s, x), *(f.contiguous() for f in finals)]
+
+
+@torch.library.custom_op("snnbench::backward", mutates_args=())
+def backward(
+    x: Tensor, states: Sequence[Tensor], coefficients: Sequence[Tensor], gs: Tensor, g_last: Sequence[Tensor], key: str
+) -> list[Tensor]:
+    """The gradients of x, of the states, of the coefficients."""
+    plan = plan_named(key)
+    assert plan.program is not None
+    n = len(plan.program.states)
+    wanted = (True, *[bool(states)] * n, *[True] * len(coefficients))
+    given, last = tuple(states) or (None,) * n, tuple(g_last) or (None,) * n
+    kernel = _kernel(plan, x, coefficients)
+    g = kernel.backward(x, given, tuple(coefficients), gs, last, wanted)
+    assert g.x is not None
+    found = [v.contiguous() for v in (*g.states, *g.coefficients) if v is not None]
+    return [_like(g.x, x), *found]
+
+
+@forward.register_fake
+def _(x: Tensor, states: Sequence[Tensor], coefficients: Sequence[Tensor], key: str, last: int) -> list[Tensor]:
+    finals = [x.new_empty(x.shape[1:], dtype=torch.float32) for _ in range(last)]
+    return [torch.empty_like(x), *finals]
+
+
+@backward.register_fake
+def _(x: Tensor, states: Any, coefficients: Any, gs: Tensor, g_last: Any, key: str) -> list[Tensor]:
+    shapes = [v.shape for v in (*states, *coefficients)]
+    return [torch.empty_like(x), *(x.new_empty(shape, dtype=torch.float32) for shape in shapes)]
+
+
+def _save(ctx: Any, inputs: tuple[Any, ...], output: list[Tensor]) -> None:
+    x, states, coefficients, ctx.key, _ = inputs
+    ctx.n = len(states)
+    ctx.save_for_backward(x, *states, *coefficients)
+
+
+def _differentiate(ctx: Any, grads: list[Tensor]) -> tuple[Any, ...]:
+    x, *rest = ctx.saved_tensors
+    gs, *g_last = grads
+    found = torch.ops.snnbench.backward(x, rest[: ctx.n], rest[ctx.n :], gs, g_last, ctx.key)
+    return found[0], found[1 : ctx.n + 1], found[ctx.n + 1 :], None, None
+
+
+forward.register_autograd(_differentiate, setup_context=_save)
