@@ -4,7 +4,9 @@ from snnbench.backbones.base import Backbone
 from snnbench.backbones.convnet import ConvNet
 from snnbench.backbones.plif import PLIFNet
 from snnbench.backbones.preact import PreActResNet
+from snnbench.backbones.psn import PSNNet, SeqNet
 from snnbench.backbones.resnet import ResNet, ResNet19, ResNet20
+from snnbench.backbones.resnet_glif import GLIFResNet18
 from snnbench.backbones.sew import SEWResNet
 from snnbench.backbones.vgg import VGG, VGGSNN
 
@@ -13,10 +15,13 @@ __all__ = [
     "VGGSNN",
     "Backbone",
     "ConvNet",
+    "GLIFResNet18",
     "PLIFNet",
+    "PSNNet",
     "PreActResNet",
     "ResNet",
     "ResNet19",
     "ResNet20",
     "SEWResNet",
+    "SeqNet",
 ]
