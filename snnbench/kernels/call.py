@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -50,32 +49,6 @@ class Gradients:
     x: Tensor | None
     states: list[Tensor | None]
     coefficients: list[Tensor | None]
-
-
-class Kernel(Protocol):
-    """A program made ready for calls of one signature."""
-
-    def prepare(self) -> None:
-        """Compile what a forward needs. Raises NoEngine where that fails."""
-        ...
-
-    def forward(
-        self, x: Tensor, states: tuple[Tensor | None, ...], coefficients: tuple[Tensor, ...], last: bool
-    ) -> tuple[Tensor, list[Tensor]]:
-        """Spikes, and the final states if `last`."""
-        ...
-
-    def backward(
-        self,
-        x: Tensor,
-        states: tuple[Tensor | None, ...],
-        coefficients: tuple[Tensor, ...],
-        gs: Tensor | None,
-        g_last: tuple[Tensor | None, ...],
-        wanted: tuple[bool, ...],
-    ) -> Gradients:
-        """The gradients that `wanted` asks for: of x, of each state, of each coefficient."""
-        ...
 
 
 def frames(value: Tensor, strides: tuple[int, ...]) -> Tensor:

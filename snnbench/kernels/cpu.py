@@ -5,14 +5,15 @@ from __future__ import annotations
 import ctypes
 import functools
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
 from snnbench.kernels import build
-from snnbench.kernels.call import IO, Gradients, Signature, frame, frames
+from snnbench.kernels.call import Signature
 from snnbench.kernels.cpu_source import cpu_source
+from snnbench.kernels.framework import FrameKernel, States
 from snnbench.kernels.trace import Program
 from snnbench.kernels.variant import Variant
 
@@ -54,130 +55,88 @@ def last_level_cache() -> int:
         return 1 << 25
 
 
-class Kernel:
-    """A program for calls of one signature on the CPU; see snnbench.kernels.call.Kernel."""
+class Kernel(FrameKernel):
+    """A program for calls of one signature on the CPU."""
 
     def __init__(self, program: Program, signature: Signature) -> None:
-        self.program, self.signature = program, signature
-        place = self.layout = signature.layout(program)
+        super().__init__(program, signature)
+        place = self.layout
         self.period = place.channels > 1 and place.inner < SHORT
-        self.rows, self.length = 1, place.size
-        self.repeat = 1
-        if place.channels > 1:
-            self.length = place.inner
+        length, self.repeat = place.inner if place.channels > 1 else place.size, 1
         if self.period:
             pattern = place.channels * place.inner
             self.repeat = max(1, min(PERIOD // pattern, place.size // max(pattern, 1)))
-            self.length = pattern * self.repeat
-        self.rows = -(-place.size // self.length) if self.length else 0
-        self.channelled = signature.channelled(program)
-        self.work = place.size * place.steps
+            length = pattern * self.repeat
         past = self.work * signature.dtype.itemsize > last_level_cache() and not signature.static
-        self.header = (self.rows, self.length, place.size, place.channels, place.inner, int(past))
-        self.run_forward: Callable[[object], None] | None = None
-        self.run_backward: dict[tuple[bool, ...], Callable[[object], None]] = {}
+        rows = -(-place.size // length) if length else 0
+        self.header = (rows, length, place.size, place.channels, place.inner)
+        self.past = int(past)
         self.uniform = [i for i, c in enumerate(self.channelled) if not (c and self.period)]
         self.along = [i for i, c in enumerate(self.channelled) if c and self.period]
-        shapes = zip(signature.coefficients, program.per_step, strict=True)
-        self.steps_of = [
-            ((shape[-1] if len(shape) > 1 else 1) if per_step else 0, 1 if channelled else 0)
-            for (shape, per_step), channelled in zip(shapes, self.channelled, strict=True)
-        ]
+        self.run_forward: Callable[[object], None] | None = None
+        self.run_backward: dict[tuple[bool, ...], Callable[[object], None]] = {}
 
     def prepare(self) -> None:
-        """Compile the forward kernel, if the cache has it not. Raises NoEngine where that fails."""
         if self.run_forward is None:
-            self.run_forward = compiled(self.program, self.variant((False,) * len(self.channelled)), False)
+            variant = self.variant((False,) * len(self.channelled), self.period)
+            self.run_forward = compiled(self.program, variant, False)
 
-    def variant(self, wanted: tuple[bool, ...]) -> Variant:
-        s = self.signature
-        return Variant(self.layout.steps, IO[s.dtype], s.static, self.channelled, wanted, self.period)
+    def launch_forward(self, x: Tensor, first: States, c: tuple[Tensor, ...], s: Tensor, last: States) -> None:
+        self.prepare()
+        assert self.run_forward is not None
+        given, keep = self.inputs(x, first, c)
+        given += (s.data_ptr(), self.layout.size)
+        self.launch(self.run_forward, [*given, *pointers(last), *self.uniforms(c)])
+        del keep
 
-    def forward(
-        self, x: Tensor, states: tuple[Tensor | None, ...], coefficients: tuple[Tensor, ...], last: bool
-    ) -> tuple[Tensor, list[Tensor]]:
-        strides = self.layout.strides
-        s = torch.empty_strided(self.signature.shape, strides, dtype=x.dtype)
-        finals: Sequence[Tensor | None] = (None,) * len(states)
-        if last:
-            finals = [torch.empty_strided(self.signature.shape[1:], strides[1:]) for _ in states]
-        if self.work:
-            self.prepare()
-            given, keep = self.inputs(x, states, coefficients)
-            outputs = [s.data_ptr(), self.layout.size, *pointers(finals)]
-            assert self.run_forward is not None
-            self.launch(self.run_forward, [*given, *outputs, *self.uniforms(coefficients)])
-            del keep
-        return s, [f for f in finals if f is not None]
-
-    def backward(
+    def launch_backward(
         self,
         x: Tensor,
-        states: tuple[Tensor | None, ...],
-        coefficients: tuple[Tensor, ...],
-        gs: Tensor | None,
-        g_last: tuple[Tensor | None, ...],
+        first: States,
+        c: tuple[Tensor, ...],
+        gs: Tensor,
+        g_last: States,
+        gx: Tensor | None,
+        g_first: States,
         wanted: tuple[bool, ...],
-    ) -> Gradients:
-        shape, strides, n = self.signature.shape, self.layout.strides, len(states)
-        static = self.signature.static
-        gx = None
-        if wanted[0]:
-            size, steps = (shape[1:], strides[1:]) if static else (shape, strides)
-            gx = torch.empty_strided(size, steps, dtype=x.dtype)
-        first = [torch.empty_strided(shape[1:], strides[1:]) if want else None for want in wanted[1 : n + 1]]
-        want = wanted[n + 1 :]
-        sums = [torch.zeros(c.shape) if w else None for c, w in zip(coefficients, want, strict=True)]
-        if self.work:
-            if want not in self.run_backward:
-                self.run_backward[want] = compiled(self.program, self.variant(want), True)
-            gs = torch.zeros(shape[1:], dtype=x.dtype).expand(shape) if gs is None else gs
-            gs = frames(gs, strides)
-            g_last = tuple(frame(g, strides) for g in g_last)
-            given, keep = self.inputs(x, states, coefficients)
-            given += [gs.data_ptr(), gs.stride(0) if shape[0] > 1 else 0, *pointers(g_last)]
-            given += [0 if gx is None else gx.data_ptr(), 0 if static else self.layout.size, *pointers(first)]
-            given += self.uniforms(coefficients)
-            for g, (over_time, over_channels) in zip(sums, self.steps_of, strict=True):
-                if g is not None:
-                    given += (g.data_ptr(), over_time, over_channels)
-            self.launch(self.run_backward[want], given)
-            del keep
-        return Gradients(gx, first, sums)
+    ) -> list[Tensor | None]:
+        if wanted not in self.run_backward:
+            self.run_backward[wanted] = compiled(self.program, self.variant(wanted, self.period), True)
+        sums = [torch.empty_like(value) if want else None for value, want in zip(c, wanted, strict=True)]
+        given, keep = self.inputs(x, first, c)
+        given += (gs.data_ptr(), gs.stride(0) if gs.shape[0] > 1 else 0, *pointers(g_last))
+        given += (0 if gx is None else gx.data_ptr(), 0 if self.signature.static else self.layout.size)
+        given += pointers(g_first)
+        given += self.uniforms(c)
+        for total, strides in zip(sums, self.coefficient_strides, strict=True):
+            if total is not None:
+                given += (total.data_ptr(), *strides)
+        self.launch(self.run_backward[wanted], given)
+        del keep
+        return list(sums)
 
-    def inputs(
-        self, x: Tensor, states: tuple[Tensor | None, ...], coefficients: tuple[Tensor, ...]
-    ) -> tuple[list[int], list[Tensor | None]]:
-        """The streams that both kernels read, and the tensors that must live until they have."""
-        place = self.layout
-        keep: list[Tensor | None] = []
-        if not place.dense:
-            x = frames(x, place.strides)
-            keep.append(x)
-        given = [x.data_ptr(), place.time_stride]
-        for state in states:
-            keep.append(frame(state, place.strides))
-            given += pointers(keep[-1:])
+    def inputs(self, x: Tensor, first: States, c: tuple[Tensor, ...]) -> tuple[list[int], list[Tensor]]:
+        """The streams that both kernels read, and the tensors made for them, to be kept until they have."""
+        keep: list[Tensor] = []
+        given = [x.data_ptr(), self.layout.time_stride if self.layout.dense else self.layout.size, *pointers(first)]
         for i in self.along:
-            c = coefficients[i].repeat_interleave(place.inner, -1) if place.inner > 1 else coefficients[i]
-            c = c.repeat(*[1] * (c.dim() - 1), self.repeat).contiguous()
-            keep.append(c)
-            given += (c.data_ptr(), self.length)
+            spread = c[i].repeat_interleave(self.layout.inner, -1) if self.layout.inner > 1 else c[i]
+            keep.append(spread.repeat(*[1] * (spread.dim() - 1), self.repeat).contiguous())
+            given += (keep[-1].data_ptr(), self.header[1])
         return given, keep
 
-    def uniforms(self, coefficients: tuple[Tensor, ...]) -> list[int]:
+    def uniforms(self, c: tuple[Tensor, ...]) -> list[int]:
         given: list[int] = []
         for i in self.uniform:
-            given += (coefficients[i].data_ptr(), *self.steps_of[i])
+            given += (c[i].data_ptr(), *self.coefficient_strides[i])
         return given
 
     def launch(self, run: Callable[[object], None], given: list[int]) -> None:
         threads = 1 if self.work <= SERIAL else torch.get_num_threads()
-        *header, past = self.header
-        run((ctypes.c_int64 * (len(given) + 7))(*header, threads, past, *given))
+        run((ctypes.c_int64 * (len(given) + 7))(*self.header, threads, self.past, *given))
 
 
-def pointers(tensors: Iterable[Tensor | None]) -> list[int]:
+def pointers(tensors: States) -> list[int]:
     """Pointer and stride over time (0) of each; a null pointer for None."""
     given: list[int] = []
     for tensor in tensors:

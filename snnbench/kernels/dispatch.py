@@ -10,8 +10,9 @@ from types import ModuleType
 from torch import Tensor
 
 from snnbench.errors import UserError
-from snnbench.kernels.call import IO, Kernel, Signature
+from snnbench.kernels.call import IO, Signature
 from snnbench.kernels.cell import Cell, NoEngine
+from snnbench.kernels.framework import FrameKernel
 from snnbench.kernels.plans import Plan
 
 _log = logging.getLogger("snnbench.kernels")
@@ -31,7 +32,7 @@ def engine(device: str) -> ModuleType | str:
     return module
 
 
-def bind(cell: Cell, plan: Plan, x: Tensor, signature: Signature) -> Kernel | None:
+def bind(cell: Cell, plan: Plan, x: Tensor, signature: Signature) -> FrameKernel | None:
     """The kernel for a call, or None for the reference engine.
 
     Raises:
@@ -45,7 +46,7 @@ def bind(cell: Cell, plan: Plan, x: Tensor, signature: Signature) -> Kernel | No
         try:
             module = engine(device)
             if isinstance(module, ModuleType):
-                kernel: Kernel = module.Kernel(plan.program, signature)
+                kernel: FrameKernel = module.Kernel(plan.program, signature)
                 kernel.prepare()
                 _tell(logging.INFO, f"neurons on {device}: {module.describe()}")
                 return kernel

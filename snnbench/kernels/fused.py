@@ -10,9 +10,10 @@ from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
 from snnbench.kernels import reference
-from snnbench.kernels.call import Kernel, Signature
+from snnbench.kernels.call import Signature
 from snnbench.kernels.cell import Cell, State, check_call
 from snnbench.kernels.dispatch import bind
+from snnbench.kernels.framework import FrameKernel
 from snnbench.kernels.layout import same_frames
 from snnbench.kernels.plans import plan_of
 
@@ -21,7 +22,7 @@ class Fused(Function):
     """Saves x, the initial states and the coefficients; nothing where no gradient is wanted."""
 
     @staticmethod
-    def forward(ctx: Any, kernel: Kernel, n: int, last: bool, x: Tensor, *rest: Tensor | None) -> Any:
+    def forward(ctx: Any, kernel: FrameKernel, n: int, last: bool, x: Tensor, *rest: Tensor | None) -> Any:
         if any(ctx.needs_input_grad):
             ctx.kernel, ctx.n = kernel, n
             ctx.set_materialize_grads(False)

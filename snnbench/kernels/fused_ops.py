@@ -13,9 +13,10 @@ import torch
 from torch import Tensor
 
 from snnbench.kernels import reference
-from snnbench.kernels.call import Kernel, Signature
+from snnbench.kernels.call import Signature
 from snnbench.kernels.cell import Cell, State, check_call
 from snnbench.kernels.dispatch import bind
+from snnbench.kernels.framework import FrameKernel
 from snnbench.kernels.plans import Plan, plan_named, plan_of
 
 
@@ -56,7 +57,7 @@ def _numbers(cell: Any) -> tuple[tuple[str, str, Any], ...]:
     return tuple(own + [("spike", name, value) for name, value in fields.items() if isinstance(value, plain)])
 
 
-def _kernel(plan: Plan, x: Tensor, coefficients: Sequence[Tensor]) -> Kernel:
+def _kernel(plan: Plan, x: Tensor, coefficients: Sequence[Tensor]) -> FrameKernel:
     shapes = tuple(tuple(c.shape) for c in coefficients)
     key = ("op", x.shape, x.stride(), x.dtype, x.device, shapes)
     kernel = plan.kernels.get(key)

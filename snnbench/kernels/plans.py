@@ -8,8 +8,8 @@ from typing import Any
 
 from torch import nn
 
-from snnbench.kernels.call import Kernel
 from snnbench.kernels.cell import Cell, Unfusable
+from snnbench.kernels.framework import FrameKernel
 from snnbench.kernels.graph import Node, needed
 from snnbench.kernels.trace import Program, trace
 
@@ -22,10 +22,10 @@ class Plan:
 
     def __init__(self, program: Program | None, obstacle: str = "") -> None:
         self.program, self.obstacle = program, obstacle
-        self.kernels: dict[Any, Kernel | None] = {}
+        self.kernels: dict[Any, FrameKernel | None] = {}
         self.key = _digest(program) if program else ""
 
-    def keep(self, key: Any, kernel: Kernel | None) -> None:
+    def keep(self, key: Any, kernel: FrameKernel | None) -> None:
         if len(self.kernels) >= _LIMIT:
             self.kernels.clear()
         self.kernels[key] = kernel
