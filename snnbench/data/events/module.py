@@ -22,7 +22,6 @@ from snnbench.data.module import BenchData, check, whole
 from snnbench.data.splits import stratified_split
 from snnbench.errors import UserError, did_you_mean
 from snnbench.seeding import seed_cpu
-from snnbench.seeding import seed_cpu
 
 RESIZINGS = ("nearest", "bilinear")
 
