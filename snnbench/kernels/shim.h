@@ -1,0 +1,13 @@
+// CUDA's words in C++, so that a kernel's text runs on a CPU: for tests. Not part of any engine.
+#include <math.h>
+
+#define __device__
+#define __global__
+#define __forceinline__ inline
+#define __launch_bounds__(n)
+
+struct Dim { unsigned x, y, z; };
+static thread_local Dim blockIdx, threadIdx, blockDim, gridDim;
+
+static inline float half_to_float(unsigned short bits) { return (float)*(const _Float16*)&bits; }
+static inline unsigned short float_to_half(float v) { _Float16 h = (_Float16)v; return *(unsigned short*)&h; }

@@ -1,0 +1,49 @@
+"""The text of CUDA kernels, run as C++: the same statements, loops and indices, one thread after the other."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from snnbench.kernels import build, cuda, cuda_source
+from snnbench.kernels.call import Signature
+from snnbench.kernels.fused import Fused
+from snnbench.kernels.trace import trace
+
+HEADER = (Path(cuda_source.__file__).parent / "shim.h").read_text()
+
+
+def load(source: cuda_source.CudaSource) -> Callable[..., None]:
+    """As snnbench.kernels.cuda.load, but for the CPU."""
+    arguments = ", ".join(f"({kind})a[{i}]" for i, (kind, _) in enumerate(source.parameters))
+    text = f"""{HEADER}{source.text}
+extern "C" __attribute__((visibility("default"))) void launch(I grid, I block, const I* a) {{
+  gridDim.x = grid, blockDim.x = block;
+  for (blockIdx.x = 0; blockIdx.x < grid; ++blockIdx.x)
+    for (threadIdx.x = 0; threadIdx.x < block; ++threadIdx.x) {source.name}({arguments});
+}}
+"""
+    library = build.build(text)
+
+    def launch(grid: int, block: int, given: list[int], device: torch.device) -> None:
+        assert len(given) == len(source.parameters)
+        array = (ctypes.c_int64 * len(given))(*given)
+        library.launch(ctypes.c_int64(grid), ctypes.c_int64(block), array)
+
+    return launch
+
+
+def run(cell: Any, x: Tensor, state: dict[str, Tensor] | None) -> tuple[Tensor, dict[str, Tensor]]:
+    """As kernels.run, by the CUDA engine's host code and kernels; `load` above must stand in for cuda.load."""
+    program, c = trace(cell), tuple(v.contiguous() for v in cell.coefficients().values())
+    static = x.stride(0) == 0 and x.shape[0] > 1
+    signature = Signature(tuple(x.shape), x.stride(), x.dtype, static, tuple(tuple(v.shape) for v in c))
+    kernel = cuda.Kernel(program, signature)
+    given = [state[name] if state else None for name in program.states]
+    s, *final = Fused.apply(kernel, len(given), True, x._base if static else x, *given, *c)
+    return s, dict(zip(program.states, final, strict=True))

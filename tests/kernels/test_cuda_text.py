@@ -1,0 +1,124 @@
+"""The CUDA kernels without a GPU: they compile for real, and as C++ they say what the reference says."""
+
+from __future__ import annotations
+
+import pytest
+import shim
+import torch
+from compare import Fixed, close, outcome
+from test_fused_neurons import NEURONS, SHAPES, check_coefficients, inputs
+
+from snnbench.kernels import cuda
+from snnbench.kernels.cuda_source import cuda_source
+from snnbench.kernels.trace import trace
+from snnbench.kernels.variant import Variant
+
+STEPPED = ["LIF", "KLIF", "DALIF", "GLIF", "CLIF", "ARLIF"]
+
+
+@pytest.fixture
+def shimmed(monkeypatch: pytest.MonkeyPatch) -> None:
+    cuda.compiled.cache_clear()
+    monkeypatch.setattr(cuda, "load", shim.load)
+    monkeypatch.setattr(cuda, "LANES", 32)
+    yield
+    cuda.compiled.cache_clear()
+
+
+def check(name: str, T: int, shape: tuple[int, ...], dtype: torch.dtype = torch.float32, channels_last=False) -> None:
+    torch.manual_seed(3)
+    neuron = NEURONS[name](T, shape[1])
+    x, state, gs, g_final = inputs(T, shape, dtype, neuron.states)
+    if channels_last:
+        x = x.flatten(0, 1).contiguous(memory_format=torch.channels_last).unflatten(0, (T, shape[0]))
+    reference = outcome(Fixed(neuron, "reference"), x, state, gs, g_final)
+    fused = outcome(Fixed(neuron, "reference"), x, state, gs, g_final, shim.run)
+    assert torch.equal(fused.spikes, reference.spikes)
+    assert close(fused.grad_x, reference.grad_x, 1e-6 if dtype == torch.float32 else 2**-7)
+    for key in state:
+        assert close(fused.final[key], reference.final[key], 1e-6)
+        assert close(fused.grad_state[key], reference.grad_state[key], 1e-6)
+    check_coefficients(neuron, fused.grad_coefficients, x, state, gs, g_final)
+
+
+@pytest.mark.usefixtures("poisoned", "shimmed")
+@pytest.mark.parametrize("name", STEPPED)
+def test_all_gradients(name: str) -> None:
+    check(name, 4, SHAPES["image"])
+
+
+@pytest.mark.usefixtures("poisoned", "shimmed")
+@pytest.mark.parametrize("name", ["LIF", "GLIF"])
+@pytest.mark.parametrize("T", [1, 33])
+def test_other_lengths(name: str, T: int) -> None:
+    check(name, T, SHAPES["image"])
+
+
+@pytest.mark.usefixtures("poisoned", "shimmed")
+@pytest.mark.parametrize("shape", [(4, 4, 8, 8), (3, 8)])
+@pytest.mark.parametrize("name", ["PLIF", "GLIF"])
+def test_several_neurons_to_a_thread(name: str, shape: tuple[int, ...]) -> None:
+    check(name, 2, shape)
+
+
+@pytest.mark.usefixtures("poisoned", "shimmed")
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision(dtype: torch.dtype) -> None:
+    check("DALIF", 4, (4, 4, 8, 8), dtype)
+
+
+@pytest.mark.usefixtures("poisoned", "shimmed")
+def test_channels_last() -> None:
+    check("GLIF", 4, SHAPES["image"], channels_last=True)
+
+
+@pytest.mark.usefixtures("poisoned", "shimmed")
+def test_constant_input() -> None:
+    cell = Fixed(NEURONS["PLIF"](3, 4), "reference")
+    x0 = torch.randn(2, 4, 6, requires_grad=True)
+    once = shim.run(cell, x0.unsqueeze(0).expand(3, -1, -1, -1), None)[0]
+    (g_once,) = torch.autograd.grad((once * torch.arange(48).view(2, 4, 6)).sum(), x0)
+    from snnbench.kernels import reference
+
+    repeated = reference.run(cell, x0.expand(3, -1, -1, -1), None)[0]
+    (g_repeated,) = torch.autograd.grad((repeated * torch.arange(48).view(2, 4, 6)).sum(), x0)
+    assert torch.equal(once, repeated)
+    assert close(g_once, g_repeated, 1e-6)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("poisoned", "shimmed")
+@pytest.mark.parametrize("name", NEURONS)
+@pytest.mark.parametrize("T", [2, 7, 16, 128])
+def test_everything(name: str, T: int) -> None:
+    for shape in SHAPES.values():
+        check(name, T, shape)
+
+
+def nvrtc(text: str, architecture: str) -> str:
+    """The log of compiling `text`; empty where all is well."""
+    from cuda.bindings import nvrtc as api
+
+    error, program = api.nvrtcCreateProgram(text.encode(), b"kernel.cu", 0, [], [])
+    assert error == api.nvrtcResult.NVRTC_SUCCESS
+    options = [f"--gpu-architecture={architecture}".encode(), *(o.encode() for o in cuda.OPTIONS)]
+    (error,) = api.nvrtcCompileProgram(program, len(options), options)
+    size = api.nvrtcGetProgramLogSize(program)[1]
+    log = b" " * size
+    api.nvrtcGetProgramLog(program, log)
+    api.nvrtcDestroyProgram(program)
+    return "" if error == api.nvrtcResult.NVRTC_SUCCESS else log.decode()
+
+
+@pytest.mark.parametrize("name", STEPPED)
+@pytest.mark.parametrize("architecture", ["sm_80", "sm_90"])
+def test_nvrtc_compiles_every_neuron(name: str, architecture: str) -> None:
+    pytest.importorskip("cuda.bindings.nvrtc")
+    program = trace(NEURONS[name](4, 3))
+    n = len(program.coefficients)
+    for io in ("float", "half", "bfloat"):
+        for steps, vec, static in ((4, 2, False), (40, 1, True)):
+            variant = Variant(steps, io, static, (True,) * n, (True,) * n, False)
+            for backward in (False, True):
+                text = cuda_source(program, variant, backward, vec).text
+                assert nvrtc(text, architecture) == ""
