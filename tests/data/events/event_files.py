@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +48,7 @@ def aedat3_bytes(events: Events, packet: int = 64) -> bytes:
     word = events.x << 17 | events.y << 2 | events.p << 1 | 1
     overflow = events.t >> 31
     cuts = [0, *sorted({*range(packet, len(word), packet), *(np.flatnonzero(np.diff(overflow)) + 1)}), len(word)]
-    for start, stop in zip(cuts[:-1], cuts[1:], strict=True):
+    for start, stop in pairwise(cuts):
         number = stop - start
         out.append(struct.pack("<HHIIIIII", 1, 0, 8, 4, int(overflow[start]), number, number, number))
         body = np.stack([word[start:stop], events.t[start:stop] & 0x7FFFFFFF], 1)

@@ -88,7 +88,7 @@ def test_ibm_gesture(tmp_path):
 def test_tonic_gesture(tmp_path):
     files.write_tonic_gesture(tmp_path)
     found = read_all(TonicGesture(tmp_path, subset=True))
-    assert list(found)[0] == "ibmGestureTrain/user02_lab/0.npy"
+    assert next(iter(found)) == "ibmGestureTrain/user02_lab/0.npy"
     assert list(found)[10] == "ibmGestureTrain/user02_lab/10.npy"
     label, part, events = found["ibmGestureTest/user24_lab/9.npy"]
     assert (label, part) == (9, "test")
