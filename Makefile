@@ -13,7 +13,7 @@ train: $(VENV)/.installed  ## set up, then train on real data; more options in A
 	$(BIN)/python train.py $(ARGS)
 
 test: lint  ## set up what tests need, then ruff, mypy and all fast tests
-	$(BIN)/python -m pytest $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal $(ARGS)
 
 lint: $(VENV)/.installed-dev  ## ruff and mypy alone
 	$(BIN)/ruff check .

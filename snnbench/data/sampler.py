@@ -16,6 +16,7 @@ from snnbench.seeding import mix
 Key = tuple[int, int]
 """(draw, index): the sample's position in its data set, and which of its augmented versions is wanted."""
 
+
 class TrainBatches(Sampler[list[Key]]):
     """Batches of one training epoch, as lists of (draw, index).
 

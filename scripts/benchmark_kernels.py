@@ -1,0 +1,302 @@
+"""Time the fused kernels beside the reference, torch.compile, SpikingJelly, snnTorch and a plain copy.
+
+    python scripts/benchmark_kernels.py                       what matters most, on the best device here
+    python scripts/benchmark_kernels.py --full --device cuda  all neurons x T x dtypes x sizes
+    python scripts/benchmark_kernels.py --neurons LIF DALIF --steps 4 --kernel-alone
+
+All contestants of a case run in turn, again and again, and the median of each is reported. A time is accepted only
+after the contestant's spikes and gradients have been compared with the reference's, and only where the copy's own
+time was stable; what failed is listed as such, without a time. Results go to benchmarks/results/*.json, with machine
+and versions, and to standard output as a Markdown table.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import itertools
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from measure import STEADY, launches, peak_bytes, saved_bytes, timed
+from torch import Tensor
+
+from snnbench import neurons
+from snnbench.files import write_json
+from snnbench.kernels.call import Signature
+from snnbench.kernels.dispatch import engine
+from snnbench.kernels.plans import plan_of
+from snnbench.neurons import SpikingNeuron
+from snnbench.training.record import environment
+
+NEURONS = ("IF", "LIF", "PLIF", "KLIF", "DALIF", "CLIF", "GLIF", "ARLIF")
+SIZES = {"conv": (32, 128, 32, 32), "small": (8, 64, 8, 8)}
+CUDA_SIZES = {"conv": (64, 256, 32, 32), "small": (8, 64, 8, 8)}
+FLIPS, CLOSE = 1e-5, 1e-4
+
+
+@dataclasses.dataclass
+class Case:
+    """One row: a neuron on a tensor [T, B, C, H, W]."""
+
+    neuron: str
+    steps: int
+    dtype: torch.dtype
+    size: str
+    shape: tuple[int, ...]
+    device: str
+
+    def input(self) -> Tensor:
+        generator = torch.Generator().manual_seed(0)
+        x = torch.randn(self.steps, *self.shape, generator=generator) * 0.8 + 0.4
+        return x.to(self.device, self.dtype)
+
+    def build(self, engine: str) -> SpikingNeuron:
+        torch.manual_seed(0)
+        options: dict[str, Any] = {"surrogate": "atan", "engine": engine, "channels": self.shape[1]}
+        if self.neuron == "GLIF":
+            options["T"] = self.steps
+        return getattr(neurons, self.neuron)(**options).to(self.device)
+
+
+Step = Callable[[], tuple[Tensor, Tensor]]
+
+
+def forward_backward(layer: Callable[[Tensor], Tensor], x: Tensor, g: Tensor, before: Callable[[], Any]) -> Step:
+    """A function that runs one forward and backward pass and returns the spikes and x's gradient."""
+    leaf = x.detach().requires_grad_()
+
+    def step() -> tuple[Tensor, Tensor]:
+        before()
+        s = layer(leaf)
+        (gx,) = torch.autograd.grad(s, [leaf], g)
+        return s, gx
+
+    return step
+
+
+def contestants(case: Case, names: set[str]) -> dict[str, Step]:
+    """Everything that can run the case, by name; "fused" and "reference" are always there."""
+    x = case.input()
+    g = torch.randn(x.shape, generator=torch.Generator().manual_seed(1)).to(case.device, case.dtype)
+
+    def nothing() -> None:
+        pass
+
+    found = {
+        "fused": forward_backward(case.build(case.device), x, g, nothing),
+        "reference": forward_backward(case.build("reference"), x, g, nothing),
+    }
+    if "compile" in names:
+        found["compile"] = forward_backward(torch.compile(case.build("reference"), dynamic=False), x, g, nothing)
+    if "spikingjelly" in names:
+        for name, layer in spikingjelly(case).items():
+            found[name] = forward_backward(layer, x, g, layer.reset)
+    if "snntorch" in names and (leaky := snntorch(case)) is not None:
+        found["snntorch"] = forward_backward(leaky, x, g, nothing)
+    return found
+
+
+def spikingjelly(case: Case) -> dict[str, Any]:
+    """SpikingJelly's layers of the same neuron, one for each backend that it offers here."""
+    try:
+        from spikingjelly.activation_based import neuron, surrogate
+    except ImportError:
+        return {}
+    slope = {"surrogate_function": surrogate.ATan(alpha=2.0), "step_mode": "m"}
+    build = {
+        "IF": lambda: neuron.IFNode(**slope),
+        "LIF": lambda: neuron.LIFNode(tau=2.0, **slope),
+        "PLIF": lambda: neuron.ParametricLIFNode(init_tau=2.0, detach_reset=True, **slope),
+        "KLIF": lambda: neuron.KLIFNode(tau=2.0, **slope),
+        "CLIF": lambda: neuron.ComplementaryLIFNode(tau=2.0, **slope),
+    }.get(case.neuron)
+    layers = {}
+    if build is not None:
+        backends = getattr(build(), "supported_backends", ("torch",))
+        for backend in backends if case.device == "cuda" else ("torch",):
+            layer = build().to(case.device)
+            layer.backend = backend
+            layers[f"spikingjelly-{backend}"] = layer
+    return layers
+
+
+def snntorch(case: Case) -> Callable[[Tensor], Tensor] | None:
+    """snnTorch's Leaky, in the loop over time that its documentation teaches; for LIF alone, with its own decay."""
+    if case.neuron != "LIF":
+        return None
+    try:
+        import snntorch as snn
+    except ImportError:
+        return None
+    leaky = snn.Leaky(beta=0.5, reset_mechanism="zero", spike_grad=snn.surrogate.atan(alpha=2.0)).to(case.device)
+
+    def run(x: Tensor) -> Tensor:
+        v, spikes = leaky.init_leaky(), []
+        for current in x:
+            s, v = leaky(current, v)
+            spikes.append(s)
+        return torch.stack(spikes)
+
+    return run
+
+
+def difference(ours: tuple[Tensor, Tensor], expected: tuple[Tensor, Tensor]) -> str | None:
+    """What is wrong with a contestant's spikes or gradient, or None."""
+    flips = (ours[0] != expected[0]).float().mean().item()
+    if flips > FLIPS:
+        return f"{flips:.1e} of the spikes differ"
+    scale = expected[1].float().abs().max().item()
+    away = (ours[1].float() - expected[1].float()).abs() > CLOSE * scale
+    if away.float().mean().item() > 100 * FLIPS:
+        return f"{away.float().mean().item():.1e} of the gradient differs"
+    return None
+
+
+def copier(x: Tensor) -> Callable[[], Any]:
+    """A pass that reads one tensor like x and writes another."""
+    out = torch.empty_like(x)
+    return lambda: out.copy_(x)
+
+
+def run_case(case: Case, names: set[str], seconds: float) -> dict[str, Any]:
+    """One case: checked, timed, and set against a copy of the same bytes."""
+    steps: dict[str, Callable[[], Any]] = dict(contestants(case, names))
+    expected = steps["reference"]()
+    failures = {}
+    for name in [name for name in steps if name != "reference"]:
+        try:
+            wrong = difference(steps[name](), expected) if name != "snntorch" else None
+        except Exception as error:
+            wrong = f"{type(error).__name__}: {error}".splitlines()[0][:200]
+        if wrong:
+            failures[name] = wrong
+            del steps[name]
+    x = case.input()
+    medians, unsteady = timed({"copy": copier(x), **steps}, case.device, seconds)
+    row: dict[str, Any] = {
+        **{key: str(value) for key, value in dataclasses.asdict(case).items() if key != "shape"},
+        "steps": case.steps,
+        "shape": [case.steps, *case.shape],
+        "milliseconds": {name: value * 1e3 for name, value in medians.items()},
+        "copy_spread": unsteady,
+        "steady": unsteady <= STEADY,
+        "failures": failures,
+        "saved_bytes": {name: saved_bytes(step) for name, step in steps.items()},
+        "tensor_bytes": x.numel() * x.element_size(),
+    }
+    if "fused" in medians:
+        row["speedup"] = {name: value / medians["fused"] for name, value in medians.items() if name != "fused"}
+        row["copy_bandwidth_fraction"] = 2.5 * medians["copy"] / medians["fused"]  # 5 tensors moved against 2
+    if case.device == "cuda":
+        row["peak_bytes"] = {name: peak_bytes(step) for name, step in steps.items()}
+        row["launches"] = {name: launches(step) for name, step in steps.items()}
+    return row
+
+
+def kernel_alone(case: Case, seconds: float) -> dict[str, Any]:
+    """The kernels on tensors that exist already: forward against a copy, backward against read two, write one."""
+    module, layer, x = engine(case.device), case.build("auto"), case.input()
+    if isinstance(module, str):
+        raise SystemExit(f"no fused engine for {case.device}: {module}")
+    coefficients = tuple(value.detach() for value in layer.coefficients().values())
+    shapes = tuple(tuple(value.shape) for value in coefficients)
+    plan = plan_of(layer)
+    if plan.program is None:
+        raise SystemExit(f"{case.neuron}: {plan.obstacle}")
+    kernel = module.Kernel(plan.program, Signature(tuple(x.shape), x.stride(), x.dtype, False, shapes))
+    kernel.prepare()
+    none: tuple[None, ...] = (None,) * len(layer.states)
+    s, g, gx, out = torch.empty_like(x), torch.randn_like(x), torch.empty_like(x), torch.empty_like(x)
+    wanted = (True,) * len(coefficients)
+    steps: dict[str, Callable[[], Any]] = {
+        "copy": lambda: out.copy_(x),
+        "forward": lambda: kernel.launch_forward(x, none, coefficients, s, none),
+        "read2write1": lambda: torch.add(x, g, out=out),
+        "backward": lambda: kernel.launch_backward(x, none, coefficients, g, none, gx, none, wanted),
+    }
+    medians, unsteady = timed(steps, case.device, seconds)
+    return {
+        **{key: str(value) for key, value in dataclasses.asdict(case).items() if key != "shape"},
+        "steps": case.steps,
+        "shape": [case.steps, *case.shape],
+        "milliseconds": {name: value * 1e3 for name, value in medians.items()},
+        "forward_over_copy": medians["forward"] / medians["copy"],
+        "backward_over_read2write1": medians["backward"] / medians["read2write1"],
+        "copy_spread": unsteady,
+        "steady": unsteady <= STEADY,
+    }
+
+
+def markdown(rows: list[dict[str, Any]], alone: list[dict[str, Any]]) -> str:
+    """The results as tables: speed of the fused kernels over each contestant (n/a where it failed its check)."""
+    names = sorted({name for row in rows for name in row.get("speedup", {})})
+    lines = []
+    if rows:
+        lines += [f"| case | fused ms | {' | '.join(f'x {name}' for name in names)} | copy bandwidth | steady |"]
+        lines += ["|---" * (len(names) + 4) + "|"]
+    for row in rows:
+        cells = [f"{row['speedup'][name]:.2f}" if name in row.get("speedup", {}) else "n/a" for name in names]
+        fused = row["milliseconds"].get("fused")
+        case = f"{row['neuron']} T={row['steps']} {row['dtype'].removeprefix('torch.')} {row['size']}"
+        shown = f"{fused:.3f}" if fused else row["failures"].get("fused", "n/a")
+        fraction = f"{row['copy_bandwidth_fraction']:.0%}" if fused else "n/a"
+        lines.append(f"| {case} | {shown} | {' | '.join(cells)} | {fraction} | {'yes' if row['steady'] else 'no'} |")
+    if alone:
+        lines += ["", "| kernel alone | forward / copy | backward / (read 2, write 1) | steady |", "|---|---|---|---|"]
+    for row in alone:
+        ratios = f"{row['forward_over_copy']:.2f} | {row['backward_over_read2write1']:.2f}"
+        lines.append(f"| {row['neuron']} T={row['steps']} | {ratios} | {'yes' if row['steady'] else 'no'} |")
+    return "\n".join(lines)
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    parser.add_argument("--device", choices=("cpu", "cuda"), default=device)
+    parser.add_argument("--neurons", nargs="+", choices=NEURONS, default=NEURONS, metavar="NAME")
+    parser.add_argument("--steps", nargs="+", type=int, default=None, metavar="T")
+    parser.add_argument("--dtypes", nargs="+", choices=("float32", "float16", "bfloat16"), default=None)
+    parser.add_argument("--sizes", nargs="+", choices=tuple(SIZES), default=None)
+    parser.add_argument("--against", nargs="*", choices=("compile", "spikingjelly", "snntorch"), default=None)
+    parser.add_argument("--full", action="store_true", help="T 1 to 32, three dtypes, both sizes")
+    parser.add_argument("--kernel-alone", action="store_true", help="also the kernels on their own")
+    parser.add_argument("--seconds", type=float, default=3.0, help="per case (%(default)s)")
+    parser.add_argument("--out", type=Path, default=None, help="JSON file (benchmarks/results/kernels-<device>.json)")
+    args = parser.parse_args()
+    args.steps = args.steps or ([1, 2, 4, 8, 16, 32] if args.full else [4])
+    args.dtypes = args.dtypes or (["float32", "float16", "bfloat16"] if args.full else ["float32"])
+    args.sizes = args.sizes or (["conv", "small"] if args.full else ["conv"])
+    args.against = ["compile", "spikingjelly", "snntorch"] if args.against is None else args.against
+    args.out = args.out or Path(f"benchmarks/results/kernels-{args.device}.json")
+    if args.device == "cuda" and not torch.cuda.is_available():
+        parser.error("--device cuda: PyTorch sees no CUDA device here")
+    return args
+
+
+def main() -> int:
+    args = parse()
+    sizes = CUDA_SIZES if args.device == "cuda" else SIZES
+    cases = [
+        Case(name, steps, getattr(torch, dtype), size, sizes[size], args.device)
+        for name, steps, dtype, size in itertools.product(args.neurons, args.steps, args.dtypes, args.sizes)
+    ]
+    rows, alone = [], []
+    for number, case in enumerate(cases, start=1):
+        print(f"[{number}/{len(cases)}] {case.neuron} T={case.steps} {case.dtype} {case.size}", file=sys.stderr)
+        torch.compiler.reset()
+        rows.append(run_case(case, set(args.against), args.seconds))
+        if args.kernel_alone:
+            alone.append(kernel_alone(case, args.seconds))
+    args.out.parent.mkdir(parents=True, exist_ok=True)
+    write_json(args.out, {"environment": environment(), "cases": rows, "kernel_alone": alone})
+    print(markdown(rows, alone))
+    print(f"\nwritten: {args.out}")
+    return 0 if all("fused" not in row["failures"] for row in rows) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

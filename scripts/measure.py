@@ -1,0 +1,89 @@
+"""Times and memory, measured so that they can be compared: in turn, with medians, beside a copy as the yardstick."""
+
+from __future__ import annotations
+
+import itertools
+import statistics
+import time
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+STEADY = 0.15
+"""A measurement is steady if the interquartile range of the copy's times is at most this share of their median."""
+
+
+class Stopwatch:
+    """Seconds of one call, the device's work included."""
+
+    def __init__(self, device: str) -> None:
+        self.wait: Callable[[], None] = torch.cuda.synchronize if device == "cuda" else lambda: None
+
+    def __call__(self, step: Callable[[], Any]) -> float:
+        self.wait()
+        began = time.perf_counter()
+        step()
+        self.wait()
+        return time.perf_counter() - began
+
+
+def interleaved(steps: dict[str, Callable[[], Any]], device: str, seconds: float) -> dict[str, list[float]]:
+    """Times of each step, taken in turn for about `seconds` in all, at least 7 rounds, after two unrecorded ones."""
+    watch = Stopwatch(device)
+    for step in itertools.chain(steps.values(), steps.values()):
+        watch(step)
+    times: dict[str, list[float]] = {name: [] for name in steps}
+    end = time.perf_counter() + seconds
+    while time.perf_counter() < end or len(times["copy"]) < 7:
+        for name, step in steps.items():
+            times[name].append(watch(step))
+    return times
+
+
+def spread(times: list[float]) -> float:
+    """Interquartile range over the median."""
+    low, middle, high = statistics.quantiles(times, n=4)
+    return (high - low) / middle
+
+
+def timed(steps: dict[str, Callable[[], Any]], device: str, seconds: float) -> tuple[dict[str, float], float]:
+    """Median seconds of each, and the copy's spread; measured up to three times until that is steady."""
+    for _ in range(3):
+        times = interleaved(steps, device, seconds)
+        unsteady = spread(times["copy"])
+        if unsteady <= STEADY:
+            break
+    return {name: statistics.median(values) for name, values in times.items()}, unsteady
+
+
+def saved_bytes(step: Callable[[], Any]) -> int:
+    """Bytes that autograd keeps between forward and backward, each storage counted once."""
+    kept: dict[int, int] = {}
+
+    def pack(tensor: Tensor) -> Tensor:
+        kept[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        step()
+    return sum(kept.values())
+
+
+def peak_bytes(step: Callable[[], Any]) -> int:
+    """Bytes that a step allocates on the GPU at its worst, beyond what was there."""
+    torch.cuda.synchronize()
+    torch.cuda.reset_peak_memory_stats()
+    before = torch.cuda.memory_allocated()
+    step()
+    torch.cuda.synchronize()
+    return torch.cuda.max_memory_allocated() - before
+
+
+def launches(step: Callable[[], Any]) -> int:
+    """Kernels that a step launches on the GPU."""
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA]) as profile:
+        step()
+        torch.cuda.synchronize()
+    return sum(1 for event in profile.events() if event.device_type == torch.autograd.DeviceType.CUDA)
