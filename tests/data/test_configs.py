@@ -8,7 +8,9 @@ from image_files import CONFIGS, image_data, ready, write_cifar, write_imagenet,
 
 from snnbench.data.images import ImageDataset
 
-AUGMENTS = sorted(path.stem for path in (CONFIGS / "augment").glob("*.yaml"))
+AUGMENTS = sorted(
+    path.stem for path in (CONFIGS / "augment").glob("*.yaml") if not path.stem.startswith("dvs_")
+)  # those are for event clips
 IMAGE_DATA = [
     path.stem for path in sorted((CONFIGS / "data").glob("*.yaml")) if "snnbench.data.ImageData" in path.read_text()
 ]

@@ -1,0 +1,123 @@
+"""Augmentation of whole clips: one draw for all frames, and the ranges the papers' code has."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torchvision.transforms import v2
+from torchvision.transforms.v2 import functional as F
+
+from snnbench.data.events.clips import ClipBatchTransform, RandomRoll, SNNAugmentWide, to_input
+from tests.conftest import CONFIGS
+
+T, SIZE = 3, 24
+DVS = sorted(path.stem for path in (CONFIGS / "augment").glob("dvs_*.yaml"))
+
+
+def clip(seed: int = 0) -> torch.Tensor:
+    """The same frame T times, so that a draw per frame would show."""
+    frame = torch.randint(1, 9, (2, SIZE, SIZE), generator=torch.Generator().manual_seed(seed)).float()
+    return frame.expand(T, 2, SIZE, SIZE).clone()
+
+
+@pytest.mark.parametrize("name", DVS)
+def test_one_draw_holds_for_all_frames(name, event_data):
+    augment = event_data("cifar10dvs", f"augment={name}", f"data.image_size={SIZE}").augment
+    assert augment.name == name
+    torch.manual_seed(0)
+    changed = 0
+    for _ in range(30):
+        x = clip()
+        for transform in augment.sample:
+            x = transform(x)
+        assert x.shape == (T, 2, SIZE, SIZE)
+        assert (x == x[0]).all()
+        changed += not torch.equal(x, clip())
+    assert 20 <= changed <= 30
+
+
+def test_roll_is_circular_and_reaches_both_ends():
+    torch.manual_seed(0)
+    roll, seen = RandomRoll(2), set()
+    for _ in range(300):
+        x = roll(clip())
+        shifts = [
+            (i, j) for i in range(-3, 4) for j in range(-3, 4) if torch.equal(torch.roll(clip(), (i, j), (2, 3)), x)
+        ]
+        assert len(shifts) == 1
+        seen.update(shifts)
+    assert seen == {(i, j) for i in range(-2, 3) for j in range(-2, 3)}
+
+
+def test_snn_augment_wide_does_one_of_six_things():
+    torch.manual_seed(0)
+    wide, seen = SNNAugmentWide("bilinear"), {}
+    for _ in range(2000):
+        params = wide.make_params([])
+        seen.setdefault(params["operation"], set()).add(round(params["strength"], 4))
+    assert seen.keys() == {"Identity", "ShearX", "TranslateX", "TranslateY", "Rotate", "Cutout"}
+    assert seen["Identity"] == seen["Cutout"] == {0.0}
+    for name, most in (("ShearX", 0.3), ("TranslateX", 5), ("TranslateY", 5), ("Rotate", 30)):
+        assert len(seen[name]) == 31
+        assert (min(seen[name]), max(seen[name])) == (-most, most)
+
+
+@pytest.mark.parametrize(
+    ("operation", "strength", "expected"),
+    [
+        ("Identity", 0.0, lambda x: x),
+        ("TranslateX", 4.67, lambda x: F.pad(x, [4, 0, 0, 0])[..., :SIZE]),
+        ("TranslateY", -1.33, lambda x: F.pad(x, [0, 0, 0, 1])[..., 1:, :]),
+        ("Rotate", 90.0, lambda x: torch.rot90(x, 1, (2, 3))),
+        ("Rotate", 20.0, lambda x: F.rotate(x, 20.0, interpolation=v2.InterpolationMode.NEAREST)),
+        ("ShearX", 0.3, lambda x: F.affine(x, 0.0, [0, 0], 1.0, [math.degrees(0.3), 0.0])),
+    ],
+)
+def test_snn_augment_wide_operations(operation, strength, expected):
+    x = SNNAugmentWide("nearest").transform(clip(), {"operation": operation, "strength": strength})
+    torch.testing.assert_close(x, expected(clip()))
+
+
+def test_snn_augment_wide_cutout_clears_one_rectangle_of_the_asked_size():
+    torch.manual_seed(0)
+    for scale, ratio in (((0.05, 0.33), (0.2, 5.0)), ((0.001, 0.11), (1.0, 1.0))):
+        wide = SNNAugmentWide("nearest", scale, ratio)
+        for _ in range(50):
+            x = wide.transform(clip(), {"operation": "Cutout", "strength": 0.0})
+            rows, columns = (x == 0).all(1).all(0).nonzero(as_tuple=True)
+            height, width = rows.max() - rows.min() + 1, columns.max() - columns.min() + 1
+            assert len(rows) == height * width == (x == 0).sum() / (2 * T)
+            assert 0 < len(rows) <= (scale[1] + 0.05) * SIZE**2
+            assert abs(height - width) <= 1 or ratio != (1.0, 1.0)
+
+
+@pytest.mark.parametrize("kind", [v2.MixUp, v2.CutMix])
+def test_mixing_treats_all_frames_of_a_clip_alike(kind):
+    x = torch.stack([clip(seed) * 10**seed for seed in range(4)], 1)
+    mix = ClipBatchTransform([kind(num_classes=5, alpha=1.0)], 5)
+    torch.manual_seed(3)
+    mixed, soft = mix(x, torch.arange(4))
+    assert mixed.shape == x.shape
+    assert mixed.is_contiguous()
+    assert (mixed == mixed[0]).all()
+    assert not torch.equal(mixed, x)
+    torch.testing.assert_close(soft.sum(1), torch.ones(4))
+    if kind is v2.MixUp:
+        weight = soft[1, 1]
+        torch.testing.assert_close(mixed[:, 1], weight * x[:, 1] + (1 - weight) * x[:, 0])
+
+
+@pytest.mark.parametrize("kind", [torch.uint8, torch.uint16])
+def test_input_is_time_first_float_and_resized(kind):
+    counts = torch.randint(0, 255, (5, T, 2, 8, 8), generator=torch.Generator().manual_seed(0)).to(kind)
+    x = to_input(counts, (8, 8), "bilinear")
+    assert x.dtype == torch.float32
+    assert x.is_contiguous()
+    assert torch.equal(x, counts.float().transpose(0, 1))
+    halves = to_input(counts, (4, 4), "bilinear")
+    assert halves.shape == (T, 5, 2, 4, 4)
+    reference = torch.nn.functional.interpolate(counts[2].float(), (4, 4), mode="bilinear", antialias=True)
+    torch.testing.assert_close(halves[:, 2], reference)
+    torch.testing.assert_close(to_input(counts, (4, 4), "nearest"), x[..., ::2, ::2])
