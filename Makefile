@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help train test lint test-slow clean
+.PHONY: help train test lint test-slow gpu-report clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -22,6 +22,14 @@ lint: $(VENV)/.installed-dev  ## ruff and mypy alone
 
 test-slow: $(VENV)/.installed-dev  ## the tests that take minutes
 	$(BIN)/python -m pytest -m slow $(ARGS)
+
+gpu-report: $(VENV)/.installed-dev  ## on a machine with an NVIDIA GPU: its tests, benchmarks, a short training
+	$(BIN)/python -m pip install --constraint requirements.lock \
+		cupy-cuda$$($(BIN)/python -c 'import torch; print(torch.version.cuda.split(".")[0])')x
+	$(BIN)/python -m snnbench.doctor
+	$(BIN)/python -m pytest tests/kernels
+	$(BIN)/python scripts/benchmark_kernels.py --device cuda --full --kernel-alone --seconds 0.5
+	$(BIN)/python train.py trainer.accelerator=gpu engine=cuda
 
 clean:  ## remove the virtual environment and caches; runs and data stay
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info

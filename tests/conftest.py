@@ -17,11 +17,6 @@ ROOT = Path(__file__).parent.parent
 CONFIGS = ROOT / "configs"
 
 
-@pytest.fixture(autouse=True, scope="session")
-def _two_threads() -> None:
-    torch.set_num_threads(min(2, torch.get_num_threads()))
-
-
 @dataclass
 class Outcome:
     """What a command left: exit code, output, and the run folders it made."""

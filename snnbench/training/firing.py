@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -37,6 +38,12 @@ class FiringRates:
         for hook in self._hooks:
             hook.remove()
         self._hooks = []
+
+    def sum_over_devices(self, reduce: Callable[[Tensor], Tensor]) -> None:
+        """Add up the counts of all devices; `reduce` sums a tensor over them."""
+        for name, spikes in self._spikes.items():
+            both = reduce(torch.stack([spikes, spikes.new_tensor(float(self._sites[name]))]))
+            self._spikes[name], self._sites[name] = both[0], int(both[1])
 
     def rates(self) -> dict[str, float]:
         """Spikes per neuron and timestep, for each layer that ran."""

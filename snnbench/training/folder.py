@@ -18,6 +18,11 @@ from snnbench.errors import UserError
 _CHILD = "SNNBENCH_RUN_FOLDER"
 
 
+def is_main_process() -> bool:
+    """False in the further processes of a distributed run, which the launcher numbers from 1."""
+    return int(os.environ.get("LOCAL_RANK", "0")) == 0 and int(os.environ.get("NODE_RANK", "0")) == 0
+
+
 def new_folder(cfg: DictConfig) -> Path:
     """Create the folder of a new run: `paths.output_dir`, or outputs/<name>/<date>-<time>-s<seed>.
 
@@ -26,8 +31,8 @@ def new_folder(cfg: DictConfig) -> Path:
     Raises:
         UserError: paths.output_dir exists already, or the folder cannot be made.
     """
-    if int(os.environ.get("LOCAL_RANK", "0")) > 0 and _CHILD in os.environ:
-        return Path(os.environ[_CHILD])  # a further process of a distributed run
+    if not is_main_process() and _CHILD in os.environ:
+        return Path(os.environ[_CHILD])
     try:
         folder = _given(cfg) if cfg.paths.output_dir else _next_free(cfg)
     except OSError as error:
@@ -98,7 +103,7 @@ def locked(folder: Path) -> Iterator[None]:
     Raises:
         UserError: another process holds it.
     """
-    if int(os.environ.get("LOCAL_RANK", "0")) > 0:
+    if not is_main_process():
         yield
         return
     with (folder / ".lock").open("w") as file:

@@ -108,6 +108,8 @@ class SpikingClassifier(lightning.LightningModule):
 
     def on_validation_epoch_end(self) -> None:
         self.firing.stop()
+        if self.trainer.world_size > 1:
+            self.firing.sum_over_devices(lambda counts: self.trainer.strategy.reduce(counts, reduce_op="sum"))
         for name in self.eval_names:
             self._collect(name, name)
         self.log_dict({key: value for key, value in self.epoch_values.items() if not key.startswith("train/")})

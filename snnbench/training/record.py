@@ -19,6 +19,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from snnbench.files import write_json
 from snnbench.neurons import SpikingNeuron
+from snnbench.training.folder import is_main_process
 from snnbench.training.history import History, layer_rows
 from snnbench.training.module import SpikingClassifier
 
@@ -102,6 +103,8 @@ class Record:
 
     def start(self) -> None:
         """Leave the environment and a result that says "running", which a killed run will keep saying."""
+        if not is_main_process():
+            return
         with (self.folder / "environment.jsonl").open("a") as file:  # a line for each start of the run
             file.write(json.dumps(self._environment) + "\n")
         self._write({"status": "running", "error": None})
@@ -140,7 +143,8 @@ class Record:
 
     def _write(self, values: dict[str, Any]) -> dict[str, Any]:
         result = {**self._identity, **values, "environment": self._environment}
-        write_json(self.folder / "result.json", result)
+        if is_main_process():
+            write_json(self.folder / "result.json", result)
         return result
 
     def _epochs(self, history: History) -> dict[str, int]:

@@ -18,7 +18,7 @@ from snnbench.errors import UserError
 from snnbench.files import write_text
 from snnbench.training import build, report
 from snnbench.training.checkpoint import AtomicCheckpointIO, last_checkpoint, read_checkpoint
-from snnbench.training.folder import locked, new_folder, open_folder, read_result
+from snnbench.training.folder import is_main_process, locked, new_folder, open_folder, read_result
 from snnbench.training.guard import NonFinite
 from snnbench.training.history import History
 from snnbench.training.module import SpikingClassifier
@@ -48,7 +48,8 @@ def train(cfg: DictConfig) -> int:
     if not resumed:
         folder = new_folder(cfg)
         cfg.paths.output_dir = str(folder)
-        write_text(folder / "config.yaml", OmegaConf.to_yaml(cfg, resolve=True))
+        if is_main_process():
+            write_text(folder / "config.yaml", OmegaConf.to_yaml(cfg, resolve=True))
     with locked(folder), log.to_file(folder / "train.log"):
         history = History(folder)
         try:
@@ -114,7 +115,8 @@ def _fit(
     finally:
         _close_loggers(trainer)
     result = record.finish(module, history)
-    report.finished(folder, result)
+    if trainer.is_global_zero:
+        report.finished(folder, result)
     return 0
 
 

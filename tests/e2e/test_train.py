@@ -1,11 +1,14 @@
 """train.py and eval.py as a user runs them, in this process."""
 
 import json
+import os
+import subprocess
+import sys
 
 import pytest
 import yaml
 
-from tests.conftest import TINY, read_csv
+from tests.conftest import ROOT, TINY, read_csv
 
 
 def test_a_run_leaves_everything_it_should(command):
@@ -156,3 +159,19 @@ def test_wandb_offline_logs_and_each_job_is_its_own_run(command, monkeypatch):
     assert done.code == 0, done.err
     for folder in done.folders:
         assert len(list(folder.glob("wandb/offline-run-*"))) == 1
+
+
+def test_two_processes_train_as_one_and_write_one_result(tmp_path):
+    environment = {**os.environ, "SNNBENCH_OUTPUTS": str(tmp_path), "OMP_NUM_THREADS": "1"}
+    shared = ("T=2", "epochs=2", "data.limit=130", "trainer.accelerator=cpu", "batch_size=16", "engine=reference")
+    for options in (("trainer.devices=2", "trainer.strategy=ddp"), ("trainer.devices=1", "tags=[alone]")):
+        words = [sys.executable, "train.py", *shared, *options]
+        done = subprocess.run(words, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=200)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.count("test accuracy, last epoch") == 1
+    two, one = (json.loads(path.read_text()) for path in sorted(tmp_path.glob("*/*/result.json")))
+    assert (two["tags"], one["tags"]) == ([], ["alone"])
+    assert two["status"] == "finished"
+    # the batch statistics differ (half a batch each), so the runs agree only roughly; both saw every test sample once
+    assert two["final_loss"]["test/loss"] == pytest.approx(one["final_loss"]["test/loss"], rel=0.2)
+    assert two["accuracy"]["last_epoch"] * 1.3 == pytest.approx(round(two["accuracy"]["last_epoch"] * 1.3), abs=1e-3)

@@ -1,0 +1,73 @@
+"""Whatever the README shows works as it stands there."""
+
+import re
+import sys
+
+import pytest
+import torch
+import yaml
+
+from tests.conftest import ROOT, TINY
+from tests.test_configs import compose
+
+README = (ROOT / "README.md").read_text()
+
+
+def block(language: str) -> str:
+    return re.search(rf"```{language}\n(.*?)```", README, re.DOTALL).group(1)
+
+
+def commands(script: str) -> list[str]:
+    lines = re.findall(rf"^    python {script} (.*?)\s*(?:#.*)?$", README, re.MULTILINE)
+    return [line for line in lines if "<" not in line]
+
+
+@pytest.mark.parametrize("command", commands("train.py"))
+def test_training_commands_compose(command):
+    words = [word for word in command.split() if not word.startswith("-") and word != "job"]
+    for word in (word.split(",")[0] if "=" in word else word for word in words):
+        assert "=" in word
+    compose(*(word.split(",")[0] for word in words))
+
+
+def test_there_are_commands_and_every_script_exists():
+    assert len(commands("train.py")) >= 5
+    for path in re.findall(r"python (scripts/\w+\.py|\w+\.py)", README):
+        assert (ROOT / path).is_file(), path
+    targets = (ROOT / "Makefile").read_text()
+    for target in re.findall(r"`?make ([a-z-]+)", README):
+        assert f"\n{target}:" in targets, target
+
+
+@pytest.fixture
+def adaptive(tmp_path, monkeypatch):
+    (tmp_path / "mypackage.py").write_text(block("python"))
+    (tmp_path / "neuron").mkdir()
+    (tmp_path / "neuron" / "adaptive.yaml").write_text(block("yaml"))
+    monkeypatch.syspath_prepend(tmp_path)
+    sys.modules.pop("mypackage", None)
+    import mypackage
+
+    return mypackage.Adaptive
+
+
+def test_the_neuron_of_the_readme_equals_its_own_reference(adaptive):
+    torch.manual_seed(0)
+    x = torch.randn(4, 3, 8, 5, 5, requires_grad=True)
+    g = torch.randn(4, 3, 8, 5, 5)
+    found = {}
+    for engine in ("reference", "auto"):
+        neuron = adaptive(channels=8, engine=engine)
+        spikes = neuron(x)
+        found[engine] = (spikes, *torch.autograd.grad(spikes, [x, neuron.d], g))
+    assert found["auto"][0].mean() > 0.05
+    for ours, theirs in zip(found["auto"], found["reference"], strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-6)
+
+
+def test_the_neuron_of_the_readme_trains_by_name(adaptive, command, tmp_path):
+    assert yaml.safe_load(block("yaml"))["_target_"] == "mypackage.Adaptive"
+    done = command("train", *TINY, "neuron=adaptive", f"hydra.searchpath=[file://{tmp_path}]")
+    assert done.code == 0, done.err
+    assert done.result()["neuron"] == "adaptive"
+    assert {quantity for layer in done.result()["layers"].values() for quantity in layer} >= {"keep.mean", "keep.std"}
