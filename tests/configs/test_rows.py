@@ -1,0 +1,207 @@
+"""Every row of a paper's table: it composes, has the right network, trains, and its number has a source."""
+
+import functools
+import math
+import re
+
+import hydra
+import pytest
+import torch
+import yaml
+from omegaconf import DictConfig, OmegaConf
+
+from snnbench import config
+from snnbench.data.augment import Augment, BatchTransform
+from snnbench.neurons import LIF, SpikingNeuron
+from snnbench.training import build
+from tests.conftest import CONFIGS
+
+FILES = sorted((CONFIGS / "experiment").glob("*/*.yaml"))
+ROWS = [f"{path.parent.name}/{path.stem}" for path in FILES]
+PAPERS = yaml.safe_load((CONFIGS / "papers.yaml").read_text())
+EVENTS = {"nmnist", "cifar10dvs", "dvs128gesture"}
+
+
+@functools.cache
+def compose(row: str) -> DictConfig:
+    config.register_schema()
+    with hydra.initialize_config_dir(str(CONFIGS), version_base="1.3"):
+        cfg = hydra.compose("train", [f"experiment={row}", "paths.output_dir=out"])
+    config.check(cfg)
+    return cfg
+
+
+def conv(c_in, c_out, kernel=3, bias=False):
+    return c_in * c_out * kernel**2 + (c_out if bias else 0) + 2 * c_out
+
+
+def vgg(c_in, widths, features, classes):
+    pairs = zip((c_in, *widths[:-1]), widths, strict=True)
+    return sum(conv(a, b, bias=True) for a, b in pairs) + features * classes + classes
+
+
+def plifnet(c_in, width, convs, features, hidden, classes):
+    head = features * hidden + hidden * 10 * classes
+    return conv(c_in, width) + (convs - 1) * conv(width, width) + head
+
+
+def resnet20(c_in, classes):
+    total = conv(c_in, 64) + 2 * conv(64, 64)
+    before = 64
+    for width in (64, 128, 256, 512):
+        total += conv(before, width) + 3 * conv(width, width) + (conv(before, width, 1) if before != width else 0)
+        before = width
+    return total + 512 * classes + classes
+
+
+VGG11 = (64, 128, 256, 256, 512, 512, 512, 512)
+BY_HAND = {  # backbones of rows for which no source states the size
+    ("resnet18", "imagenet"): 11_689_512,  # the well-known sizes: an average pool has no weights
+    ("resnet34", "imagenet"): 21_797_672,
+    ("sew_resnet18", "imagenet"): 11_689_512,
+    ("sew_resnet34", "imagenet"): 21_797_672,
+    ("resnet20", "cifar10dvs"): resnet20(2, 10),
+    ("resnet20", "dvs128gesture"): resnet20(2, 11),
+    ("vgg11", "cifar10dvs"): vgg(2, VGG11, 512 * 49, 10),
+    ("plifnet_mnist", "mnist"): plifnet(1, 128, 2, 128 * 49, 2048, 10),
+    ("plifnet_mnist", "fashion_mnist"): plifnet(1, 128, 2, 128 * 49, 2048, 10),
+    ("plifnet_nmnist", "nmnist"): plifnet(2, 128, 2, 128 * 64, 2048, 10),
+    ("plifnet_cifar10dvs", "cifar10dvs"): plifnet(2, 128, 4, 128 * 64, 512, 10),
+    ("plifnet_dvs128gesture", "dvs128gesture"): plifnet(2, 128, 5, 128 * 16, 512, 11),
+    ("psnnet", "cifar10"): 70_113_034,  # tests/backbones/test_psn_glif.py derives these
+    ("seqnet", "cifar10"): 513_418,
+    ("seqnet", "cifar100"): 513_418 + 90 * 257,
+    ("resnet18_glif", "cifar10"): 11_304_512,
+    ("resnet18_glif", "cifar100"): 11_304_512 - 512 * 256 - 2560 + 51_200,
+}
+
+
+def network_size(cfg: DictConfig) -> int:
+    """Parameters without the neurons'. LIF, which has none, stands in for them: not all can be built without memory."""
+    with torch.device("meta"):
+        network = build.make(cfg, "backbone", neuron=LIF, norm=build.make(cfg, "norm"))
+    return sum(p.numel() for p in network.parameters())
+
+
+def decimals(value: float) -> int:
+    return len(str(value).partition(".")[2])
+
+
+@pytest.mark.parametrize("row", ROWS)
+def test_row_composes_has_its_network_and_its_source(row):
+    cfg = compose(row)
+    block = OmegaConf.to_container(cfg.row)
+    assert block["id"] == row
+    assert block["paper"] == row.partition("/")[0]
+    assert set(block) - {"also", "milestones", "milestone_tolerance"} == {
+        "id", "paper", "table", "reported", "tolerance", "recipe", "parameters"
+    }  # fmt: skip
+    for reported in (block["reported"], *block.get("also", [])):
+        assert set(reported) == {"acc", "protocol", "source"}
+        assert reported["source"] in PAPERS["sources"]
+        assert reported["protocol"] in PAPERS["protocols"]
+        assert (reported["acc"] is None) == (reported["source"] == "not_found")
+        assert reported["acc"] is None or 10 < reported["acc"] < 100
+    assert block["recipe"] in ("exact", "approximate", "inferred")
+    assert 0 < block["tolerance"] <= 2
+    assert ("milestones" in block) == ("milestone_tolerance" in block)
+    assert all(0 <= epoch < cfg.epochs and 0 < acc < 100 for epoch, acc in block.get("milestones", {}).items())
+    if block["reported"]["protocol"] == "validation_chosen":
+        assert cfg.data.val_fraction > 0
+
+    assert isinstance(build.make(cfg, "neuron")(channels=4), SpikingNeuron)
+    size = network_size(cfg)
+    if block["parameters"] is not None:
+        assert round(size / 1e6, decimals(block["parameters"])) == block["parameters"]
+    else:
+        assert size == BY_HAND[cfg.backbone.name, cfg.data.name]
+
+
+@pytest.mark.parametrize("row", ROWS)
+def test_file_name_and_head_comment_say_what_the_row_is(row):
+    cfg = compose(row)
+    name = row.partition("/")[2].removeprefix("seq")
+    data, backbone, rest = re.fullmatch(r"(.+)_([a-z0-9]+)_t(\d+.*)", name).groups()
+    assert data == cfg.data.name
+    assert backbone in cfg.backbone.name
+    assert re.match(r"\d+", rest).group() == str(cfg.T)
+    lines = (CONFIGS / "experiment" / f"{row}.yaml").read_text().splitlines()
+    assert lines[0] == "# @package _global_"
+    comment = " ".join(line[2:] for line in lines[1:] if line.startswith("# "))
+    assert f"python train.py experiment={row}" in comment
+    assert "Hours:" in comment
+    assert f"Recipe: {cfg.row.recipe}" in comment
+    acc = cfg.row.reported.acc
+    shown = comment.partition("Reported: ")[2]
+    assert shown.startswith("unknown" if acc is None else f"{acc:g}")
+    assert cfg.row.table is None or f"Table {cfg.row.table}" in comment
+
+
+def train_step(cfg: DictConfig, batch: int) -> None:
+    """One optimizer step on random samples of the data set's shape, through the row's loss, batch transform and all."""
+    network = build.build_network(cfg)
+    for module in network.modules():  # enough current for spikes in the last layers, at the first step already
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.bias.data.fill_(2.0)
+    size, classes = cfg.data.image_size, cfg.data.num_classes
+    shape = (cfg.T, batch, 2, size, size) if cfg.data.name in EVENTS else (batch, cfg.data.in_channels, size, size)
+    x = torch.randn(shape, generator=torch.Generator().manual_seed(0))
+    y = torch.arange(batch) % classes
+    augment = hydra.utils.instantiate(cfg.augment)
+    assert isinstance(augment, Augment)
+    if augment.batch and cfg.data.name not in EVENTS:
+        x, y = BatchTransform(augment.batch, classes)(x, y)
+    optimizer = build.build_optimizer(cfg)(network)
+    build.make(cfg, "schedule")(optimizer)
+    before = {name: p.detach().clone() for name, p in network.named_parameters()}
+    loss = build.make(cfg, "loss")(network(x), y)
+    loss.backward()
+    for group in optimizer.param_groups:
+        group["lr"] = 0.1  # some schedules warm up from almost nothing
+    optimizer.step()
+    assert math.isfinite(loss.item())
+    assert all(torch.isfinite(p).all() for p in network.parameters())
+    moved = [name for name, p in network.named_parameters() if not torch.equal(before[name], p)]
+    assert len(moved) > len(before) / 2
+
+
+def representatives() -> list[str]:
+    """The first row of each pair of backbone and data set, read from the files."""
+    seen, chosen = set(), []
+    for path, row in zip(FILES, ROWS, strict=True):
+        lines = path.read_text().splitlines()
+        pair = tuple(line for line in lines if line.startswith(("  - override /backbone:", "  - override /data:")))
+        if pair not in seen:
+            seen.add(pair)
+            chosen.append(row)
+    return chosen
+
+
+@pytest.mark.parametrize("row", representatives())
+def test_one_training_step_of_each_backbone_on_each_data_set(row):
+    """Two timesteps, narrow layers, at most 64 pixels; test_every_row_trains has all of it."""
+    cfg = compose(row).copy()
+    cfg.engine = "reference"  # nothing to compile
+    if cfg.backbone.name != "seqnet":
+        cfg.T = 2
+    cfg.backbone.width = 16
+    cfg.data.image_size = min(cfg.data.image_size, 64)
+    train_step(cfg, batch=2)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("row", ROWS)
+def test_every_row_trains(row):
+    train_step(compose(row), batch=2)
+
+
+def test_registry_names_every_paper_and_every_reason():
+    assert {row.partition("/")[0] for row in ROWS} <= set(PAPERS["papers"])
+    for paper, data, backbone, method, T, acc, source, reason in PAPERS["not_runnable"]:
+        where = f"{paper} {data} {backbone} {method}"
+        assert paper in PAPERS["papers"], where
+        assert source in PAPERS["sources"], where
+        assert reason in PAPERS["reasons"], where
+        assert T is None or T >= 1, where
+        assert (acc is None) == (source == "not_found"), where
+        assert acc is None or 10 < acc < 100, where
