@@ -8,12 +8,12 @@ from itertools import pairwise
 from torch import Tensor, nn
 
 from snnbench.backbones.base import Backbone, ImageSize, check_width, init_convs
-from snnbench.backbones.layers import NeuronFactory, NormFactory, conv3x3, global_average, make_pool, unit_factory
+from snnbench.backbones.layers import AdaptiveAvgPool2d, NeuronFactory, NormFactory, conv3x3, make_pool, unit_factory
 from snnbench.errors import UserError
 
 
 class ConvNet(Backbone):
-    """(conv 3x3, norm, neuron) for each multiplier, some followed by a 2x2 pool; global average; linear.
+    """(conv 3x3, norm, neuron) for each multiplier, some followed by a 2x2 pool; average to a grid; linear.
 
     Not from a paper: sized so that a run takes seconds.
 
@@ -22,6 +22,7 @@ class ConvNet(Backbone):
         multipliers: one entry for each convolution: its channels in units of `width`.
         pool_after: the numbers of the convolutions that a pool follows, counted from 1.
         pool: "avg" or "max".
+        grid: height and width of the map that the linear layer reads; 1 is the global average.
     """
 
     def __init__(
@@ -37,7 +38,10 @@ class ConvNet(Backbone):
         multipliers: Sequence[int] = (1, 2, 2),
         pool_after: Sequence[int] = (2,),
         pool: str = "avg",
+        grid: int = 1,
     ) -> None:
+        if grid < 1:
+            raise UserError(f"backbone.grid={grid}: must be at least 1.")
         if not multipliers or any(m < 1 for m in multipliers):
             raise UserError(f"backbone.multipliers={list(multipliers)}: give at least one, each at least 1.")
         if not set(pool_after) <= set(range(1, len(multipliers) + 1)):
@@ -50,7 +54,8 @@ class ConvNet(Backbone):
         self.convs = nn.ModuleList(conv3x3(*pair) for pair in pairwise(channels))
         self.units = nn.ModuleList(unit(c) for c in channels[1:])
         self.pools = nn.ModuleDict({str(n): make_pool(pool) for n in pool_after})
-        self.fc = nn.Linear(channels[-1], num_classes)
+        self.grid = AdaptiveAvgPool2d(grid)
+        self.fc = nn.Linear(channels[-1] * grid * grid, num_classes)
         init_convs(self)
 
     def logits(self, x: Tensor, repeats: int) -> Tensor:
@@ -58,4 +63,4 @@ class ConvNet(Backbone):
             x = unit(conv(x), repeats if n == 1 else 1)
             if str(n) in self.pools:
                 x = self.pools[str(n)](x)
-        return self.fc(global_average(x))
+        return self.fc(self.grid(x).flatten(2))

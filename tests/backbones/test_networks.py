@@ -187,6 +187,7 @@ def test_smallest_image(build, name, smallest):
         ("vgg11", {"layout": [1, "P"]}, r"backbone.layout: 'P'"),
         ("vggsnn", {"dropout": 1.0}, r"backbone.dropout=1.0"),
         ("convnet", {"pool_after": [4]}, r"backbone.pool_after=\[4\].*1 to 3"),
+        ("convnet", {"grid": 0}, r"backbone.grid=0"),
         ("convnet", {"pool": "mean"}, r"backbone.pool='mean'.*avg, max"),
         ("convnet", {"multipliers": []}, r"backbone.multipliers"),
         ("plifnet_mnist", {"stages": [0]}, r"backbone.stages"),

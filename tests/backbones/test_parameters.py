@@ -75,6 +75,7 @@ def plifnet(c_in, width, convs, features, hidden, classes):
 CASES = [
     # config, channels, classes, image size, overrides, neuron layers, millions (two decimals), exact
     ("convnet", 1, 10, 8, {}, 3, 0.01, conv(1, 16) + conv(16, 32) + conv(32, 32) + linear(32, 10)),
+    ("convnet", 1, 10, 8, {"grid": 4}, 3, 0.02, conv(1, 16) + conv(16, 32) + conv(32, 32) + linear(32 * 16, 10)),
     ("resnet20", 3, 10, 32, {}, 19, 11.25, resnet20(10)),
     ("resnet20", 3, 100, 32, {}, 19, 11.29, resnet20(100)),
     ("resnet19", 3, 10, 32, {"variant": "tdbn"}, 18, 12.63, resnet19_tdbn(10)),
