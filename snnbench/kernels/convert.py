@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -15,7 +16,16 @@ from snnbench.kernels.graph import Graph, Node
 _DTYPES = {torch.float32: "float", torch.bool: "bool"}
 _SAME = {"alias", "detach", "detach_", "view", "_unsafe_view", "reshape", "expand", "squeeze", "lift_fresh", "_to_copy"}
 _COPIES = {"clone", "lift_fresh_copy"}
-_CONSTANTS = {"zeros_like": 0.0, "ones_like": 1.0, "zeros": 0.0, "ones": 1.0, "new_zeros": 0.0, "new_ones": 1.0}
+_CONSTANTS = {
+    "zeros_like": 0.0,
+    "_efficientzerotensor": 0.0,
+    "ones_like": 1.0,
+    "zeros": 0.0,
+    "ones": 1.0,
+    "new_zeros": 0.0,
+    "new_ones": 1.0,
+}
+_CONSTANTS |= {"empty_like": math.nan, "new_empty": math.nan}  # to be filled by the next operation
 _FILLS = {"full_like": 1, "full": 1, "new_full": 2, "scalar_tensor": 0}
 
 
@@ -78,8 +88,8 @@ class Converter:
     def _call(self, node: torch.fx.Node, boxes: dict[torch.fx.Node, _Box]) -> _Box:
         op: Any = node.target
         full = str(op)
-        name, _, overload = full.removeprefix("aten.").partition(".")
-        if not isinstance(op, torch._ops.OpOverload) or not full.startswith("aten."):
+        library, name, overload = [*full.split("."), "", ""][:3]
+        if not isinstance(op, torch._ops.OpOverload) or library not in ("aten", "prims"):
             raise Unfusable(f"{self.name}.step calls {full}, which has no kernel")
         dtype = self._dtype(node, full)
         given = _positional(op, node)

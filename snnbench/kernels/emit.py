@@ -136,11 +136,6 @@ def _inside(g: str, a: str, low: float, high: float, scale: float = 1.0) -> str:
     return f"sel(both({a} > {number(low)}, {a} < {number(high)}), {value}, {number(0)})"
 
 
-def _silu_backward(g: str, a: str) -> str:
-    y = f"({_sigmoid(a)})"
-    return f"{g} * {y} * ({number(1)} + {a} * ({number(1)} - {y}))"
-
-
 def _unary(function: str) -> Rule:
     return Rule("f", lambda a: f"{function}({a})")
 
@@ -163,19 +158,17 @@ OPS: dict[str, Rule] = {
     "neg": Rule("f", lambda a: f"-{a}"),
     "reciprocal": Rule("f", lambda a: f"{number(1)} / {a}"),
     "rsqrt": Rule("f", lambda a: f"{number(1)} / vsqrt({a})"),
-    "square": Rule("f", lambda a: f"{a} * {a}"),
     "pow": Rule("ff", _pow),
     "addcmul": Rule("fffr", lambda a, b, c, value=1: f"fma3({number(value)} * {b}, {c}, {a})"),
     "addcdiv": Rule("fffr", lambda a, b, c, value=1: f"{a} + {number(value)} * {b} / {c}"),
     "lerp": Rule("fff", _lerp),
     "maximum": Rule("ff", lambda a, b: f"vmax({a}, {b})"),
     "minimum": Rule("ff", lambda a, b: f"vmin({a}, {b})"),
-    "max.other": Rule("ff", lambda a, b: f"vmax({a}, {b})"),
-    "min.other": Rule("ff", lambda a, b: f"vmin({a}, {b})"),
     "clamp": Rule("fff", _clamp),
     "clamp_min": Rule("ff", _clamp),
     "clamp_max": Rule("ff", lambda a, b: _clamp(a, None, b)),
     "sign": Rule("f", _sign),
+    "sgn": Rule("f", _sign),
     "relu": Rule("f", lambda a: f"vmax({a}, {number(0)})"),
     "where": Rule("bff", lambda m, a, b: f"sel({m}, {a}, {b})"),
     "masked_fill": Rule("fbf", lambda a, m, value: f"sel({m}, {value}, {a})"),
@@ -187,11 +180,13 @@ OPS: dict[str, Rule] = {
     "leaky_relu": Rule("fr", lambda a, slope: f"sel({a} > {number(0)}, {a}, {a} * {number(slope)})"),
     "hardtanh": Rule("frr", lambda a, low, high: _clamp(a, number(low), number(high))),
     "hardsigmoid": Rule("f", _hard_sigmoid),
-    "hardswish": Rule("f", lambda a: f"{a} * ({_hard_sigmoid(a)})"),
+    "hardswish": Rule("f", lambda a: f"{a} * {_hard_sigmoid(a)}"),
+    "threshold": Rule("frr", lambda a, at, other: f"sel({a} <= {number(at)}, {number(other)}, {a})"),
+    "celu": Rule("fr", lambda a, alpha=1.0: _elu(a, alpha, 1.0, 1 / alpha)),
+    "mish": Rule("f", lambda a: f"{a} * vtanh(vlog1p(vexp({a})))"),
     "sigmoid_backward": Rule("ff", lambda g, y: f"{g} * ({number(1)} - {y}) * {y}"),
     "tanh_backward": Rule("ff", lambda g, y: f"{g} * fma3(-{y}, {y}, {number(1)})"),
     "threshold_backward": Rule("ffr", lambda g, a, at: f"sel({a} <= {number(at)}, {number(0)}, {g})"),
-    "silu_backward": Rule("ff", _silu_backward),
     "softplus_backward": Rule("ffrr", _softplus_backward),
     "elu_backward": Rule("frrrrf", _elu_backward),
     "gelu_backward": Rule("ffr", _gelu_backward),
@@ -213,12 +208,11 @@ OPS: dict[str, Rule] = {
 }
 _SIGNS = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<", "eq": "==", "ne": "!="}
 OPS |= {name: _compare(sign) for name, sign in _SIGNS.items()}
-OPS["sgn"] = OPS["sign"]
 _FUNCTIONS = "abs floor ceil trunc sqrt exp expm1 log log1p sin cos tanh erf"
 OPS |= {name: _unary(f"v{name}") for name in _FUNCTIONS.split()}
 OPS["round.default"] = _unary("vround")
 
-_ACTIVATIONS = {"pow", "sigmoid", "silu", "softplus", "elu", "gelu"}
+_ACTIVATIONS = {"pow", "sigmoid", "silu", "softplus", "elu", "celu", "mish", "gelu"}
 EXPENSIVE = {"exp", "expm1", "log", "log1p", "sin", "cos", "tanh", "erf", *_ACTIVATIONS}
 """What a backward would rather keep from its forward sweep than compute twice."""
 

@@ -7,7 +7,6 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.autograd import Function
-from torch.autograd.function import once_differentiable
 
 from snnbench.kernels import reference
 from snnbench.kernels.call import Signature
@@ -31,8 +30,9 @@ class Fused(Function):
         return (s, *finals) if last else s
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, gs: Tensor | None, *g_last: Tensor | None) -> Any:
+        if torch.is_grad_enabled():
+            raise RuntimeError("the fused kernels have no second derivative; build the neuron with engine='reference'")
         x, *rest = ctx.saved_tensors
         n = ctx.n
         g = ctx.kernel.backward(

@@ -66,10 +66,10 @@ def trace(cell: Cell) -> Program:
     with _LOCK, _disable_current_modes(), torch.inference_mode(False), torch.enable_grad():
         forward = _make_fx(name, step, inputs)
         backward = _make_fx(name, derivative, (*inputs, scalars(1)[0], scalars(len(states))))
-        _check_elementwise(name, step, forward, len(states), len(coefficients))
         convert = Converter(Graph(), name, cell, lambda op: _where(cell, step, inputs, op))
         s, *new = convert(forward, labels)
         gx, *grads = convert(backward, [*labels, ("gs", 0), *(("gv", i) for i in range(len(states)))])
+        _check_elementwise(name, step, forward, len(states), len(coefficients))
     return Program(
         name=name,
         states=states,
