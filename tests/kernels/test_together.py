@@ -1,0 +1,125 @@
+"""Neurons inside torch.compile and DistributedDataParallel."""
+
+from __future__ import annotations
+
+import copy
+import os
+from pathlib import Path
+
+import pytest
+import torch
+import torch.multiprocessing
+from torch import Tensor, nn
+
+from snnbench.neurons import ARLIF, CLIF, DALIF, GLIF, IF, KLIF, LIF, PLIF, PSN
+from snnbench.neurons.surrogate import make_surrogate
+
+T = 3
+
+
+class Network(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        kinds = [IF(), LIF(), PLIF(), KLIF(), DALIF(), CLIF(), GLIF(T=T, channels=6), ARLIF(), PSN(T=T)]
+        self.neurons = nn.ModuleList(kinds)
+        self.layers = nn.ModuleList([nn.Linear(4 if i == 0 else 6, 6) for i in range(len(kinds))])
+
+    def forward(self, x: Tensor) -> Tensor:
+        for layer, neuron in zip(self.layers, self.neurons, strict=True):
+            x = neuron(3 * layer(x))
+        return x
+
+
+def gradients(network: nn.Module, x: Tensor) -> tuple[Tensor, list[Tensor | None]]:
+    network.zero_grad()
+    s = network(x)
+    (s * torch.linspace(-1, 1, 6)).sum().backward()
+    return s.detach(), [p.grad for p in network.parameters()]
+
+
+def test_a_network_of_every_neuron_compiles_without_a_break() -> None:
+    torch.manual_seed(0)
+    torch._dynamo.reset()
+    network = Network()
+    compiled = torch.compile(network, fullgraph=True, backend="aot_eager")
+    for batch in (2, 5, 3):
+        x = torch.randn(T, batch, 4)
+        s, grads = gradients(network, x)
+        s_compiled, grads_compiled = gradients(compiled, x)
+        assert torch.equal(s, s_compiled)
+        for a, b in zip(grads, grads_compiled, strict=True):
+            assert (a is None) == (b is None)
+            assert a is None or torch.allclose(a, b, rtol=1e-6, atol=1e-7)
+    ops = torch._dynamo.utils.counters["aot_autograd"]
+    assert ops["ok"] >= 1
+
+
+@pytest.mark.slow
+def test_inductor() -> None:
+    torch.manual_seed(0)
+    torch._dynamo.reset()
+    network, x = Network(), torch.randn(T, 2, 4)
+    s, grads = gradients(network, x)
+    s_compiled, grads_compiled = gradients(torch.compile(network, fullgraph=True), x)
+    assert (s != s_compiled).float().mean() < 0.01
+    for a, b in zip(grads, grads_compiled, strict=True):
+        assert a is None or torch.allclose(a, b, rtol=1e-3, atol=1e-4)
+
+
+def test_compiled_code_sees_changed_constants() -> None:
+    torch._dynamo.reset()
+    neuron, x = LIF(), torch.rand(4, 2, 30) * 2
+    x.requires_grad_()
+    compiled = torch.compile(neuron, fullgraph=True, backend="aot_eager")
+
+    def check() -> None:
+        (a,), (b,) = (torch.autograd.grad(f(x).sum(), x) for f in (neuron, compiled))
+        assert torch.equal(neuron(x), compiled(x))
+        assert torch.equal(a, b)
+
+    check()
+    neuron.tau = 7.0
+    check()
+    neuron.spike = make_surrogate({"name": "atan", "alpha": 5.0})
+    check()
+
+
+def test_compiled_state_and_strides() -> None:
+    torch._dynamo.reset()
+    neuron = DALIF()
+    compiled = torch.compile(neuron.run, fullgraph=True, backend="aot_eager")
+    for x in (torch.randn(4, 2, 5), torch.randn(2, 4, 5).transpose(0, 1), torch.randn(2, 5).expand(4, 2, 5)):
+        v = torch.randn(2, 5, requires_grad=True)
+        outcomes = []
+        for run in (neuron.run, compiled):
+            s, state = run(x, {"v": v})
+            outcomes.append([s, state["v"], *torch.autograd.grad(s.sum() + state["v"].sum(), [v, neuron.alpha])])
+        assert all(torch.equal(a, b) for a, b in zip(*outcomes, strict=True))
+
+
+def work(rank: int, folder: str) -> None:
+    torch.set_num_threads(1)
+    torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2)
+    torch.manual_seed(0)
+    network = Network()
+    x = torch.load(f"{folder}/x.pt")
+    parallel = nn.parallel.DistributedDataParallel(network)
+    _, grads = gradients(parallel, x[:, 3 * rank : 3 * rank + 3])
+    if rank == 0:
+        torch.save(grads, f"{folder}/grads.pt")
+    torch.distributed.destroy_process_group()
+
+
+def test_two_processes_are_one_with_the_whole_batch(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    network = Network()
+    x = torch.randn(T, 6, 4)
+    torch.save(x, tmp_path / "x.pt")
+    gradients(copy.deepcopy(network), x)  # compiles once, for both processes
+    torch.multiprocessing.spawn(work, args=(str(tmp_path),), nprocs=2)
+    _, expected = gradients(network, x)
+    found = torch.load(tmp_path / "grads.pt")
+    assert os.environ["SNNBENCH_CACHE"]
+    for a, b in zip(expected, found, strict=True):
+        assert (a is None) == (b is None)
+        assert a is None or torch.allclose(a / 2, b, rtol=1e-5, atol=1e-6)
