@@ -1,1 +1,1 @@
-
+"""Runs read back from their folders, set beside the tables of the papers."""

@@ -1,0 +1,93 @@
+"""Tables of the papers with what was reproduced, or a check of one row.
+
+python scripts/tables.py                                     every paper, runs below outputs/
+python scripts/tables.py arlif my_outputs --format md
+python scripts/tables.py --check arlif/cifar10_resnet18_t4   exit code 0 agrees, 1 differs, 2 nothing to compare
+python scripts/tables.py --check arlif/cifar10_resnet18_t4 --at 30
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from functools import cache, partial
+from pathlib import Path
+
+from snnbench.errors import UserError
+from snnbench.results import check, render
+from snnbench.results.ledger import read_ledger
+from snnbench.results.rows import CONFIGS, choose, compose_row, read_registry, read_rows
+from snnbench.results.summary import groups, outcomes
+from snnbench.results.tables import groups_table, ledger_notes, order, paper_table
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    arguments = _parser().parse_args(argv)
+    try:
+        return _run(arguments)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("paper", nargs="?", help="a paper's key in configs/papers.yaml; none: all of them")
+    parser.add_argument("folders", nargs="*", help="where the runs lie; default: outputs")
+    parser.add_argument("--format", choices=render.FORMATS, default="text")
+    parser.add_argument("--check", metavar="ROW", help="compare this row's runs with its reported accuracy")
+    parser.add_argument("--configs", type=Path, default=CONFIGS, help="where papers.yaml and experiment/ lie")
+    parser.add_argument("--at", metavar="EPOCH", type=int, help="with --check: the accuracy in the authors' log there")
+    return parser
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    registry = read_registry(arguments.configs)
+    rows, problems = read_rows(arguments.configs)
+    compose = cache(partial(compose_row, configs=arguments.configs))
+    papers, folders = _what(arguments, list(registry.papers))
+    if arguments.at is not None and arguments.check is None:
+        raise UserError(f"--at {arguments.at}: goes with --check ROW.")
+    if arguments.check is not None:
+        choose("row", arguments.check, rows)
+        rows = {arguments.check: rows[arguments.check]}
+    ledger = read_ledger(folders)
+    ledger.problems[:0] = problems
+    found = outcomes(ledger, {id: row for id, row in rows.items() if row.paper in papers}, compose)
+    if arguments.check is not None:
+        outcome = found[arguments.check]
+        at = arguments.at
+        code, text = check.check_row(outcome) if at is None else check.check_milestone(outcome, at, compose)
+        print("\n".join([text, *(f"note: {problem}" for problem in ledger_notes(ledger))]))
+        return code
+    tables = [
+        paper_table(paper, registry, [found[row.id] for row in order(rows.values()) if row.paper == paper])
+        for paper in papers
+    ]
+    others = groups(ledger, rows)
+    notes = ledger_notes(ledger)
+    if others and arguments.paper not in registry.papers:
+        tables.append(groups_table(others))
+    elif others:
+        notes.append(f"{sum(len(g.counted) + len(g.apart) for g in others)} runs belong to no row: leave out the paper")
+    if not ledger.runs:
+        notes.append(f"no runs in {', '.join(map(str, folders))}")
+    sys.stdout.write(render.render(tables, notes, arguments.format))
+    return 0
+
+
+def _what(arguments: argparse.Namespace, papers: list[str]) -> tuple[list[str], list[Path]]:
+    """The papers and the folders; the first word may be either."""
+    words = [word for word in (arguments.paper, *arguments.folders) if word is not None]
+    if words and words[0] in papers:
+        chosen, words = [words[0]], words[1:]
+    else:
+        if words and not Path(words[0]).exists():
+            choose("paper or folder", words[0], dict.fromkeys(papers))
+        chosen = papers
+    return chosen, [Path(word) for word in words] or [Path("outputs")]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,70 @@
+"""Does what was reproduced agree with what was reported?"""
+
+from __future__ import annotations
+
+from snnbench.results.recipe import recipe_hash
+from snnbench.results.rows import Row, compose_row
+from snnbench.results.summary import Compose, Outcome, Spread
+from snnbench.results.tables import SHORT
+
+AGREES, DIFFERS, NOTHING = 0, 1, 2
+
+
+def check_row(outcome: Outcome) -> tuple[int, str]:
+    """Compare the mean over the finished seeds with the reported accuracy, under the paper's protocol.
+
+    Returns:
+        Exit code 0 within the row's tolerance, 1 outside, 2 nothing to compare; and what to print.
+    """
+    row = outcome.row
+    if row.acc is None:
+        return NOTHING, f"{row.id}: no accuracy is known for this row (configs/experiment/{row.id}.yaml)."
+    spread = outcome.reproduced
+    if spread is None:
+        apart = [f"  {run.folder}: {why}" for run, why in outcome.apart]
+        return NOTHING, "\n".join([f"{row.id}: no finished run to compare.{_hint(row)}", *apart])
+    protocol = SHORT[row.protocol]
+    if row.protocol == "unknown":
+        protocol = "last epoch, since the paper's protocol is not known"
+    return _verdict(f"{row.id} ({protocol})", spread, row.acc, row.tolerance)
+
+
+def check_milestone(outcome: Outcome, epoch: int, compose: Compose = compose_row) -> tuple[int, str]:
+    """Compare the test accuracy after `epoch`, counted from 0, with the authors' log.
+
+    Every run of the row's recipe on the real data that got so far is taken, one for each seed: also one that was
+    stopped there, or that planned fewer epochs under the learning rates of the whole.
+
+    Returns:
+        As `check_row`.
+    """
+    row = outcome.row
+    if epoch not in row.milestones:
+        known = ", ".join(map(str, sorted(row.milestones))) or "none"
+        return NOTHING, f"{row.id}: no milestone is known for epoch {epoch}. Known: {known}."
+    runs = [*outcome.counted, *(run for run, _ in outcome.apart)]
+    recipe = recipe_hash(compose(row.id)) if runs else ""
+    values: dict[int, float] = {}
+    for run in runs:
+        if run.recipe == recipe and run.provenance == "real" and epoch in run.curve:
+            values.setdefault(run.seed, run.curve[epoch])
+    if not values:
+        return NOTHING, f"{row.id}: no run of this recipe on the real data has reached epoch {epoch}."
+    what = f"{row.id} (after epoch {epoch}, counted from 0)"
+    return _verdict(what, Spread.of(values.values()), row.milestones[epoch], row.milestone_tolerance)
+
+
+def _verdict(what: str, spread: Spread, reported: float, tolerance: float) -> tuple[int, str]:
+    difference = spread.mean - reported
+    within = abs(difference) <= tolerance + 1e-9
+    verdict = f"{'within' if within else 'outside'} ± {tolerance:g}"
+    text = f"{what}: reproduced {spread}, reported {reported:.2f}, difference {difference:+.2f}: {verdict}"
+    return (AGREES if within else DIFFERS), text
+
+
+def _hint(row: Row) -> str:
+    if not row.milestones:
+        return ""
+    return (
+        f" A shorter run can be compared with the authors' log: --at {max(row.milestones)} (or an earlier milestone)."
+    )

@@ -1,0 +1,142 @@
+"""The rows of the papers' tables: those with a config, and those that cannot be run here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from snnbench.errors import UserError, did_you_mean
+
+CONFIGS = Path(__file__).parents[2] / "configs"
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row that can be run: the `row:` block of configs/experiment/<paper>/<file>.yaml.
+
+    Attributes:
+        id: `<paper>/<file name>`; `python train.py experiment=<id>` runs it.
+        paper: key in configs/papers.yaml.
+        table: number of the paper's table, None where not known.
+        acc: reported accuracy in percent, None where not known.
+        protocol: how the paper chose the epoch: best_test_epoch, last_epoch, validation_chosen or unknown.
+        source: how well `acc` is known; a key of `sources` in configs/papers.yaml.
+        tolerance: percentage points within which a mean counts as reproduced.
+        recipe: exact, approximate or inferred.
+        milestones: test accuracy by epoch, counted from 0, from the authors' log.
+        milestone_tolerance: percentage points, for those.
+        block: the whole block as it stands in the file.
+    """
+
+    id: str
+    paper: str
+    table: int | None
+    acc: float | None
+    protocol: str
+    source: str
+    tolerance: float
+    recipe: str
+    milestones: dict[int, float] = field(default_factory=dict)
+    milestone_tolerance: float = 0.0
+    block: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Quoted:
+    """A published row that cannot be run here, with the reason."""
+
+    paper: str
+    data: str
+    backbone: str
+    method: str
+    T: int | None
+    acc: float | None
+    source: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Registry:
+    """configs/papers.yaml: papers by key, the meanings of tags and protocols, and rows that cannot be run."""
+
+    papers: dict[str, dict[str, Any]]
+    sources: dict[str, str]
+    protocols: dict[str, str]
+    quoted: tuple[Quoted, ...]
+
+
+def read_registry(configs: Path = CONFIGS) -> Registry:
+    raw = yaml.safe_load((configs / "papers.yaml").read_text())
+    names = [part.name for part in fields(Quoted)]
+    quoted = []
+    for values in raw["not_runnable"]:
+        line = dict(zip(names, values, strict=True))
+        quoted.append(Quoted(**{**line, "reason": raw["reasons"][line["reason"]]}))
+    return Registry(raw["papers"], raw["sources"], raw["protocols"], tuple(quoted))
+
+
+def read_rows(configs: Path = CONFIGS) -> tuple[dict[str, Row], list[str]]:
+    """All rows by id, read without composing them, and one line for each file that cannot be read as a row."""
+    rows, problems = {}, []
+    for path in sorted((configs / "experiment").glob("*/*.yaml")):
+        try:
+            row = _row(yaml.safe_load(path.read_text())["row"])
+        except (OSError, yaml.YAMLError, KeyError, TypeError, ValueError) as error:
+            problems.append(f"{path}: not a row ({type(error).__name__}: {' '.join(str(error).split())})")
+            continue
+        rows[row.id] = row
+    return rows, problems
+
+
+def _row(block: dict[str, Any]) -> Row:
+    reported = block["reported"]
+    return Row(
+        id=str(block["id"]),
+        paper=str(block["paper"]),
+        table=block["table"],
+        acc=None if reported["acc"] is None else float(reported["acc"]),
+        protocol=reported["protocol"],
+        source=reported["source"],
+        tolerance=float(block["tolerance"]),
+        recipe=block["recipe"],
+        milestones={int(epoch): float(acc) for epoch, acc in (block.get("milestones") or {}).items()},
+        milestone_tolerance=float(block.get("milestone_tolerance", 0.0)),
+        block=block,
+    )
+
+
+def compose_row(row: str, configs: Path = CONFIGS) -> dict[str, Any]:
+    """The row's config as a run would resolve it.
+
+    Raises:
+        UserError: its files do not compose.
+    """
+    import hydra
+    from hydra.errors import HydraException
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    from snnbench import config
+
+    config.register_schema()
+    try:
+        with hydra.initialize_config_dir(str(configs.absolute()), version_base="1.3"):
+            cfg = hydra.compose("train", [f"experiment={row}"])
+        resolved = OmegaConf.to_container(cfg, resolve=True)
+    except (HydraException, OmegaConfBaseException) as error:
+        raise UserError(f"experiment={row}: does not compose: {' '.join(str(error).split())}") from error
+    assert isinstance(resolved, dict)
+    return {str(key): value for key, value in resolved.items()}
+
+
+def choose(kind: str, name: str, known: dict[str, Any]) -> None:
+    """Refuse a paper or row that does not exist, with the nearest name.
+
+    Raises:
+        UserError: there is none of this name.
+    """
+    if name not in known:
+        raise UserError(f"{name}: there is no such {kind}.{did_you_mean(name, known)}")

@@ -1,0 +1,132 @@
+"""Tables of rows: reported beside reproduced, with everything that was not counted below."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from snnbench.results.ledger import Ledger
+from snnbench.results.rows import Quoted, Registry, Row
+from snnbench.results.summary import Group, Outcome, Spread
+
+COLUMNS = ("row", "reported", "reproduced", "difference", "protocol", "last epoch", "epochs", "status")
+SHORT = {
+    "best_test_epoch": "best test epoch",
+    "last_epoch": "last epoch",
+    "validation_chosen": "chosen on validation",
+    "unknown": "not stated",
+}
+
+
+@dataclass
+class Table:
+    """Cells as text. `marks[i]` are the footnotes of line i's reported value; `notes` stand below the table."""
+
+    title: str
+    columns: tuple[str, ...]
+    lines: list[list[str]] = field(default_factory=list)
+    footnotes: dict[str, str] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+
+def paper_table(paper: str, registry: Registry, outcomes: Iterable[Outcome]) -> Table:
+    """The table of one paper: its rows, then those that cannot be run."""
+    table = Table(_title(paper, registry.papers[paper]), COLUMNS)
+    marks: dict[str, str] = {}
+
+    def reported(acc: float | None, source: str) -> str:
+        if source not in marks:
+            marks[source] = chr(ord("a") + len(marks))
+            table.footnotes[marks[source]] = registry.sources[source]
+        return f"{'unknown' if acc is None else f'{acc:.2f}'} [{marks[source]}]"
+
+    for outcome in outcomes:
+        row = outcome.row
+        table.lines.append([row.id.partition("/")[2], reported(row.acc, row.source), *_measured(outcome)])
+        table.notes += [f"{run.folder}: not counted for {row.id}: {why}" for run, why in outcome.apart]
+        table.notes += outcome.notes
+    for quoted in registry.quoted:
+        if quoted.paper == paper:
+            line = [_quoted_name(quoted), reported(quoted.acc, quoted.source)]
+            table.lines.append([*line, *["-"] * 5, f"not runnable: {quoted.reason}"])
+    return table
+
+
+def _title(key: str, paper: dict[str, Any]) -> str:
+    where = f"arXiv {paper['arxiv']}" if paper["arxiv"] else None
+    details = ", ".join(str(part) for part in (where, paper["year"]) if part)
+    return f"{key}: {paper['title']}" + (f" ({details})" if details else "")
+
+
+def _quoted_name(quoted: Quoted) -> str:
+    return f"{quoted.data}, {quoted.backbone}, {quoted.method}" + (f", T={quoted.T}" if quoted.T else "")
+
+
+def _measured(outcome: Outcome) -> list[str]:
+    row, difference = outcome.row, outcome.difference
+    spread, last = outcome.reproduced, outcome.spread("last_epoch")
+    epochs = "-"
+    if outcome.counted:
+        epochs = f"{min(run.epochs for run in outcome.counted)} of {outcome.planned}"
+    elif outcome.apart:
+        furthest = max(run.epochs for run, _ in outcome.apart)
+        epochs = f"{furthest} of {outcome.planned}" if outcome.planned else str(furthest)
+    return [
+        "-" if spread is None else str(spread),
+        "-" if difference is None else f"{difference:+.2f}",
+        SHORT[row.protocol],
+        "-" if last is None else str(last),
+        epochs,
+        status(outcome, spread),
+    ]
+
+
+def status(outcome: Outcome, spread: Spread | None) -> str:
+    """One phrase: reproduced, outside the tolerance, no run, ...; and how many runs are not counted."""
+    row, difference = outcome.row, outcome.difference
+    if spread is None:
+        phrase = "no run"
+        if outcome.counted:
+            phrase = f"no accuracy {SHORT[row.protocol]}"
+        elif outcome.apart:
+            phrase = "no finished run of this recipe"
+    elif difference is None:
+        phrase = "run; nothing to compare with"
+    else:
+        phrase = "reproduced" if abs(difference) <= row.tolerance else f"outside ± {row.tolerance:g}"
+    if row.recipe != "exact" and spread is not None:
+        phrase += f", recipe {row.recipe}"
+    return phrase + (f"; {len(outcome.apart)} not counted" if outcome.apart else "")
+
+
+def groups_table(groups: Iterable[Group]) -> Table:
+    """Runs that belong to no row."""
+    columns = ("name", "recipe", "last epoch", "best test epoch", "epochs", "data")
+    table = Table("Runs of no row", columns)
+    for group in groups:
+        spreads = []
+        for protocol in ("last_epoch", "best_test_epoch"):
+            values = [value for run in group.counted if (value := run.accuracy(protocol)) is not None]
+            spreads.append(str(Spread.of(values)) if values else "-")
+        data = ", ".join(sorted({run.provenance for run in group.counted})) or "-"
+        table.lines.append([group.name, group.recipe, *spreads, str(group.epochs), data])
+        table.notes += [f"{run.folder}: not counted for {group.name}: {why}" for run, why in group.apart]
+    return table
+
+
+def ledger_notes(ledger: Ledger) -> list[str]:
+    """Copies and folders that could not be read."""
+    copies = [f"{copy.folder}: a copy of {original.folder}, counted once" for copy, original in ledger.copies]
+    return [*copies, *ledger.problems]
+
+
+def order(rows: Iterable[Row]) -> list[Row]:
+    """By data set and network as in the files' names, T as a number."""
+
+    def key(row: Row) -> tuple[str, int, str]:
+        head, _, tail = row.id.rpartition("_t")
+        digits = tail.partition("_")[0]
+        return head, int(digits) if digits.isdigit() else 0, tail
+
+    return sorted(rows, key=key)
