@@ -2,42 +2,39 @@
 
 from __future__ import annotations
 
+import logging
+import multiprocessing
 import os
 import stat
-import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
 
-from snnbench.kernels import build
-from snnbench.kernels.cell import NoEngine
-
-CALL = """
-import logging, torch
-logging.basicConfig(level=logging.INFO, format="LOG %(message)s")
+from snnbench import doctor
 from snnbench.errors import UserError
+from snnbench.kernels import build, cpu, cuda, dispatch, plans
+from snnbench.kernels.cell import NoEngine
 from snnbench.neurons import LIF, PLIF
-x = torch.randn(4, 2, 3, generator=torch.Generator().manual_seed(0))
-for _ in range(2):
-    s = LIF()(x)
-assert torch.equal(s, LIF(engine="reference")(x))
-try:
-    LIF(engine="cpu")(x)
-except UserError as error:
-    print("ERROR", error)
-else:
-    print("FUSED")
-"""
 
 
-def python(code: str, **environment: str) -> list[str]:
-    """Output lines of a fresh interpreter."""
-    given = os.environ | {"OMP_NUM_THREADS": "1"} | environment
-    answer = subprocess.run([sys.executable, "-c", code], env=given, capture_output=True, text=True, timeout=200)
-    assert answer.returncode == 0, answer.stderr
-    return (answer.stdout + answer.stderr).splitlines()
+@pytest.fixture
+def fresh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """As in a process that has just started, with an own cache folder, which is not there yet."""
+
+    def forget() -> None:
+        for cached in (build.compiler, dispatch.engine, dispatch._tell, cpu.compiled):
+            cached.cache_clear()
+        for table in (plans._by_cell, plans._by_constants, plans._by_key):
+            table.clear()
+
+    forget()
+    cache = tmp_path / "new" / "cache"
+    monkeypatch.setenv("SNNBENCH_CACHE", str(cache))
+    yield cache
+    forget()
 
 
 def script(path: Path, text: str) -> str:
@@ -46,72 +43,83 @@ def script(path: Path, text: str) -> str:
     return str(path)
 
 
+FAILS = 'case "$*" in *--version*) echo fake 1.0;; *) echo "kernel.cpp: error: out of luck" >&2; exit 1;; esac'
+
+
 @pytest.mark.parametrize("trouble", ["no compiler", "failing compiler", "open cache", "no cache"])
-def test_one_line_and_the_reference(trouble: str, tmp_path: Path) -> None:
-    cache = tmp_path / "cache"
-    environment = {"SNNBENCH_CACHE": str(cache)}
+def test_one_line_and_the_reference(
+    trouble: str, fresh: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     if trouble == "no compiler":
-        environment["CXX"], expected = "no-such-compiler", "no C++ compiler (no-such-compiler)"
+        monkeypatch.setenv("CXX", "no-such-compiler")
+        expected = "no C++ compiler (no-such-compiler)"
     elif trouble == "failing compiler":
-        text = 'case "$*" in *--version*) echo fake 1.0;; *) echo "kernel.cpp: error: out of luck" >&2; exit 1;; esac'
-        environment["CXX"], expected = script(tmp_path / "fake++", text), "error: out of luck"
+        monkeypatch.setenv("CXX", script(tmp_path / "fake++", FAILS))
+        expected = "error: out of luck"
     elif trouble == "open cache":
-        cache.mkdir()
-        cache.chmod(0o777)
+        fresh.mkdir(parents=True)
+        fresh.chmod(0o777)
         expected = "can be written by others"
     else:
-        cache.write_text("a file")
+        fresh.parent.write_text("a file")
         expected = "no cache folder"
-    lines = python(CALL, **environment)
-    logged = [line for line in lines if line.startswith("LOG")]
-    assert len(logged) == 1
-    assert expected in logged[0]
-    assert "reference engine" in logged[0]
-    (error,) = [line for line in lines if line.startswith("ERROR")]
-    assert expected in error
-    assert "engine=cpu" in error
+    x = torch.randn(4, 2, 3)
+    with caplog.at_level(logging.INFO, "snnbench"):
+        for _ in range(2):
+            assert torch.equal(LIF()(x), LIF(engine="reference")(x))
+    (record,) = caplog.records
+    assert expected in record.getMessage()
+    assert "reference engine" in record.getMessage()
+    with pytest.raises(UserError, match="engine=cpu") as error:
+        PLIF(engine="cpu")(x)
+    assert expected in str(error.value)
 
 
-def test_a_cache_that_is_private_is_made_and_used(tmp_path: Path) -> None:
-    cache = tmp_path / "new" / "cache"
-    lines = python(CALL, SNNBENCH_CACHE=str(cache))
-    assert lines[-1] == "FUSED" or "FUSED" in lines
-    assert stat.S_IMODE(cache.stat().st_mode) == 0o700
-    assert [path.suffix for path in cache.iterdir()] == [".so"]
+def test_a_private_cache_is_made_and_used(fresh: Path) -> None:
+    LIF(engine="cpu")(torch.randn(4, 2, 3))
+    assert stat.S_IMODE(fresh.stat().st_mode) == 0o700
+    assert [path.suffix for path in fresh.iterdir()] == [".so"]
 
 
 @pytest.mark.skipif(os.getuid() == 0, reason="root may write everywhere")
-def test_read_only_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    tmp_path.chmod(0o500)
-    monkeypatch.setenv("SNNBENCH_CACHE", str(tmp_path))
+def test_read_only_cache(fresh: Path) -> None:
+    fresh.mkdir(parents=True)
+    fresh.chmod(0o500)
     with pytest.raises(NoEngine, match="cannot be written"):
         build.cache_dir()
 
 
-def test_a_damaged_file_in_the_cache_is_built_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    tmp_path.chmod(0o700)
-    monkeypatch.setenv("SNNBENCH_CACHE", str(tmp_path))
+def test_a_damaged_file_in_the_cache_is_built_again(fresh: Path) -> None:
     source = 'extern "C" __attribute__((visibility("default"))) int answer() { return 42; }'
     assert build.build(source).answer() == 42
-    (library,) = tmp_path.glob("*.so")
+    (library,) = fresh.glob("*.so")
     library.unlink()
     library.write_bytes(b"not a library")
     assert build.build(source).answer() == 42
 
 
-def test_eight_processes_share_an_empty_cache(tmp_path: Path) -> None:
-    cache = tmp_path / "cache"
-    given = os.environ | {"OMP_NUM_THREADS": "1", "SNNBENCH_CACHE": str(cache)}
-    command = [sys.executable, "-c", CALL]
-    runs = [subprocess.Popen(command, env=given, stdout=subprocess.PIPE, text=True) for _ in range(8)]
-    assert ["FUSED" in run.communicate(timeout=280)[0] for run in runs] == [True] * 8
-    assert len(list(cache.glob("*.so"))) == 1
-    assert [path for path in cache.iterdir() if path.is_dir()] == []
+def fire(start: object, failures: object) -> None:
+    start.wait()
+    x = torch.linspace(-1, 3, 40).view(4, 2, 5)
+    if not torch.equal(LIF(engine="cpu", tau=2.75)(x), LIF(engine="reference", tau=2.75)(x)):
+        failures.put("differs")
+
+
+def test_eight_processes_share_an_empty_cache(fresh: Path) -> None:
+    context = multiprocessing.get_context("fork")
+    start, failures = context.Event(), context.SimpleQueue()
+    processes = [context.Process(target=fire, args=(start, failures)) for _ in range(8)]
+    for process in processes:
+        process.start()
+    start.set()
+    for process in processes:
+        process.join(200)
+    assert [process.exitcode for process in processes] == [0] * 8
+    assert failures.empty()
+    assert [path.suffix for path in fresh.iterdir()] == [".so"]
 
 
 def test_a_cupy_that_does_not_import_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from snnbench.kernels import cuda
-
     (tmp_path / "cupy.py").write_text("raise OSError('libnvrtc.so.13 is missing')")
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(sys.modules, "cupy", raising=False)
@@ -122,19 +130,16 @@ def test_a_cupy_that_does_not_import_is_named(tmp_path: Path, monkeypatch: pytes
             cuda.check()
 
 
-def test_doctor(tmp_path: Path) -> None:
-    def doctor(**environment: str) -> subprocess.CompletedProcess:
-        given = os.environ | environment
-        return subprocess.run(
-            [sys.executable, "-m", "snnbench.doctor"], env=given, capture_output=True, text=True, timeout=200
-        )
-
-    well = doctor()
-    assert "agrees with the reference" in well.stdout
+def test_doctor(fresh: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
+    code = doctor.main()
+    report = capsys.readouterr().out
+    assert "agrees with the reference" in report
     for word in ("torch", "cuda", "cupy", "compiler", "cache"):
-        assert word in well.stdout
-    ill = doctor(CXX="no-such-compiler")
-    assert ill.returncode == 1
-    assert "install one, or set CXX" in ill.stdout
-    if not torch.cuda.is_available():
-        assert well.returncode == 0
+        assert f"\n{word}" in report
+    assert code == 0 or torch.cuda.is_available()
+
+
+def test_doctor_without_a_compiler(fresh: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    assert doctor.main() == 1
+    assert "install one, or set CXX" in capsys.readouterr().out

@@ -92,14 +92,14 @@ draws = given(
 )
 
 
-@settings(max_examples=15, **COMMON)
+@settings(max_examples=10, **COMMON)
 @draws
 def test_random_steps(plan: list, surrogate: str, T: int) -> None:
     check(run, plan, surrogate, T, "cpu")
 
 
 @pytest.mark.slow
-@settings(max_examples=150, **COMMON)
+@settings(max_examples=100, **COMMON)
 @draws
 def test_many_random_steps(plan: list, surrogate: str, T: int) -> None:
     check(run, plan, surrogate, T, "cpu")
