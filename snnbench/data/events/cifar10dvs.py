@@ -103,12 +103,13 @@ class AEDAT4(CIFAR10DVS):
 
         TonicCIFAR10DVS(str(root))
 
-    def check_reader(self) -> None:
+    def open(self) -> None:
         if importlib.util.find_spec("aedat") is None:
             raise UserError(
                 "data.source=aedat4: its files need the package aedat: pip install aedat. "
                 "data.source=aedat2, the original files, does not."
             )
+        self._tonic()
 
     def read_file(self, path: Path) -> Events:
         check_magic(path, b"#!AER-DAT4.0")

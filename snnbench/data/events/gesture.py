@@ -171,6 +171,9 @@ class TonicGesture(EventSource):
                 found.append(Recording(path, (sample,)))
         return sorted(found, key=lambda r: (r.samples[0].number, r.path.parent.name, r.samples[0].label))
 
+    def open(self) -> None:
+        self._tonic()
+
     def read(self, recording: Recording) -> Iterator[Events]:
         path = recording.path
         dataset, index = self._tonic()[str(path)]

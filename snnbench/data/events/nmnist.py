@@ -67,6 +67,9 @@ class NMNIST(EventSource):
                 raise UserError(f"{self.folder / part} lacks the folders {', '.join(missing)}. {self.how_to_get}")
         return sorted(found, key=lambda recording: (recording.samples[0].part, recording.samples[0].number))
 
+    def open(self) -> None:
+        self._tonic()
+
     def read(self, recording: Recording) -> Iterator[Events]:
         path, (sample,) = recording
         if path.stat().st_size % 5:

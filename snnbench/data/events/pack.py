@@ -44,7 +44,7 @@ def ensure(plan: Plan, processes: int | None = None) -> Pack:
             return found
         if found:
             _log.warning("%s is packed anew: %s", plan.frames_path, found)
-        plan.source.check_reader()
+        plan.source.open()
         _build(plan, processes or _cores())
     built = look(plan)
     assert isinstance(built, Pack), built

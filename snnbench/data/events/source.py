@@ -119,8 +119,12 @@ class EventSource(ABC):
             UserError: The file is damaged or of another format.
         """
 
-    def check_reader(self) -> None:  # noqa: B027 - most sources need nothing
-        """Raise a UserError if a package that `read` needs is missing."""
+    def open(self) -> None:  # noqa: B027 - not every source has something to do
+        """Get ready to `read`: once, before the processes that do are forked.
+
+        Raises:
+            UserError: A package is missing.
+        """
 
 
 def quietly(dataset: type[Any]) -> type[Any]:
