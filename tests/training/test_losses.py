@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from snnbench.errors import UserError
-from snnbench.training.losses import TET, MeanLogitCrossEntropy, RateMSE
+from snnbench.training.losses import TET, MeanLogitBinaryCrossEntropy, MeanLogitCrossEntropy, RateMSE
 
 LOGITS = torch.tensor([[[0.0, 0.0], [2.0, 0.0]], [[4.0, 0.0], [0.0, 0.0]]])  # [T=2, B=2, K=2]
 LABELS = torch.tensor([0, 1])
@@ -43,7 +43,9 @@ def test_rate_mse_by_hand():
     assert RateMSE()(LOGITS, LABELS).item() == pytest.approx((1 + 0 + 1 + 1) / 4)
 
 
-@pytest.mark.parametrize("loss", [MeanLogitCrossEntropy(), TET(), TET(target="one_hot"), RateMSE()])
+@pytest.mark.parametrize(
+    "loss", [MeanLogitCrossEntropy(), MeanLogitBinaryCrossEntropy(), TET(), TET(target="one_hot"), RateMSE()]
+)
 def test_one_hot_soft_labels_equal_hard_labels(loss):
     logits = torch.randn(3, 5, 7)
     labels = torch.arange(5)
@@ -51,13 +53,23 @@ def test_one_hot_soft_labels_equal_hard_labels(loss):
     torch.testing.assert_close(loss(logits, soft), loss(logits, labels))
 
 
-@pytest.mark.parametrize("loss", [MeanLogitCrossEntropy(), TET(), RateMSE()])
+@pytest.mark.parametrize("loss", [MeanLogitCrossEntropy(), MeanLogitBinaryCrossEntropy(0.1), TET(), RateMSE()])
 def test_half_precision_logits_give_a_float32_loss(loss):
     logits = torch.randn(2, 4, 3, dtype=torch.bfloat16, requires_grad=True)
     value = loss(logits, torch.tensor([0, 1, 2, 0]))
     value.backward()
     assert value.dtype == torch.float32
     assert logits.grad.abs().sum() > 0
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_binary_cross_entropy_is_timms(smoothing):
+    timm_loss = pytest.importorskip("timm.loss")
+    logits, labels = torch.randn(3, 5, 7), torch.arange(5)
+    loss, theirs = MeanLogitBinaryCrossEntropy(smoothing), timm_loss.BinaryCrossEntropy(smoothing)
+    torch.testing.assert_close(loss(logits, labels), theirs(logits.mean(0), labels))
+    soft = torch.rand(5, 7)
+    torch.testing.assert_close(loss(logits, soft), theirs(logits.mean(0), soft))
 
 
 @pytest.mark.parametrize(
