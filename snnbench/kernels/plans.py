@@ -31,17 +31,19 @@ class Plan:
         self.kernels[key] = kernel
 
 
-_by_cell: weakref.WeakKeyDictionary[Any, tuple[list[Any], Plan]] = weakref.WeakKeyDictionary()
+_by_cell: weakref.WeakKeyDictionary[Any, tuple[Plan, list[Any], tuple[Any, ...] | None]] = weakref.WeakKeyDictionary()
 _by_constants: dict[Any, Plan] = {}
 _by_key: dict[str, Plan] = {}
 
 
 def plan_of(cell: Cell) -> Plan:
     """The plan of `cell`; traced anew where a constant on it (a float, a flag, the surrogate) has changed."""
-    constants = _constants(cell)
     known = _by_cell.get(cell)
-    if known is not None and _same(known[0], constants):
-        return known[1]
+    if known is not None and known[2] is not None and _untouched(cell, known[2]):
+        return known[0]
+    constants = _constants(cell)
+    if known is not None and _same(known[1], constants):
+        return known[0]
     key = (type(cell), type(cell).step, tuple(cell.states), tuple(cell.per_step), *constants)
     try:
         plan = _by_constants.get(key)
@@ -50,7 +52,7 @@ def plan_of(cell: Cell) -> Plan:
     else:
         if plan is None:
             plan = _by_constants[key] = _new(cell)
-    _by_cell[cell] = (constants, plan)
+    _by_cell[cell] = (plan, constants, _attributes(cell))
     return plan
 
 
@@ -78,6 +80,30 @@ def _constants(cell: Any) -> list[Any]:
     for name, module in (vars(cell).get("_modules") or {}).items():
         found += (name, type(module), *_constants(module))
     return found
+
+
+def _attributes(cell: Any) -> tuple[Any, ...] | None:
+    """Names and values as they are, for a quick look whether all is as before; None where a value may change inside."""
+    found = tuple((name, value) for name, value in vars(cell).items() if name not in _INTERNAL)
+    frozen = all(_frozen(value) for _, value in found)
+    return (len(vars(cell)), found) if frozen and not vars(cell).get("_modules") else None
+
+
+def _frozen(value: Any) -> bool:
+    if isinstance(value, tuple):
+        return all(_frozen(part) for part in value)
+    parameters = getattr(type(value), "__dataclass_params__", None)
+    return isinstance(value, bool | int | float | str | None) or (parameters is not None and parameters.frozen)
+
+
+def _untouched(cell: Any, attributes: tuple[Any, ...]) -> bool:
+    now, (count, found) = vars(cell), attributes
+    if len(now) != count:
+        return False
+    for name, value in found:  # noqa: SIM110 (a loop takes half the time of all(...))
+        if now.get(name) is not value:
+            return False
+    return True
 
 
 def _same(a: list[Any], b: list[Any]) -> bool:

@@ -237,6 +237,26 @@ def test_a_changed_constant_is_seen() -> None:
         before = after
 
 
+class Scaled(LIF):
+    def __init__(self, **options):
+        super().__init__(**options)
+        self.gains = [1.0, 1.0]
+
+    def step(self, x, state, c, spike):
+        return super().step(self.gains[0] * x, state, c, spike)
+
+
+def test_a_constant_changed_inside_a_list_is_seen() -> None:
+    x = torch.rand(4, 2, 50)
+    neuron = Scaled(engine="cpu")
+    before = neuron(x)
+    neuron.gains[0] = 5.0
+    reference = Scaled(engine="reference")
+    reference.gains = [5.0]
+    assert torch.equal(neuron(x), reference(x))
+    assert not torch.equal(neuron(x), before)
+
+
 def test_copies_and_pickles_of_a_used_neuron() -> None:
     neuron = PLIF(engine="cpu")
     x = torch.randn(4, 2, 5)
