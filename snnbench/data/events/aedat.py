@@ -30,10 +30,10 @@ def read_aedat2(path: Path) -> Events:
             raise damaged(path, "its header has no end")
     if (len(content) - at) % 8:
         raise damaged(path, "it ends in the middle of an event")
-    raw = np.frombuffer(content, np.dtype(">u4"), offset=at).reshape(-1, 2).astype(np.int64)
-    address = raw[:, 0]
+    raw = np.frombuffer(content, np.dtype(">u4"), offset=at).reshape(-1, 2)
+    address = raw[:, 0].astype(np.uint16)  # the bits above are unused
     column, row, polarity = (address >> 1) & 127, (address >> 8) & 127, address & 1
-    return Events(127 - row, 127 - column, 1 - polarity, raw[:, 1])
+    return Events(127 - row, 127 - column, 1 - polarity, raw[:, 1].astype(np.int64))
 
 
 def read_aedat3(path: Path) -> Events:
