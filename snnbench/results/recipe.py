@@ -67,7 +67,7 @@ def differences(config: Mapping[str, Any], reference: Mapping[str, Any]) -> dict
     ours, theirs = flat(config), flat(reference)
     keys = sorted(ours.keys() | theirs.keys())
     pairs = {key: (ours.get(key, "absent"), theirs.get(key, "absent")) for key in keys}
-    return {key: pair for key, pair in pairs.items() if pair[0] != pair[1]}
+    return {key: pair for key, pair in pairs.items() if json.dumps(pair[0]) != json.dumps(pair[1])}  # False is not 0
 
 
 def describe(differing: Mapping[str, tuple[Any, Any]], most: int = 3) -> str:

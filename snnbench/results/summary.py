@@ -108,15 +108,15 @@ def _fill(outcome: Outcome, runs: list[Run], config: dict[str, Any]) -> None:
 
 
 def _why_not(run: Run, config: dict[str, Any], recipe: str) -> str | None:
+    if run.provenance != "real":
+        return f"{run.status}; not the real data: {run.provenance}"
     if run.recipe != recipe:
         what = describe(differences(run.config, config))
         edited = not overrides(run.command)
         reason = "the row's config was edited after this run" if edited else "another recipe than the row's"
-        return f"{reason}: {what}" if run.status == "finished" else f"{run.status}; {reason}: {what}"
+        return f"{run.status}; {reason}: {what}"
     if run.status != "finished":
         return f"{run.status} after {run.epochs} of {run.planned} epochs{_error(run)}"
-    if run.provenance != "real":
-        return f"not the real data: {run.provenance}"
     if run.planned != int(config["epochs"]) or run.epochs != run.planned:
         return f"{run.epochs} of the row's {config['epochs']} epochs"
     return None

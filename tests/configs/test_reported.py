@@ -1,0 +1,42 @@
+"""The numbers in the rows against the sources' numbers, copied by hand into reported.yaml."""
+
+from pathlib import Path
+
+import yaml
+
+from snnbench.results.rows import read_registry, read_rows
+
+SOURCES = yaml.safe_load((Path(__file__).parent / "reported.yaml").read_text())
+MILESTONES, ALSO, QUOTED = (SOURCES.pop(key) for key in ("milestones", "also", "not_runnable"))
+REPORTED = {
+    f"{paper}/{net}_{variant}": acc
+    for paper, nets in SOURCES.items()
+    for net, values in nets.items()
+    for variant, acc in values.items()
+}
+ROWS, PROBLEMS = read_rows()
+
+
+def test_every_row_file_can_be_read():
+    assert PROBLEMS == []
+
+
+def test_the_rows_are_those_of_the_sources():
+    assert set(ROWS) == set(REPORTED)
+
+
+def test_every_row_reports_what_its_source_does():
+    assert {id: row.acc for id, row in ROWS.items()} == REPORTED
+
+
+def test_milestones_and_further_values():
+    assert {id: row.milestones for id, row in ROWS.items() if row.milestones} == MILESTONES
+    also = {id: [value["acc"] for value in row.block["also"]] for id, row in ROWS.items() if "also" in row.block}
+    assert also == ALSO
+
+
+def test_published_rows_that_cannot_be_run_are_listed_with_their_values():
+    papers = {paper for paper, *_ in QUOTED}
+    listed = [[q.paper, q.data, q.T, q.acc] for q in read_registry().quoted if q.paper in papers]
+    assert sorted(listed) == sorted(QUOTED)
+    assert all(quoted.reason for quoted in read_registry().quoted)
