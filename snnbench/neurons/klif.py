@@ -23,13 +23,15 @@ class KLIF(SpikingNeuron):
     - scale_reset=False: v = f (1 - s) + v_reset s        or, soft,  v = f - s v_th
     - scale_reset=True:  v = (f / k) (1 - s) + v_reset s  or, soft,  v = (f - s v_th) / k
 
-    One k per layer, unconstrained.
+    One k per layer, unconstrained. relu=False and learn_k=False are for the ablation.
 
     Args:
         tau: membrane time constant in timesteps, at least 1.
         decay_input: whether the input is divided by tau, too.
         scale_reset: whether the membrane that is carried on is divided by k again.
+        relu: false leaves the ReLU out: f = k h.
         k: initial value of k, above 0.
+        learn_k: false keeps the initial value for good.
         surrogate: see SpikingNeuron.
         options: the other arguments of SpikingNeuron. detach_reset=True is reported not to converge.
     """
@@ -40,7 +42,9 @@ class KLIF(SpikingNeuron):
         tau: float = 2.0,
         decay_input: bool = True,
         scale_reset: bool = False,
+        relu: bool = True,
         k: float = 1.0,
+        learn_k: bool = True,
         surrogate: str | Mapping[str, Any] | Surrogate = "sigmoid",
         **options: Any,
     ) -> None:
@@ -48,20 +52,25 @@ class KLIF(SpikingNeuron):
         self.tau = number("tau", tau, "[1, inf)")
         self.decay_input = flag("decay_input", decay_input)
         self.scale_reset = flag("scale_reset", scale_reset)
-        self.k = nn.Parameter(torch.tensor(number("k", k, "(0, inf)")))
+        self.relu = flag("relu", relu)
+        self.fixed_k = number("k", k, "(0, inf)")
+        self.k = nn.Parameter(torch.tensor(self.fixed_k)) if flag("learn_k", learn_k) else None
 
     def coefficients(self) -> dict[str, Tensor]:
-        return {"k": self.k}
+        return {} if self.k is None else {"k": self.k}
 
     def step(self, x: Tensor, state: State, c: Mapping[str, Tensor], spike: Surrogate) -> tuple[Tensor, State]:
         h = charge(state["v"], x, 1 / self.tau, self.v_reset or 0.0, self.decay_input)
-        f = torch.relu(c["k"] * h)
+        k = self.fixed_k if self.k is None else c["k"]
+        f = torch.relu(k * h) if self.relu else k * h
         s = spike(f - self.v_th)
         if not self.scale_reset:
             return s, {"v": self.reset(f, s)}
         soft = self.v_reset is None
-        return s, {"v": self.reset(f, s) / c["k"] if soft else self.reset(f / c["k"], s)}
+        return s, {"v": self.reset(f, s) / k if soft else self.reset(f / k, s)}
 
     def extra_repr(self) -> str:
-        own = f"tau={self.tau:g}, decay_input={self.decay_input}, scale_reset={self.scale_reset}"
+        own = f"tau={self.tau:g}, decay_input={self.decay_input}, scale_reset={self.scale_reset}, relu={self.relu}"
+        if self.k is None:
+            own += f", k={self.fixed_k:g}"
         return f"{own}, {super().extra_repr()}"

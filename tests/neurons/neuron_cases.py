@@ -45,6 +45,8 @@ STEPPED: dict[str, Callable[..., SpikingNeuron]] = {
     "klif": KLIF,
     "klif-scaled": partial(KLIF, scale_reset=True, k=1.5),
     "klif-scaled-soft": partial(KLIF, scale_reset=True, k=0.75, v_reset=None),
+    "klif-bare": partial(KLIF, relu=False, k=1.5),
+    "klif-fixed": partial(KLIF, learn_k=False, k=1.5),
     "clif": CLIF,
     "dalif": DALIF,
     "dalif-soft": partial(DALIF, squash="sigmoid", v_reset=None),

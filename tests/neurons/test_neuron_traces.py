@@ -64,6 +64,9 @@ TRACES = {
     ),
     # f = relu(v + x) = .5 .75 1.25 0 1: fires at the threshold, too
     "klif": (KLIF(k=2.0), [0.5, 0.25, 0.5, -2, 1], [0, 0, 1, 0, 1], {"v": 0}),
+    # f = v + x = .5 .75 1.25 -2 -1: without the ReLU a negative membrane is carried on
+    "klif-bare": (KLIF(k=2.0, relu=False), [0.5, 0.25, 0.5, -2, 1], [0, 0, 1, 0, 0], {"v": -1}),
+    "klif-fixed": (KLIF(k=2.0, learn_k=False), [0.5, 0.25, 0.5, -2, 1], [0, 0, 1, 0, 1], {"v": 0}),
     # f = relu(v + x), v = f / 2: f = .5 .75 .875 1.4375 .5
     "klif-scaled": (KLIF(k=2.0, scale_reset=True), [0.5, 0.5, 0.5, 1, 0.5], [0, 0, 0, 1, 0], {"v": 0.25}),
     # f = relu(v + x), v = (f - s) / 2: f = .5 1.25 .625 1.3125 .65625

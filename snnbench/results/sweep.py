@@ -1,0 +1,93 @@
+"""A sweep that can be stopped and started again: each of its jobs is compared with the runs that are there."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from snnbench.errors import UserError
+from snnbench.results.ledger import Ledger, Run, read_ledger
+from snnbench.results.recipe import recipe_hash
+from snnbench.results.rows import CONFIGS
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run of a sweep.
+
+    Attributes:
+        words: its overrides.
+        config: its resolved config.
+        run: the run of the same recipe, seed and epochs that is there already, or None.
+    """
+
+    words: tuple[str, ...]
+    config: dict[str, Any]
+    run: Run | None
+
+    @property
+    def action(self) -> str:
+        """start, resume, done, running, or failed: such a run is not repeated, since it would fail again."""
+        if self.run is None:
+            return "start"
+        return {"finished": "done", "interrupted": "resume", "killed": "resume"}.get(self.run.status, self.run.status)
+
+    @property
+    def arguments(self) -> list[str]:
+        """What train.py is to be called with, where the action is start or resume."""
+        return [f"resume={self.run.folder}"] if self.run else list(self.words)
+
+
+def plan(words: Sequence[str], configs: Path = CONFIGS) -> list[Job]:
+    """The jobs of `python train.py -m <words>`, every one composed and checked, with what is there of each.
+
+    Raises:
+        UserError: a word or a composed config is wrong.
+    """
+    import hydra
+    from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.errors import HydraException
+    from omegaconf.errors import OmegaConfBaseException
+
+    from snnbench.cli import explain
+    from snnbench.config import register_schema
+
+    register_schema()
+    parser = OverridesParser.create()
+    try:
+        with hydra.initialize_config_dir(str(configs.absolute()), version_base="1.3"):
+            fixed = [word for word in words if not parser.parse_override(word).is_sweep_override()]
+            base = hydra.compose("train", fixed, return_hydra_config=True)
+            swept = [f"{key}={value}" for key, value in (base.hydra.sweeper.params or {}).items()]
+            parsed = parser.parse_overrides([*swept, *words])
+            jobs = [tuple(job) for batch in BasicSweeper.split_arguments(parsed, None) for job in batch]
+            composed = [_resolved(hydra.compose("train", list(job))) for job in jobs]
+    except (HydraException, OmegaConfBaseException) as error:
+        raise UserError(explain(error)) from error
+    ledger = _existing(Path(composed[0]["paths"]["outputs"]))
+    return [Job(job, config, _same(ledger, config)) for job, config in zip(jobs, composed, strict=True)]
+
+
+def _resolved(cfg: Any) -> dict[str, Any]:
+    from omegaconf import OmegaConf
+
+    from snnbench import config
+
+    config.check(cfg)
+    found = OmegaConf.to_container(cfg, resolve=True)
+    assert isinstance(found, dict)
+    return {str(key): value for key, value in found.items()}
+
+
+def _existing(outputs: Path) -> Ledger:
+    return read_ledger([outputs]) if outputs.is_dir() else Ledger()
+
+
+def _same(ledger: Ledger, config: dict[str, Any]) -> Run | None:
+    """The run that got furthest of those with this recipe, seed and number of epochs."""
+    recipe, axes = recipe_hash(config), (config["seed"], config["epochs"])
+    same = [run for run in ledger.runs if run.recipe == recipe and (run.seed, run.planned) == axes]
+    return max(same, key=lambda run: (run.status == "finished", run.status != "failed", run.epochs), default=None)
