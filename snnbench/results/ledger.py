@@ -17,11 +17,11 @@ import yaml
 
 from snnbench.errors import UserError
 from snnbench.results.recipe import recipe_hash
+from snnbench.results.rows import read_yaml
 
 SCHEMA = 1
 STATUSES = ("finished", "failed", "interrupted", "running")
 NOT_RUNS = {"checkpoints", "wandb", ".sweeps"}
-Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 class Unreadable(Exception):
@@ -160,7 +160,7 @@ def read_run(folder: Path) -> Run:
     result = _read_result(folder)
     try:
         text = (folder / "config.yaml").read_bytes()
-        config = yaml.load(text, Loader)
+        config = read_yaml(folder / "config.yaml")
     except FileNotFoundError:
         raise Unreadable("has a result.json but no config.yaml") from None
     except (OSError, yaml.YAMLError) as error:

@@ -11,6 +11,7 @@ import yaml
 from snnbench.errors import UserError, did_you_mean
 
 CONFIGS = Path(__file__).parents[2] / "configs"
+Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 @dataclass(frozen=True)
@@ -68,8 +69,13 @@ class Registry:
     quoted: tuple[Quoted, ...]
 
 
+def read_yaml(path: Path) -> Any:
+    """The file's content, by libyaml where there is one."""
+    return yaml.load(path.read_bytes(), Loader)
+
+
 def read_registry(configs: Path = CONFIGS) -> Registry:
-    raw = yaml.safe_load((configs / "papers.yaml").read_text())
+    raw = read_yaml(configs / "papers.yaml")
     names = [part.name for part in fields(Quoted)]
     quoted = []
     for values in raw["not_runnable"]:
@@ -83,7 +89,7 @@ def read_rows(configs: Path = CONFIGS) -> tuple[dict[str, Row], list[str]]:
     rows, problems = {}, []
     for path in sorted((configs / "experiment").glob("*/*.yaml")):
         try:
-            row = _row(yaml.safe_load(path.read_text())["row"])
+            row = _row(read_yaml(path)["row"])
         except (OSError, yaml.YAMLError, KeyError, TypeError, ValueError) as error:
             problems.append(f"{path}: not a row ({type(error).__name__}: {' '.join(str(error).split())})")
             continue
