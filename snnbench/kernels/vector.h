@@ -71,10 +71,23 @@ LANES(vcos, cosf)
 LANES(verf, erff)
 INLINE V vpow(V a, V b) { V r; EACH(i) r[i] = powf(a[i], b[i]); return r; }
 
-// exp(x) = 2^n exp(r): n is the nearest integer to x / ln 2, the scale goes on in two halves so that results
-// beyond the normal range come out as subnormals, 0 or infinity. Within 1 ulp of the true value where FMA exists.
+#if defined(__AVX512F__) && !defined(__clang__)
+INLINE V bound(V x, float limit) {
+  return __builtin_ia32_maxps512_mask(K(-limit), __builtin_ia32_minps512_mask(K(limit), x, x, -1, 4), x, -1, 4);
+}
+INLINE V scale(V p, V n) { return __builtin_ia32_scalefps512_mask(p, n, p, -1, 4); }
+#else
+INLINE V bound(V x, float limit) { return x > limit ? K(limit) : (x < -limit ? K(-limit) : x); }
+// p 2^n in two halves, so that results beyond the normal range come out as subnormals, 0 or infinity.
+INLINE V scale(V p, V n) {
+  M whole = __builtin_convertvector(n, M), half = whole >> 1;
+  return p * (V)((half + 127) << 23) * (V)((whole - half + 127) << 23);
+}
+#endif
+
+// exp(x) = 2^n exp(r): n is the nearest integer to x / ln 2. Within 1 ulp of the true value where FMA exists.
 INLINE V vexp(V x) {
-  V bounded = x > 104.0f ? K(104.0f) : (x < -104.0f ? K(-104.0f) : x);
+  V bounded = bound(x, 104.0f);
   V n = fma3(bounded, K(1.44269504f), K(12582912.0f)) - 12582912.0f;
   V r = fma3(n, K(-0.693359375f), bounded);
   r = fma3(n, K(2.12194440e-4f), r);
@@ -83,10 +96,7 @@ INLINE V vexp(V x) {
   p = fma3(p, r, K(4.1665795894e-2f));
   p = fma3(p, r, K(1.6666665459e-1f));
   p = fma3(p, r, K(5.0000001201e-1f));
-  p = fma3(p, r * r, r) + 1.0f;
-  M whole = __builtin_convertvector(n, M);
-  M half = whole >> 1;
-  return p * (V)((half + 127) << 23) * (V)((whole - half + 127) << 23);
+  return scale(fma3(p, r * r, r) + 1.0f, n);
 }
 
 // An odd polynomial near 0, 1 - 2 / (exp(2 |x|) + 1) elsewhere.

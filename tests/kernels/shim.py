@@ -15,7 +15,7 @@ from snnbench.kernels.call import Signature
 from snnbench.kernels.fused import Fused
 from snnbench.kernels.trace import trace
 
-HEADER = (Path(cuda_source.__file__).parent / "shim.h").read_text()
+HEADER = Path(__file__).with_name("shim.h").read_text()
 
 
 def load(source: cuda_source.CudaSource) -> Callable[..., None]:

@@ -64,7 +64,7 @@ def check_coefficients(neuron, grads: dict[str, Tensor], x: Tensor, state: dict,
     if not torch.equal(expected.spikes, outcome(Fixed(neuron, "reference"), x, state, gs, g_final).spikes.double()):
         return  # a membrane within rounding of its threshold: float64 is another trajectory
     sums = magnitude(wide, x, state, gs, g_final)
-    tolerance = 1e-6 if x.numel() > 32 else 4e-6  # the rounding of a few terms is that of each
+    tolerance = 1e-6 if x[0].numel() > 32 else 4e-6  # the rounding of a few terms is that of each
     for key, grad in grads.items():
         error = (grad.double() - expected.grad_coefficients[key]).abs()
         assert (error <= tolerance * sums[key] + 1e-12).all(), (key, error.max(), sums[key].max())

@@ -1,4 +1,4 @@
-// CUDA's words in C++, so that a kernel's text runs on a CPU: for tests. Not part of any engine.
+// CUDA's words in C++, so that a kernel's text runs on a CPU.
 #include <math.h>
 
 #define __device__
