@@ -43,6 +43,8 @@ def compose(*overrides: str) -> DictConfig:
 def fitting_data(option: str) -> list[str]:
     """The data set for which a backbone or recipe is meant; digits where any will do."""
     group, _, name = option.partition("=")
+    if group == "schedule":
+        return [option, "epochs=100"]  # room for warm-up and cool-down
     if group == "backbone/default":
         return [f"data={name}", f"backbone=default/{name}"]
     if group == "backbone":
