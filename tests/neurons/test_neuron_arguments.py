@@ -15,7 +15,9 @@ from snnbench.errors import UserError
 from snnbench.neurons import ARLIF, CLIF, DALIF, GLIF, IF, KLIF, LIF, PLIF, PSN, MaskedPSN, SlidingPSN
 
 CONFIGS = Path(__file__).parents[2] / "configs"
-NAMES = sorted(path.stem for path in (CONFIGS / "neuron").glob("*.yaml"))
+FILES = {path.stem: OmegaConf.load(path) for path in sorted((CONFIGS / "neuron").glob("*.yaml"))}
+NAMES = [name for name, config in FILES.items() if "_target_" in config]
+VARIANTS = {name: config.defaults[0] for name, config in FILES.items() if name not in NAMES}
 
 
 @pytest.mark.parametrize(
@@ -109,8 +111,16 @@ def test_a_config_lists_every_keyword_and_repeats_the_defaults(name, tmp_path):
 
 
 def test_there_is_a_config_for_every_neuron():
-    targets = {OmegaConf.load(CONFIGS / "neuron" / f"{name}.yaml")._target_.rsplit(".")[-1] for name in NAMES}
+    targets = {FILES[name]._target_.rsplit(".")[-1] for name in NAMES}
     assert targets == set(neurons.__all__) - {"SpikingNeuron"}
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_a_variant_only_changes_values_of_the_neuron_it_starts_from(name, tmp_path):
+    config, base = composed(tmp_path, f"neuron={name}"), composed(tmp_path, f"neuron={VARIANTS[name]}")
+    assert config["name"] == name
+    assert config.keys() == base.keys()
+    assert instantiate({k: v for k, v in config.items() if k != "name"})(channels=2)(torch.randn(3, 4, 2)).dtype
 
 
 def test_every_surrogate_is_an_option_with_its_numbers_visible(tmp_path):
