@@ -33,9 +33,20 @@ def main(task: Callable[[DictConfig], int], config_dir: Path, config_name: str) 
         config_name: the primary config, without `.yaml`.
     """
     config.register_schema()
-    traceback_wanted = os.environ.get("HYDRA_FULL_ERROR") == "1"
+    outer = {key: os.environ.get(key) for key in ("HYDRA_FULL_ERROR", STATUS_FILE)}
+    traceback_wanted = outer["HYDRA_FULL_ERROR"] == "1" and outer[STATUS_FILE] is None  # not what a parent of ours set
     os.environ["HYDRA_FULL_ERROR"] = "1"  # makes Hydra raise instead of printing and exiting with 1
     log.to_terminal()
+    try:
+        return _run(task, config_dir, config_name, traceback_wanted)
+    finally:
+        for key, value in outer.items():
+            os.environ.pop(key, None)
+            if value is not None:
+                os.environ[key] = value
+
+
+def _run(task: Callable[[DictConfig], int], config_dir: Path, config_name: str, traceback_wanted: bool) -> int:
     with tempfile.NamedTemporaryFile(mode="r", prefix="snnbench-status-") as status:
         os.environ[STATUS_FILE] = status.name  # inherited by the workers of a parallel launcher
 

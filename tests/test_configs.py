@@ -66,8 +66,17 @@ def test_every_option_composes_and_builds(option):
     assert torch.isfinite(loss)
 
 
-@pytest.mark.parametrize("neuron", options("neuron"))
-@pytest.mark.parametrize("backbone", options("backbone"))
+def pairs() -> list:
+    """Every neuron with every backbone; by default each neuron with two backbones, and each backbone with one."""
+    found = []
+    for backbone in options("backbone"):
+        for neuron in options("neuron"):
+            fast = backbone in ("convnet", "resnet20") or neuron == "dalif"
+            found.append(pytest.param(neuron, backbone, marks=[] if fast else pytest.mark.slow))
+    return found
+
+
+@pytest.mark.parametrize(("neuron", "backbone"), pairs())
 def test_every_neuron_trains_in_every_backbone(neuron, backbone):
     """One step at T=3: a finite gradient in every parameter, and not all zero in any weight or neuron coefficient."""
     cfg = compose(f"backbone={backbone}", "data=cifar10", "T=3", "loss=tet").copy()

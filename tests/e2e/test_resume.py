@@ -49,8 +49,10 @@ def assert_same_run(folder: Path, expected: Path) -> None:
         assert results[0][key] == results[1][key], key
 
 
-@pytest.mark.parametrize("workers", [0, 2])
-@pytest.mark.parametrize("mixed", [False, True], ids=["crop_flip", "mixup"])
+@pytest.mark.parametrize(
+    ("workers", "mixed"),
+    [(2, False), (0, True), *(pytest.param(*case, marks=pytest.mark.slow) for case in ((0, False), (2, True)))],
+)
 def test_kill_and_resume(tmp_path, workers, mixed):
     augment = f"augment.batch={MIX}" if mixed else "augment=crop_flip"
     options = ("T=2", "epochs=5", "data.limit=192", "backbone.width=4", "threads=1", f"data.num_workers={workers}")
