@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -46,7 +47,7 @@ class EvalConfig:
     run: str = MISSING
     ckpt: str = MISSING
     engine: str | None = None
-    accelerator: str = MISSING
+    accelerator: str | None = None
 
 
 def register_schema() -> None:
@@ -74,9 +75,36 @@ def check(cfg: DictConfig) -> None:
         raise UserError(f"seed={cfg.seed}: must lie in [0, 2**32).")
     if cfg.threads is not None and cfg.threads < 1:
         raise UserError(f"threads={cfg.threads}: must be at least 1, or null for PyTorch's choice.")
-    every = cfg.trainer.get("check_val_every_n_epoch") or 1
+    if not re.fullmatch(r"[A-Za-z0-9_+=,-][A-Za-z0-9._+=,-]*", cfg.name):
+        raise UserError(f"name={cfg.name}: use letters, digits and ._+=,- only; it becomes a folder's name.")
+    _check_trainer(cfg)
+    if isinstance(cfg.optimizer.decay, str) or cfg.optimizer.decay is None:
+        raise UserError(f"optimizer.decay={cfg.optimizer.decay}: give a list, such as [weight] or [].")
+    _positive("optimizer.lr", cfg.optimizer.lr)
+    for key, node in cfg.callbacks.items():
+        if node is not None and "_target_" not in node:
+            raise UserError(f"callbacks.{key}: needs a _target_, or null to drop it.")
+
+
+def _check_trainer(cfg: DictConfig) -> None:
+    trainer = cfg.trainer
+    if not cfg.paths.outputs:
+        raise UserError("paths.outputs=null: give the folder for runs.")
+    if trainer.max_epochs != cfg.epochs or trainer.get("max_steps", -1) != -1:
+        raise UserError(f"trainer.max_epochs, trainer.max_steps: set epochs={cfg.epochs} instead; schedules follow it.")
+    for key in ("accumulate_grad_batches", "check_val_every_n_epoch"):
+        _positive(f"trainer.{key}", trainer[key], whole=True)
+    for key in ("limit_train_batches", "limit_val_batches"):
+        _positive(f"trainer.{key}", trainer[key])
+    every = trainer.check_val_every_n_epoch
     if cfg.epochs % every:
         raise UserError(
             f"trainer.check_val_every_n_epoch={every}: must divide epochs={cfg.epochs}, "
             "so that the last epoch is evaluated."
         )
+
+
+def _positive(key: str, value: Any, whole: bool = False) -> None:
+    kinds = int if whole else (int, float)
+    if isinstance(value, bool) or not isinstance(value, kinds) or value <= 0:
+        raise UserError(f"{key}={value}: must be a {'whole ' if whole else ''}number above 0.")

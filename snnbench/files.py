@@ -10,13 +10,32 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from snnbench.errors import UserError
+
+
+class WriteError(UserError, OSError):
+    """A file could not be written; what stood there before is untouched."""
+
 
 @contextlib.contextmanager
 def atomic(path: Path) -> Iterator[BinaryIO]:
     """A binary file that appears at `path` only when the block ends well, already on the disk.
 
     It is written beside the target, synced and renamed, so whatever stood at `path` stays whole until then.
+
+    Raises:
+        WriteError: the disk is full, or the folder is missing or not to be written to.
     """
+    try:
+        with _replacing(path) as file:
+            yield file
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise WriteError(f"cannot write {path}: {reason}. What was there before is untouched.") from error
+
+
+@contextlib.contextmanager
+def _replacing(path: Path) -> Iterator[BinaryIO]:
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
         with os.fdopen(handle, "wb") as file:

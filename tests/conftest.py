@@ -44,7 +44,7 @@ def read_csv(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-TINY = ("epochs=2", "data.limit=128", "backbone.width=4", "T=2")
+TINY = ("epochs=2", "data.limit=128", "backbone.width=4", "T=2", "logger=none")
 
 
 @pytest.fixture

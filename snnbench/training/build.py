@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import logging
+import netrc
+import os
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
@@ -92,15 +95,20 @@ def build_optimizer(cfg: DictConfig) -> Callable[[nn.Module], Optimizer]:
     return build
 
 
-def build_trainer(cfg: DictConfig, callbacks: list[lightning.Callback], plugins: list[Any]) -> lightning.Trainer:
-    """The Lightning trainer with the config's callbacks and loggers after ours."""
+def build_trainer(
+    cfg: DictConfig,
+    callbacks: Sequence[lightning.Callback] = (),
+    plugins: Sequence[Any] = (),
+    last: Sequence[lightning.Callback] = (),
+) -> lightning.Trainer:
+    """The Lightning trainer with the config's logger, and its callbacks between `callbacks` and `last`."""
     configured = [make(cfg.callbacks, key) for key, node in cfg.callbacks.items() if node]
-    logger = make(cfg, "logger") if cfg.logger and cfg.logger.get("_target_") else False
+    logger = build_logger(cfg)
     trainer: lightning.Trainer = make(
         cfg,
         "trainer",
-        callbacks=[*callbacks, *configured],
-        plugins=plugins,
+        callbacks=[*callbacks, *configured, *last],
+        plugins=list(plugins),
         logger=logger,
         use_distributed_sampler=False,
         num_sanity_val_steps=0,
@@ -124,6 +132,27 @@ def check_device(cfg: DictConfig) -> None:
         raise UserError("trainer.precision=16-mixed: needs a CUDA device. Use bf16-mixed or 32-true on the CPU.")
     if precision == "bf16-mixed" and on_cuda and not torch.cuda.is_bf16_supported():
         raise UserError("trainer.precision=bf16-mixed: this GPU has no bfloat16. Use 16-mixed or 32-true.")
+
+
+def build_logger(cfg: DictConfig) -> Any:
+    """The config's logger, told the resolved config; False for none. wandb without a key works offline."""
+    if not (cfg.logger and cfg.logger.get("_target_")):
+        return False
+    if cfg.logger.get("offline") is False and "WANDB_MODE" not in os.environ and not _has_wandb_key():
+        cfg.logger.offline = True
+        logging.getLogger("snnbench").info("wandb: no key here, so this run is logged offline; `wandb sync` uploads it")
+    logger = make(cfg, "logger", drop=())
+    logger.log_hyperparams(OmegaConf.to_container(cfg, resolve=True))
+    return logger
+
+
+def _has_wandb_key() -> bool:
+    if os.environ.get("WANDB_API_KEY"):
+        return True
+    try:
+        return any("wandb" in host for host in netrc.netrc().hosts)
+    except (OSError, netrc.NetrcParseError):
+        return False
 
 
 def epoch_counter(trainer: lightning.Trainer, data: Any) -> Callable[[], int]:

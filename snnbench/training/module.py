@@ -49,7 +49,7 @@ class SpikingClassifier(lightning.LightningModule):
         optimizer: builds the optimizer from the network.
         schedule: builds the learning-rate scheduler, stepped once an epoch, from the optimizer.
         classes: K.
-        seed: of the run; the random state of a training step depends on it and on the step alone.
+        seed: of the run; the random state of a training step depends on it, the epoch, the batch and the device alone.
         batch_transform: applied to each training batch on the device (Mixup, CutMix), or None.
         eval_names: the names of the evaluation loaders, in their order.
         compile: whether training (not evaluation) runs through torch.compile.
@@ -87,7 +87,7 @@ class SpikingClassifier(lightning.LightningModule):
         return logits
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
-        seed_all(self.seed, self.global_step)
+        seed_all(self.seed, self.current_epoch, batch_idx, self.global_rank)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         x, labels = batch
@@ -96,7 +96,7 @@ class SpikingClassifier(lightning.LightningModule):
         logits = self._trained[0](x)
         loss: Tensor = self.loss(logits, labels)
         self._meter("fit").update(loss, logits, labels)
-        return loss
+        return loss * self._share(len(labels), batch_idx)
 
     def validation_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
         x, labels = batch
@@ -112,7 +112,8 @@ class SpikingClassifier(lightning.LightningModule):
             self.firing.sum_over_devices(lambda counts: self.trainer.strategy.reduce(counts, reduce_op="sum"))
         for name in self.eval_names:
             self._collect(name, name)
-        self.log_dict({key: value for key, value in self.epoch_values.items() if not key.startswith("train/")})
+        evaluated = {key: value for key, value in self.epoch_values.items() if not key.startswith("train/")}
+        self.log_dict(evaluated, logger=False)  # for checkpoints to monitor; History tells the loggers
 
     def collect_training(self) -> None:
         """Close the training meter of the epoch: adds `train/loss` and `train/acc` to `epoch_values`."""
@@ -121,6 +122,21 @@ class SpikingClassifier(lightning.LightningModule):
     def configure_optimizers(self) -> Any:
         optimizer = self._optimizer(self.network)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": self._schedule(optimizer), "interval": "epoch"}}
+
+    def _share(self, samples: int, batch_idx: int) -> float:
+        """What makes accumulated gradients those of the whole batch, also where its last group is not full.
+
+        Lightning divides each loss by the number of accumulated batches; a sample should count 1 / (its group's size).
+        """
+        parts = self.trainer.accumulate_grad_batches
+        if parts == 1:
+            return 1.0
+        data: Any = self.trainer.datamodule  # type: ignore[attr-defined]
+        done = batch_idx // parts * parts
+        per_part = data.batch_size // self.trainer.world_size
+        left = len(data.train_set) // self.trainer.world_size - done * per_part
+        group = min(parts, int(self.trainer.num_training_batches) - done) * per_part
+        return samples * parts / max(min(group, left), samples)
 
     def _meter(self, name: str) -> Meter:
         meter = self.meters[name]

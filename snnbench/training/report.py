@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import shlex
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 
@@ -18,7 +20,7 @@ def short(folder: Path) -> str:
 
 def finished(folder: Path, result: dict[str, Any]) -> None:
     """One table: accuracies by how they were chosen, firing rate, speed, time, folder."""
-    table = Table(title=f"{result['name']}, seed {result['seed']}", show_header=False, title_justify="left")
+    table = Table(title=escape(f"{result['name']}, seed {result['seed']}"), show_header=False, title_justify="left")
     for key, value in summary(result).items():
         table.add_row(key, value)
     console = Console(soft_wrap=True)
@@ -29,7 +31,9 @@ def finished(folder: Path, result: dict[str, Any]) -> None:
 def summary(result: dict[str, Any]) -> dict[str, str]:
     """The figures of a finished run as label and text."""
     accuracy = result["accuracy"]
-    rows = {"test accuracy, last epoch": f"{accuracy['last_epoch']:.2f} %"}
+    rows = {}
+    if accuracy["last_epoch"] is not None:
+        rows["test accuracy, last epoch"] = f"{accuracy['last_epoch']:.2f} %"
     labels = {"best_test_epoch": "test accuracy, best test epoch", "validation_chosen": "test accuracy, chosen on val"}
     for key, label in labels.items():
         if accuracy[key]:
@@ -50,7 +54,9 @@ def interrupted(folder: Path, any_epoch: bool) -> None:
     """Say how to go on."""
     kept = "Finished epochs are kept." if any_epoch else "No epoch was finished yet."
     Console(stderr=True, soft_wrap=True).print(
-        f"interrupted. {kept} Go on with: python train.py resume={short(folder)}", highlight=False
+        f"interrupted. {kept} Go on with: python train.py resume={shlex.quote(short(folder))}",
+        highlight=False,
+        markup=False,
     )
 
 

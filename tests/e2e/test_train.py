@@ -5,7 +5,9 @@ import os
 import subprocess
 import sys
 
+import lightning
 import pytest
+import torch
 import yaml
 
 from tests.conftest import ROOT, TINY, read_csv
@@ -68,8 +70,6 @@ def test_eval_reports_exactly_what_the_run_did(command, ckpt):
 
 
 def test_eval_notices_weights_that_are_not_the_runs(command):
-    import torch
-
     run = command("train", "epochs=3", "T=2", "batch_size=32")
     assert run.result()["accuracy"]["last_epoch"] > 50
     path = run.folder / "checkpoints" / "last.ckpt"
@@ -152,10 +152,49 @@ def test_options_train(command, options):
     assert done.result()["status"] == "finished"
 
 
-def test_wandb_offline_logs_and_each_job_is_its_own_run(command, monkeypatch):
-    monkeypatch.setenv("WANDB_MODE", "offline")
+def test_tensorboard_is_there_by_default_and_knows_the_config(command):
+    done = command("train", *[option for option in TINY if option != "logger=none"])
+    assert done.code == 0, done.err
+    (events,) = (done.folder / "tensorboard").glob("events.out.tfevents.*")
+    assert events.stat().st_size > 500
+    assert "lr: 0.005" in (done.folder / "tensorboard" / "hparams.yaml").read_text()
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+def test_accumulated_gradients_are_those_of_the_whole_batch(command, optimizer):
+    """Without norms that look at a batch, and with a last group that is not full, both ways end with equal weights."""
+    folders = []
+    frozen = ("+callbacks.frozen={_target_: tests.e2e.test_train.Frozen}",)
+    for parts in (1, 2, 4):
+        options = (f"optimizer={optimizer}", "optimizer.lr=0.01", "data.limit=100", "batch_size=32", f"tags=[p{parts}]")
+        options += ("engine=reference", f"trainer.accumulate_grad_batches={parts}")
+        done = command("train", *TINY[:1], *TINY[2:], *options, *frozen)
+        assert done.code == 0, done.err
+        folders.append(next(f for f in done.folders if f"p{parts}" in (f / "config.yaml").read_text()))
+    whole, *others = (torch.load(f / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"] for f in folders)
+    for other in others:
+        for key, value in whole.items():
+            torch.testing.assert_close(other[key], value, rtol=1e-4, atol=1e-5, msg=key)
+
+
+class Frozen(lightning.Callback):
+    """Norms use their running statistics while training, so that a sample does not depend on its batch."""
+
+    def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
+        for name, module in pl_module.named_modules():
+            if ".norm" in name:
+                module.eval()
+
+
+def test_wandb_without_a_key_is_offline_and_each_job_is_its_own_run(command, monkeypatch, tmp_path):
+    for name in ("WANDB_MODE", "WANDB_API_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("NETRC", os.devnull)  # no key either
+    monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("WANDB_SILENT", "true")
-    done = command("train", "-m", *TINY, "epochs=1", "logger=wandb", "logger.offline=true", "seed=0,1")
+    options = [option for option in TINY if option != "logger=none"]
+    done = command("train", "-m", *options, "epochs=1", "logger=wandb", "seed=0,1")
+    assert "logged offline" in done.err
     assert done.code == 0, done.err
     for folder in done.folders:
         assert len(list(folder.glob("wandb/offline-run-*"))) == 1
