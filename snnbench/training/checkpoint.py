@@ -13,24 +13,44 @@ from lightning.pytorch.plugins.io import TorchCheckpointIO
 
 from snnbench.errors import UserError
 from snnbench.files import atomic
+from snnbench.training.folder import is_main_process, rebased
+
+_FOLDER = "run_folder"
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
-    """Writes beside the target, syncs, renames: a full disk or a kill leaves the previous checkpoint whole."""
+    """Writes beside the target, syncs, renames: a full disk or a kill leaves the previous checkpoint whole.
+
+    A checkpoint knows its run's folder, so that the paths in its callbacks' states follow when the folder is moved:
+    Lightning forgets what was best under another path.
+    """
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
         target = Path(path)
         buffer = io.BytesIO()
-        torch.save(checkpoint, buffer)
+        torch.save({**checkpoint, _FOLDER: _run_folder(target)}, buffer)
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
             with atomic(target) as file:
                 file.write(buffer.getbuffer())
         except OSError as error:
+            cause = error.__cause__ or error
+            reason = getattr(cause, "strerror", None) or cause
             raise CheckpointError(
-                f"cannot write {target}: {error.strerror or error}. The previous checkpoint is untouched; free some "
+                f"cannot write {target}: {reason}. The previous checkpoint is untouched; free some "
                 f"space and go on with resume={target.parent.parent}"
             ) from error
+
+    def load_checkpoint(self, path: Any, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        checkpoint = super().load_checkpoint(path, *args, **kwargs)
+        if _FOLDER in checkpoint:
+            checkpoint["callbacks"] = rebased(checkpoint["callbacks"], checkpoint[_FOLDER], _run_folder(Path(path)))
+        return checkpoint
+
+
+def _run_folder(path: Path) -> str:
+    """The run of <run>/checkpoints/<name>.ckpt, without symbolic links, as in Lightning's states."""
+    return os.path.realpath(path.parent.parent)
 
 
 class CheckpointError(UserError):
@@ -38,11 +58,20 @@ class CheckpointError(UserError):
 
 
 def last_checkpoint(folder: Path) -> ModelCheckpoint:
-    """The callback that keeps `last.ckpt`, rewritten after every epoch, whatever the metric does."""
+    """The callback that keeps `last.ckpt`, rewritten after every epoch, whatever the metric does.
+
+    It must run after all others, for it is their states at the end of the epoch that a resumed run goes on from.
+    """
     return ModelCheckpoint(
         dirpath=folder / "checkpoints", filename="last", monitor=None, save_top_k=1, every_n_epochs=1,
         save_on_train_epoch_end=True, enable_version_counter=False,
     )  # fmt: skip
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Delete what a process left that was killed while it wrote a checkpoint; the folder's lock must be held."""
+    for path in (folder / "checkpoints").glob(".*.ckpt.*") if is_main_process() else ():
+        path.unlink(missing_ok=True)
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from omegaconf import DictConfig
 from rich.console import Console
 from rich.table import Table
 
+from snnbench import kernels
 from snnbench.errors import UserError, did_you_mean
 from snnbench.files import write_json
 from snnbench.training import build
@@ -23,7 +24,7 @@ def evaluate(cfg: DictConfig) -> int:
     """Evaluate `cfg.run` at checkpoint `cfg.ckpt`; writes eval-<ckpt>.json beside it.
 
     Returns:
-        0, or 1 if the accuracy is not exactly the one that the run recorded for that epoch.
+        0, or 1 if the accuracy is not exactly the one that the run recorded for that epoch, or none was recorded.
 
     Raises:
         UserError: no such run or checkpoint, or a damaged one.
@@ -31,20 +32,20 @@ def evaluate(cfg: DictConfig) -> int:
     folder, run = open_folder(cfg.run)
     result = read_result(folder)
     checkpoint = read_checkpoint(_checkpoint_path(folder, cfg.ckpt))
-    run.trainer.accelerator = cfg.accelerator
+    _adapt(run, cfg)
     build.check_device(run)
-    if cfg.engine is not None:
-        run.engine = cfg.engine
     if run.threads is not None:
         torch.set_num_threads(run.threads)
     data = build.build_data(run)
     module = build.build_module(run, build.build_network(run), data)
     module.load_state_dict(checkpoint["state_dict"])
-    trainer = build.build_trainer(run, [], [])
+    trainer = build.build_trainer(run)
     trainer.validate(module, datamodule=data, verbose=False)
     measured = dict(module.epoch_values)
     recorded = _recorded(checkpoint)
-    same = all(measured[key] == value for key, value in recorded.items() if key in measured)
+    same = bool(recorded) and all(measured.get(key) == value for key, value in recorded.items())
+    if not trainer.is_global_zero:
+        return 0 if same else MISMATCH
     values = {"checkpoint": cfg.ckpt, "epoch": checkpoint["epoch"], "measured": measured, "recorded": recorded}
     write_json(
         folder / f"eval-{cfg.ckpt}.json",
@@ -52,6 +53,19 @@ def evaluate(cfg: DictConfig) -> int:
     )
     _print(result["name"], values, same, module.firing.mean())
     return 0 if same else MISMATCH
+
+
+def _adapt(run: DictConfig, cfg: DictConfig) -> None:
+    """Make the run's config one for measuring: on the wanted device and engine, without logger and callbacks."""
+    run.logger, run.callbacks = None, {}
+    if cfg.accelerator is not None:
+        run.trainer.accelerator = cfg.accelerator
+    if cfg.engine is None:
+        return
+    kernels.check_engine(cfg.engine)
+    if "engine" not in run.neuron:
+        raise UserError(f"engine={cfg.engine}: the neuron of this run has no engine to choose. Leave it out.")
+    run.engine = run.neuron.engine = cfg.engine
 
 
 def _checkpoint_path(folder: Path, name: str) -> Path:
@@ -79,4 +93,7 @@ def _print(name: str, values: dict[str, Any], same: bool, rate: float | None) ->
         table.add_row("firing rate", f"{rate:.4f}", "")
     console = Console(soft_wrap=True)
     console.print(table)
-    console.print("the accuracy is exactly the recorded one" if same else "the accuracy DIFFERS from the recorded one")
+    if not values["recorded"]:
+        console.print("nothing was recorded for this epoch")
+    else:
+        console.print(f"the accuracy {'is exactly' if same else 'DIFFERS from'} the recorded one")

@@ -7,7 +7,7 @@ import fcntl
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +69,8 @@ def _next_free(cfg: DictConfig) -> Path:
 def open_folder(path: str) -> tuple[Path, DictConfig]:
     """The folder and config of an earlier run.
 
+    Paths into the folder follow it where it was moved, and those into the data follow $SNNBENCH_DATA where it is set.
+
     Raises:
         UserError: it is not the folder of a run.
     """
@@ -78,8 +80,32 @@ def open_folder(path: str) -> tuple[Path, DictConfig]:
             raise UserError(f"{path}: not the folder of a run (it has no {name}). Runs lie in outputs/<name>/<time>.")
     cfg = OmegaConf.load(folder / "config.yaml")
     assert isinstance(cfg, DictConfig)
+    if cfg.paths.output_dir:
+        cfg = OmegaConf.create(rebased(OmegaConf.to_container(cfg), str(cfg.paths.output_dir), str(folder)))
     cfg.paths.output_dir = str(folder)
+    data = os.environ.get("SNNBENCH_DATA")
+    if data:
+        cfg.data = rebased(OmegaConf.to_container(cfg.data), str(cfg.paths.data), data, keys=("root", "cache"))
+        cfg.paths.data = data
     return folder, cfg
+
+
+def rebased(value: Any, old: str, new: str, keys: Collection[str] | None = None) -> Any:
+    """`value` with each path in it that is `old`, or lies in it, moved to `new`.
+
+    Args:
+        value: a string, or nested lists and dicts of anything.
+        old, new: folders.
+        keys: of a dict, only these are moved.
+    """
+    if isinstance(value, str):
+        return new + value[len(old) :] if value == old or value.startswith(old.rstrip("/") + "/") else value
+    if isinstance(value, dict):
+        return {
+            rebased(key, old, new): rebased(item, old, new) if keys is None or key in keys else item
+            for key, item in value.items()
+        }
+    return [rebased(item, old, new) for item in value] if isinstance(value, list) else value
 
 
 def read_result(folder: Path) -> dict[str, Any]:

@@ -26,9 +26,10 @@ class History(lightning.Callback):
     is killed and resumed therefore neither loses a line nor repeats one.
 
     Attributes:
-        metrics: one row an epoch: epoch, lr, train/loss, train/acc, test/loss, test/acc, ...; acc in percent.
-        layers: one row per epoch, layer and quantity (firing_rate, or a coefficient; per-channel coefficients
-            by `.mean` and `.std`).
+        metrics: one row an epoch: epoch, lr, train/loss, train/acc and, of epochs with an evaluation, test/loss,
+            test/acc, ..., test/firing_rate (over the whole network); acc in percent.
+        layers: one row per epoch, layer and quantity (firing_rate, in epochs with an evaluation, or a coefficient;
+            per-channel coefficients by `.mean` and `.std`).
         train_seconds, train_samples: over all epochs, without evaluation.
         wall_seconds: all of it, up to the last finished epoch, over every resumption.
     """
@@ -72,9 +73,11 @@ class History(lightning.Callback):
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         module = classifier(pl_module)
         epoch = trainer.current_epoch
-        self.metrics.append({"epoch": epoch, "lr": self._lr, **module.epoch_values})
-        if module.firing.rates() or not self.layers:
-            self.layers += [(epoch, *row) for row in layer_rows(module)]
+        row = {"epoch": epoch, "lr": self._lr, **module.epoch_values}
+        evaluated = "test/acc" in row
+        rate = module.firing.mean() if evaluated else None
+        self.metrics.append(row if rate is None else {**row, "test/firing_rate": rate})
+        self.layers += [(epoch, *values) for values in layer_rows(module, evaluated)]
         module.epoch_values = {}
         now = time.perf_counter()
         self.wall_seconds, self._clock = self.wall_seconds + now - self._clock, now
@@ -98,10 +101,18 @@ class History(lightning.Callback):
         rows = [row for row in self.metrics if metric in row]
         return max(rows, key=lambda row: row[metric]) if rows else None
 
+    def last_layers(self) -> dict[str, dict[str, float]]:
+        """The last epoch's quantities by layer."""
+        layers: dict[str, dict[str, float]] = {}
+        for epoch, layer, quantity, value in self.layers:
+            if epoch == self.metrics[-1]["epoch"]:
+                layers.setdefault(layer, {})[quantity] = value
+        return layers
 
-def layer_rows(module: SpikingClassifier) -> list[tuple[str, str, float]]:
-    """(layer, quantity, value) for the firing rate and every learned coefficient of each neuron layer."""
-    rates = module.firing.rates()
+
+def layer_rows(module: SpikingClassifier, evaluated: bool) -> list[tuple[str, str, float]]:
+    """(layer, quantity, value) of each neuron layer: its firing rate, where just evaluated, and what it learned."""
+    rates = module.firing.rates() if evaluated else {}
     rows: list[tuple[str, str, float]] = []
     for name, layer in module.firing.layers.items():
         if name in rates:

@@ -20,7 +20,7 @@ from omegaconf import DictConfig, OmegaConf
 from snnbench.files import write_json
 from snnbench.neurons import SpikingNeuron
 from snnbench.training.folder import is_main_process
-from snnbench.training.history import History, layer_rows
+from snnbench.training.history import History
 from snnbench.training.module import SpikingClassifier
 
 RESULT_SCHEMA = 1
@@ -119,9 +119,6 @@ class Record:
         neuron_parameters = sum(
             p.numel() for m in module.network.modules() if isinstance(m, SpikingNeuron) for p in m.parameters()
         )
-        layers: dict[str, dict[str, float]] = {}
-        for layer, quantity, value in layer_rows(module):
-            layers.setdefault(layer, {})[quantity] = value
         return self._write(
             {
                 "status": "finished",
@@ -129,8 +126,8 @@ class Record:
                 "epochs": self._epochs(history),
                 "accuracy": _accuracy(history),
                 "final_loss": {key: value for key, value in history.metrics[-1].items() if key.endswith("loss")},
-                "firing_rate": module.firing.mean(),
-                "layers": layers,
+                "firing_rate": history.metrics[-1].get("test/firing_rate"),
+                "layers": history.last_layers(),
                 "parameters": {
                     "total": sum(p.numel() for p in module.network.parameters()),
                     "neurons": neuron_parameters,

@@ -17,7 +17,7 @@ from snnbench import config, log
 from snnbench.errors import UserError
 from snnbench.files import write_text
 from snnbench.training import build, report
-from snnbench.training.checkpoint import AtomicCheckpointIO, last_checkpoint, read_checkpoint
+from snnbench.training.checkpoint import AtomicCheckpointIO, last_checkpoint, read_checkpoint, remove_leftovers
 from snnbench.training.folder import is_main_process, locked, new_folder, open_folder, read_result
 from snnbench.training.guard import NonFinite
 from snnbench.training.history import History
@@ -51,9 +51,10 @@ def train(cfg: DictConfig) -> int:
         if is_main_process():
             write_text(folder / "config.yaml", OmegaConf.to_yaml(cfg, resolve=True))
     with locked(folder), log.to_file(folder / "train.log"):
+        remove_leftovers(folder)
         history = History(folder)
         try:
-            trainer = build.build_trainer(cfg, [history, last_checkpoint(folder)], [AtomicCheckpointIO()])
+            trainer = build.build_trainer(cfg, [history], [AtomicCheckpointIO()], last=[last_checkpoint(folder)])
         except UserError:
             if not resumed:
                 shutil.rmtree(folder)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.conftest import ROOT, read_csv
+from tests.conftest import ROOT, TINY, read_csv
 
 MIX = "[{_target_: torchvision.transforms.v2.MixUp, num_classes: 10, alpha: 0.5}]"
 
@@ -33,15 +34,17 @@ def wait_for_epochs(outputs: Path, count: int) -> Path:
     raise AssertionError(f"no {count} epochs within two minutes")
 
 
-def weights(folder: Path) -> dict[str, torch.Tensor]:
-    return torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
+def checkpoint(folder: Path, name: str = "last") -> dict:
+    return torch.load(folder / "checkpoints" / f"{name}.ckpt", weights_only=True)
 
 
 def assert_same_run(folder: Path, expected: Path) -> None:
-    ours, theirs = weights(folder), weights(expected)
-    assert ours.keys() == theirs.keys()
-    for key, value in ours.items():
-        assert torch.equal(value, theirs[key]), key
+    for kind in ("last", "best"):
+        ours, theirs = checkpoint(folder, kind), checkpoint(expected, kind)
+        assert ours["epoch"] == theirs["epoch"]
+        assert ours["state_dict"].keys() == theirs["state_dict"].keys()
+        for key, value in ours["state_dict"].items():
+            assert torch.equal(value, theirs["state_dict"][key]), (kind, key)
     for name in ("metrics.csv", "layers.csv"):
         assert (folder / name).read_text() == (expected / name).read_text()
     results = [json.loads((path / "result.json").read_text()) for path in (folder, expected)]
@@ -99,8 +102,6 @@ def test_ctrl_c_leaves_a_resumable_run_and_says_how(tmp_path):
 
 
 def test_a_run_killed_in_its_first_epoch_starts_again_in_its_folder(command):
-    from tests.conftest import TINY
-
     run = command("train", *TINY)
     expected = (run.folder / "metrics.csv").read_text()
     result = (run.folder / "result.json").read_text()
@@ -111,3 +112,71 @@ def test_a_run_killed_in_its_first_epoch_starts_again_in_its_folder(command):
     assert done.code == 0, done.err
     assert done.folders == [run.folder]
     assert (run.folder / "metrics.csv").read_text() == expected
+
+
+def pretend_killed(folder: Path) -> None:
+    """Leave the folder as a kill between the last checkpoint and the final result does."""
+    result = json.loads((folder / "result.json").read_text())
+    for key in ("firing_rate", "layers", "accuracy", "epochs", "final_loss"):
+        del result[key]
+    (folder / "result.json").write_text(json.dumps({**result, "status": "running"}))
+
+
+def best_state(folder: Path) -> dict:
+    (state,) = (s for key, s in checkpoint(folder)["callbacks"].items() if "'monitor': 'test/acc'" in key)
+    return state
+
+
+def test_last_checkpoint_knows_what_was_best_in_its_own_epoch(command):
+    """A new best in the very last epoch is known to last.ckpt, so a resumed run does not overwrite it with worse."""
+    folder = command("train", "T=2", "epochs=2", "data.limit=600", "logger=none", "threads=1").folder
+    accuracies = [float(row["test/acc"]) for row in read_csv(folder / "metrics.csv")]
+    assert accuracies[1] > accuracies[0]
+    assert float(best_state(folder)["best_model_score"]) == pytest.approx(accuracies[1])
+    assert checkpoint(folder, "best")["epoch"] == 1
+
+
+def test_a_run_killed_before_its_result_has_its_firing_rates_when_resumed(command):
+    done = command("train", *TINY, "neuron=dalif", "threads=1")
+    expected = done.result()
+    assert expected["firing_rate"] > 0
+    pretend_killed(done.folder)
+    assert command("train", f"resume={done.folder}").code == 0
+    for key in ("firing_rate", "layers", "accuracy", "epochs", "final_loss"):
+        assert done.result()[key] == expected[key], key
+
+
+def test_a_moved_run_goes_on_in_its_new_place(command, tmp_path):
+    folder = command("train", "T=2", "epochs=2", "data.limit=600", "logger=none", "threads=1").folder
+    pretend_killed(folder)
+    score = best_state(folder)["best_model_score"]
+    moved = Path(shutil.move(folder, tmp_path / "moved"))
+    config = (moved / "config.yaml").read_text()
+    for key in ("epochs", "max_epochs", "T_max"):
+        config = config.replace(f"{key}: 2\n", f"{key}: 3\n")
+    (moved / "config.yaml").write_text(config)
+    (moved / "checkpoints" / ".last.ckpt.abc123").write_bytes(b"half")
+    done = command("train", f"resume={moved}")
+    assert done.code == 0, done.err
+    assert not folder.exists()
+    assert {path.name for path in (moved / "checkpoints").iterdir()} == {"last.ckpt", "best.ckpt"}
+    state = best_state(moved)
+    assert state["dirpath"] == str(moved / "checkpoints")
+    assert state["best_model_path"] == str(moved / "checkpoints" / "best.ckpt")
+    assert state["best_model_score"] >= score
+    accuracies = [float(row["test/acc"]) for row in read_csv(moved / "metrics.csv")]
+    assert len(accuracies) == 3
+    assert checkpoint(moved, "best")["epoch"] == accuracies.index(max(accuracies))
+    assert command("eval", f"run={moved}", "ckpt=best").code == 0
+
+
+def test_firing_rates_are_of_epochs_with_an_evaluation_only(command):
+    done = command("train", *TINY, "epochs=4", "trainer.check_val_every_n_epoch=2", "neuron=dalif")
+    assert done.code == 0, done.err
+    epochs: dict[str, set[str]] = {}
+    for row in read_csv(done.folder / "layers.csv"):
+        epochs.setdefault(row["quantity"], set()).add(row["epoch"])
+    assert epochs == {"firing_rate": {"1", "3"}, "alpha": set("0123"), "beta": set("0123")}
+    rates = [row["test/firing_rate"] != "" for row in read_csv(done.folder / "metrics.csv")]
+    assert rates == [False, True, False, True]
+    assert checkpoint(done.folder, "best")["epoch"] in (1, 3)
