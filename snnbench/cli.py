@@ -9,19 +9,27 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import BrokenExecutor
 from pathlib import Path
 from typing import Any
 
 import hydra
 from hydra.errors import HydraException, MissingConfigException
 from hydra.experimental.callback import Callback
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from snnbench import config, log
+from snnbench import config, log, status
 from snnbench.errors import UserError, did_you_mean
+from snnbench.status import STATUS_FILE
 
-STATUS_FILE = "SNNBENCH_STATUS_FILE"
+FAILED, WRONG_INPUT, INTERRUPTED = 1, 2, 130
+WRONG = (HydraException, OmegaConfBaseException, UserError)
+AGAIN = "Run the same command again: finished jobs are skipped."
+
+
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C, of which the user has been told already."""
 
 
 def main(task: Callable[[DictConfig], int], config_dir: Path, config_name: str) -> int:
@@ -47,50 +55,71 @@ def main(task: Callable[[DictConfig], int], config_dir: Path, config_name: str) 
 
 
 def _run(task: Callable[[DictConfig], int], config_dir: Path, config_name: str, traceback_wanted: bool) -> int:
-    with tempfile.NamedTemporaryFile(mode="r", prefix="snnbench-status-") as status:
-        os.environ[STATUS_FILE] = status.name  # inherited by the workers of a parallel launcher
+    with tempfile.NamedTemporaryFile(mode="r", prefix="snnbench-status-") as file:
+        os.environ[STATUS_FILE] = file.name  # inherited by the workers of a parallel launcher
 
         def job(cfg: DictConfig) -> None:
-            code = _guarded(task, cfg, traceback_wanted)
-            with open(os.environ[STATUS_FILE], "a") as file:
-                file.write(f"{code}\n")
+            _run_job(task, cfg, traceback_wanted)
 
         job.__module__ = "__main__"
         decorate = hydra.main(version_base="1.3", config_path=str(config_dir.absolute()), config_name=config_name)
+        code, message = 0, ""
         try:
             decorate(job)()
-        except (HydraException, OmegaConfBaseException, UserError) as error:
+        except WRONG as error:
             if traceback_wanted:
                 raise
             print(f"error: {explain(error, _known_keys(config_dir, config_name))}", file=sys.stderr)
-            return 2
-        return max([int(line) for line in status.read().split()], default=0)
+            return WRONG_INPUT
+        except KeyboardInterrupt as error:
+            code, message = INTERRUPTED, "" if isinstance(error, Interrupted) else "interrupted."
+        except BrokenExecutor:
+            code, message = FAILED, "error: a worker process was killed, and the sweep with it."
+        jobs = status.collect(file)
+        sweep = bool(jobs) and all("words" in job for job in jobs)
+        if sweep:
+            status.print_table(jobs)
+        if message or (code and sweep):
+            print(f"{message} {AGAIN if sweep else ''}".strip(), file=sys.stderr)
+        return max([code, *(job.get("code", 0) for job in jobs)])
 
 
-def _guarded(task: Callable[[DictConfig], int], cfg: DictConfig, traceback_wanted: bool) -> int:
+def _run_job(task: Callable[[DictConfig], int], cfg: DictConfig, traceback_wanted: bool) -> None:
     """One job. Its error is printed here and not raised, so that a sweep goes on to the next job."""
+    log.to_terminal()
     try:
-        return task(cfg)
-    except (HydraException, OmegaConfBaseException, UserError) as error:
+        code = task(cfg)
+    except Exception as error:
         if traceback_wanted:
             raise
-        print(f"error: {explain(error)}", file=sys.stderr)
-        return 2
+        wrong = isinstance(error, WRONG)
+        print(f"error: {explain(error) if wrong else _unexpected(error)}", file=sys.stderr)
+        code = WRONG_INPUT if wrong and not status.is_sweep() else FAILED
+    status.tell(code=code)
+
+
+def _unexpected(error: Exception) -> str:
+    text = " ".join(f"{type(error).__name__}: {error}".split())
+    where = getattr(error, "__notes__", None) or ["HYDRA_FULL_ERROR=1 shows the traceback"]
+    return f"{text} ({where[-1]})"
 
 
 class CheckSweep(Callback):
-    """Composes and checks every job of a sweep before the first one runs."""
+    """Composes, checks and builds every job of a sweep, but for its data, before the first one runs."""
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
-        try:
-            for overrides in _jobs(config):
-                try:
-                    _check_job(config, overrides)
-                except (HydraException, OmegaConfBaseException, UserError) as error:
-                    raise UserError(f"{explain(error)} (job {' '.join(overrides)}; no job was started)") from error
-        except UserError as error:
-            print(f"error: {error}", file=sys.stderr)
-            raise SystemExit(2) from error
+        built: set[str] = set()
+        jobs = []
+        for overrides in _jobs(config):
+            try:
+                _check_job(config, overrides, built)
+            except Exception as error:
+                text = explain(error) if isinstance(error, WRONG) else _unexpected(error)
+                print(f"error: {text} (job {' '.join(overrides)}; no job was started)", file=sys.stderr)
+                raise SystemExit(WRONG_INPUT) from error
+            jobs.append(overrides)
+        for number, overrides in enumerate(jobs):
+            status.tell(number, words=overrides)
 
 
 def _jobs(cfg: DictConfig) -> Iterator[list[str]]:
@@ -105,10 +134,25 @@ def _jobs(cfg: DictConfig) -> Iterator[list[str]]:
             yield from batch
 
 
-def _check_job(cfg: DictConfig, overrides: list[str]) -> None:
+def _check_job(cfg: DictConfig, overrides: list[str], built: set[str]) -> None:
     composed = hydra.compose(cfg.hydra.job.config_name, overrides)
-    if not composed.get("resume"):
-        config.check(composed)
+    if composed.get("resume"):
+        return
+    config.check(composed)
+    parts = {key: value for key, value in OmegaConf.to_container(composed, resolve=True).items() if key != "seed"}  # type: ignore[union-attr]
+    if str(parts) not in built:
+        _build(composed)
+        built.add(str(parts))
+
+
+def _build(cfg: DictConfig) -> None:
+    """Everything that can be built without data; constructors check more than a look at the config can."""
+    from snnbench.training import build
+
+    build.check_device(cfg)
+    network = build.build_network(cfg)
+    build.make(cfg, "loss")
+    build.make(cfg, "schedule")(build.build_optimizer(cfg)(network))
 
 
 def explain(error: Exception, known_keys: Iterable[str] = ()) -> str:

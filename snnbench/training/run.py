@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import os
 import shutil
+import signal
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +17,12 @@ from hydra.core.hydra_config import HydraConfig
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig, OmegaConf
 
-from snnbench import config, log
+from snnbench import config, log, status
+from snnbench.cli import FAILED, Interrupted
 from snnbench.errors import UserError
 from snnbench.files import write_text
+from snnbench.results.ledger import Run
+from snnbench.results.sweep import Job, _existing, _same
 from snnbench.training import build, report
 from snnbench.training.checkpoint import AtomicCheckpointIO, last_checkpoint, read_checkpoint, remove_leftovers
 from snnbench.training.folder import is_main_process, locked, new_folder, open_folder, read_result
@@ -24,42 +31,54 @@ from snnbench.training.history import History
 from snnbench.training.module import SpikingClassifier
 from snnbench.training.record import Record
 
-FAILED, INTERRUPTED = 1, 130
-
 
 def train(cfg: DictConfig) -> int:
     """Train as `cfg` says, or go on with the run that `cfg.resume` names.
 
+    A job of a sweep whose run is there already is skipped, or resumed where that run was interrupted or killed.
+
     Returns:
-        The exit code: 0 finished, 1 failed, 130 interrupted.
+        The exit code: 0 finished, 1 failed.
 
     Raises:
         UserError: the config, the data or the folder cannot be used; nothing was trained.
+        Interrupted: by Ctrl-C; what the run had reached is recorded.
     """
-    resumed = cfg.resume is not None
-    checkpoint = None
-    if resumed:
+    folder = checkpoint = None
+    if cfg.resume is not None:
         folder, cfg, checkpoint = _resumable(cfg)
+    elif status.is_sweep():
+        job = _earlier(cfg)
+        if job.run and job.action in ("done", "running"):
+            return _skip(job.run)
+        if job.run and job.action == "resume":
+            folder, cfg, checkpoint = _reopen(str(job.run.folder))
+            logging.getLogger("snnbench").info("%s: going on in %s", job.run.status, report.short(folder))
     config.check(cfg)
     build.check_device(cfg)
     _set_threads(cfg)
     data = build.build_data(cfg)
     module = build.build_module(cfg, build.build_network(cfg), data)
-    if not resumed:
-        folder = new_folder(cfg)
-        cfg.paths.output_dir = str(folder)
-        if is_main_process():
-            write_text(folder / "config.yaml", OmegaConf.to_yaml(cfg, resolve=True))
-    with locked(folder), log.to_file(folder / "train.log"):
+    with _folder(cfg, folder) as folder, locked(folder), log.to_file(folder / "train.log"):
+        status.tell(folder=str(folder))
         remove_leftovers(folder)
         history = History(folder)
-        try:
-            trainer = build.build_trainer(cfg, [history], [AtomicCheckpointIO()], last=[last_checkpoint(folder)])
-        except UserError:
-            if not resumed:
-                shutil.rmtree(folder)
-            raise
+        trainer = build.build_trainer(cfg, [history], [AtomicCheckpointIO()], last=[last_checkpoint(folder)])
         return _fit(trainer, module, data, history, Record(folder, cfg, data), checkpoint)
+
+
+def _earlier(cfg: DictConfig) -> Job:
+    """This job of a sweep, with the run of the same recipe, seed and epochs that is there already."""
+    config.check(cfg)
+    resolved: Any = OmegaConf.to_container(cfg, resolve=True)
+    return Job((), resolved, _same(_existing(Path(cfg.paths.outputs)), resolved))
+
+
+def _skip(run: Run) -> int:
+    status.tell(folder=str(run.folder.absolute()), skipped=True)
+    state = "finished already" if run.status == "finished" else "running in another process"
+    logging.getLogger("snnbench").info("skipped, %s: %s", state, report.short(run.folder))
+    return 0
 
 
 def _resumable(cfg: DictConfig) -> tuple[Path, DictConfig, Path | None]:
@@ -69,10 +88,14 @@ def _resumable(cfg: DictConfig) -> tuple[Path, DictConfig, Path | None]:
         raise UserError(
             f"resume={cfg.resume}: takes everything from the run's own config; leave out {' '.join(others)}."
         )
-    folder, old = open_folder(cfg.resume)
+    return _reopen(cfg.resume)
+
+
+def _reopen(path: str) -> tuple[Path, DictConfig, Path | None]:
+    folder, old = open_folder(path)
     if read_result(folder)["status"] == "finished":
-        raise UserError(f"resume={cfg.resume}: this run is finished; its result is in {folder / 'result.json'}.")
-    old.resume = cfg.resume
+        raise UserError(f"resume={path}: this run is finished; its result is in {folder / 'result.json'}.")
+    old.resume = path
     last = folder / "checkpoints" / "last.ckpt"
     if not last.exists():
         return folder, old, None
@@ -80,9 +103,34 @@ def _resumable(cfg: DictConfig) -> tuple[Path, DictConfig, Path | None]:
     return folder, old, last
 
 
+@contextlib.contextmanager
+def _folder(cfg: DictConfig, old: Path | None) -> Iterator[Path]:
+    """The folder of the run: `old`, or a new one, which goes again if the run ends before it has a result."""
+    if old is not None:
+        yield old
+        return
+    folder = new_folder(cfg)
+    try:
+        cfg.paths.output_dir = str(folder)
+        if is_main_process():
+            write_text(folder / "config.yaml", OmegaConf.to_yaml(cfg, resolve=True))
+        yield folder
+    finally:
+        if is_main_process() and not (folder / "result.json").exists():
+            shutil.rmtree(folder, ignore_errors=True)
+
+
 def _set_threads(cfg: DictConfig) -> None:
-    if cfg.threads is not None:
-        torch.set_num_threads(cfg.threads)
+    """As the config says; else the jobs of a parallel sweep share the cores evenly."""
+    count = cfg.threads
+    if count is None and status.is_sweep():
+        parallel = HydraConfig.get().launcher.get("n_jobs")
+        if parallel:
+            cores = len(os.sched_getaffinity(0))
+            count = max(1, cores // (parallel if parallel > 0 else max(1, cores + 1 + parallel)))
+            os.environ["OMP_NUM_THREADS"] = str(count)
+    if count is not None:
+        torch.set_num_threads(count)
 
 
 def _fit(
@@ -95,14 +143,16 @@ def _fit(
 ) -> int:
     folder = record.folder
     data.epoch_of = build.epoch_counter(trainer, data)
-    record.start()
-    logging.getLogger("snnbench").info("training in %s", report.short(folder))
+    on_interrupt = signal.getsignal(signal.SIGINT)
     try:
+        record.start()
+        logging.getLogger("snnbench").info("training in %s", report.short(folder))
         trainer.fit(module, datamodule=data, ckpt_path=str(checkpoint) if checkpoint else None, weights_only=True)
-    except (KeyboardInterrupt, SystemExit):
+        result = record.finish(module, history)
+    except (KeyboardInterrupt, SystemExit) as error:
         record.fail("interrupted", "interrupted by the user", history)
         report.interrupted(folder, checkpoint is not None or bool(history.metrics))
-        return INTERRUPTED
+        raise Interrupted from error
     except (UserError, MisconfigurationException) as error:
         record.fail("failed", str(error), history)
         raise UserError(str(error)) from error
@@ -111,11 +161,14 @@ def _fit(
         report.failed(folder, error)
         return FAILED
     except BaseException as error:
+        logging.getLogger("traceback").error("the run failed", exc_info=True)
         record.fail("failed", f"{type(error).__name__}: {error}", history)
+        error.add_note(f"traceback in {report.short(folder / 'train.log')}")
         raise
     finally:
+        if signal.getsignal(signal.SIGINT) is not on_interrupt:  # Lightning leaves Ctrl-C ignored once it was pressed
+            signal.signal(signal.SIGINT, on_interrupt)
         _close_loggers(trainer)
-    result = record.finish(module, history)
     if trainer.is_global_zero:
         report.finished(folder, result)
     return 0

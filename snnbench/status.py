@@ -1,0 +1,86 @@
+"""What the jobs of one command tell the process that started them: lines of JSON in a file they all append to."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+STATUS_FILE = "SNNBENCH_STATUS_FILE"
+
+
+def is_sweep() -> bool:
+    """Whether this process is in a job of a sweep (`train.py -m`)."""
+    from hydra.core.hydra_config import HydraConfig
+    from hydra.types import RunMode
+
+    return HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN
+
+
+def tell(job: int | None = None, **facts: Any) -> None:
+    """Add to what is known of a job; of this one, where none is given.
+
+    Facts are `words` (its overrides), `folder`, `code` (its exit code) and `skipped`.
+    """
+    from hydra.core.hydra_config import HydraConfig
+
+    if STATUS_FILE not in os.environ:
+        return
+    if job is None:
+        job = HydraConfig.get().job.num if is_sweep() else 0
+    with open(os.environ[STATUS_FILE], "a") as file:  # one short write: lines of parallel jobs do not mix
+        file.write(json.dumps({"job": job, **facts}) + "\n")
+
+
+def collect(lines: Iterable[str]) -> list[dict[str, Any]]:
+    """The facts of each job, in the order of the jobs."""
+    jobs: dict[int, dict[str, Any]] = {}
+    for line in lines:
+        facts = json.loads(line)
+        jobs.setdefault(facts["job"], {}).update(facts)
+    return [jobs[number] for number in sorted(jobs)]
+
+
+def print_table(jobs: list[dict[str, Any]]) -> None:
+    """One line for each job of a sweep: what is its own, how it ended, its test accuracy, its folder."""
+    from rich.console import Console
+    from rich.table import Table
+
+    common = set.intersection(*(set(job["words"]) for job in jobs)) if len(jobs) > 1 else set()
+    table = Table(title=f"sweep: {len(jobs)} jobs", title_justify="left")
+    for name in ("job", "status"):
+        table.add_column(name)
+    for name in ("last %", "best %"):
+        table.add_column(name, justify="right")
+    table.add_column("folder", overflow="fold")
+    for job in jobs:
+        words = " ".join(word for word in job["words"] if word not in common)
+        table.add_row(words, *_outcome(job))
+    Console(width=None if sys.stdout.isatty() else 200).print(table, markup=False, highlight=False)
+
+
+def _outcome(job: Mapping[str, Any]) -> tuple[str, str, str, str]:
+    """Status, accuracy of the last epoch, best of all epochs, folder."""
+    if "folder" not in job:
+        return ("failed" if job.get("code") else "not started", "", "", "")
+    folder = Path(job["folder"])
+    shown = min(str(folder), os.path.relpath(folder), key=len)
+    try:
+        result = json.loads((folder / "result.json").read_text())
+    except (OSError, ValueError):
+        return ("failed", "", "", shown)
+    accuracy = result.get("accuracy") or {}
+    last, best = accuracy.get("last_epoch"), (accuracy.get("best_test_epoch") or {}).get("acc")
+    status = result["status"]
+    if job.get("skipped"):
+        status += ", skipped"
+    elif status == "running":
+        status = "killed"
+    return (status, _percent(last), _percent(best), shown)
+
+
+def _percent(value: float | None) -> str:
+    return "" if value is None else f"{value:.2f}"
