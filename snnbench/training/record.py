@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import json
 import os
@@ -103,6 +104,7 @@ class Record:
 
     def start(self) -> None:
         """Leave the environment and a result that says "running", which a killed run will keep saying."""
+        _reset_peak_memory()
         if not is_main_process():
             return
         with (self.folder / "environment.jsonl").open("a") as file:  # a line for each start of the run
@@ -162,8 +164,20 @@ def _accuracy(history: History) -> dict[str, Any]:
     return {"last_epoch": history.metrics[-1].get("test/acc"), **chosen}
 
 
+def _reset_peak_memory() -> None:
+    """Begin the peak anew, so that a sweep's later jobs do not report an earlier one's."""
+    if torch.cuda.is_available():
+        torch.cuda.reset_peak_memory_stats()
+    with contextlib.suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
+
+
 def _peak_memory() -> int:
-    """Of this process: allocated on the GPU where there is one, else resident."""
+    """Bytes, since the run began: allocated on the GPU where there is one, else resident in this process."""
     if torch.cuda.is_available():
         return torch.cuda.max_memory_allocated()
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    try:
+        status = Path("/proc/self/status").read_text().splitlines()
+        return int(next(line for line in status if line.startswith("VmHWM:")).split()[1]) * 1024
+    except (OSError, StopIteration):
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
