@@ -89,7 +89,8 @@ class Run:
         """Test accuracy in percent by epoch, counted from 0; empty where metrics.csv is missing or damaged."""
         try:
             with (self.folder / "metrics.csv").open(newline="") as file:
-                return {int(line["epoch"]): float(line["test/acc"]) for line in csv.DictReader(file)}
+                lines = csv.DictReader(file)
+                return {int(line["epoch"]): float(line["test/acc"]) for line in lines if line["test/acc"]}
         except (OSError, ValueError, KeyError, TypeError):
             return {}
 

@@ -67,8 +67,8 @@ def plan(words: Sequence[str], configs: Path = CONFIGS) -> list[Job]:
             composed = [_resolved(hydra.compose("train", list(job))) for job in jobs]
     except (HydraException, OmegaConfBaseException) as error:
         raise UserError(explain(error)) from error
-    ledger = _existing(Path(composed[0]["paths"]["outputs"]))
-    return [Job(job, config, _same(ledger, config)) for job, config in zip(jobs, composed, strict=True)]
+    ledger = earlier_runs(Path(composed[0]["paths"]["outputs"]))
+    return [Job(job, config, run_of(ledger, config)) for job, config in zip(jobs, composed, strict=True)]
 
 
 def _resolved(cfg: Any) -> dict[str, Any]:
@@ -82,11 +82,11 @@ def _resolved(cfg: Any) -> dict[str, Any]:
     return {str(key): value for key, value in found.items()}
 
 
-def _existing(outputs: Path) -> Ledger:
+def earlier_runs(outputs: Path) -> Ledger:
     return read_ledger([outputs]) if outputs.is_dir() else Ledger()
 
 
-def _same(ledger: Ledger, config: dict[str, Any]) -> Run | None:
+def run_of(ledger: Ledger, config: dict[str, Any]) -> Run | None:
     """The run that got furthest of those with this recipe, seed and number of epochs."""
     recipe, axes = recipe_hash(config), (config["seed"], config["epochs"])
     same = [run for run in ledger.runs if run.recipe == recipe and (run.seed, run.planned) == axes]

@@ -22,7 +22,7 @@ from snnbench.cli import FAILED, Interrupted
 from snnbench.errors import UserError
 from snnbench.files import write_text
 from snnbench.results.ledger import Run
-from snnbench.results.sweep import Job, _existing, _same
+from snnbench.results.sweep import Job, earlier_runs, run_of
 from snnbench.training import build, report
 from snnbench.training.checkpoint import AtomicCheckpointIO, last_checkpoint, read_checkpoint, remove_leftovers
 from snnbench.training.folder import is_main_process, locked, new_folder, open_folder, read_result
@@ -71,7 +71,7 @@ def _earlier(cfg: DictConfig) -> Job:
     """This job of a sweep, with the run of the same recipe, seed and epochs that is there already."""
     config.check(cfg)
     resolved: Any = OmegaConf.to_container(cfg, resolve=True)
-    return Job((), resolved, _same(_existing(Path(cfg.paths.outputs)), resolved))
+    return Job((), resolved, run_of(earlier_runs(Path(cfg.paths.outputs)), resolved))
 
 
 def _skip(run: Run) -> int:
