@@ -20,7 +20,10 @@ MIX = "[{_target_: torchvision.transforms.v2.MixUp, num_classes: 10, alpha: 0.5}
 def start(outputs: Path, *options: str) -> subprocess.Popen:
     environment = {**os.environ, "SNNBENCH_OUTPUTS": str(outputs), "OMP_NUM_THREADS": "1"}
     words = [sys.executable, "train.py", *options]
-    return subprocess.Popen(words, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    return subprocess.Popen(
+        words, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # may be ignored where tests run
+    )  # fmt: skip
 
 
 def wait_for_epochs(outputs: Path, count: int) -> Path:

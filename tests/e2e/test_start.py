@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -22,16 +21,11 @@ def test_help_and_config_import_no_torch(words):
     assert not imported & {"torch", "lightning", "torchvision", "wandb", "tonic", "timm"}
 
 
-def test_help_is_quick_and_shows_groups_and_examples():
-    times = []
-    for _ in range(3):
-        began = time.perf_counter()
-        done = python("train.py", "--help")
-        times.append(time.perf_counter() - began)
+def test_help_shows_groups_and_examples():
+    done = python("train.py", "--help")
     assert done.returncode == 0
     for text in ("neuron: arlif", "resume=", "neuron=dalif data=cifar100 T=2"):
         assert text in done.stdout
-    assert min(times) < 2  # 0.3 s on a machine that does nothing else
 
 
 def test_the_readmes_command_needs_no_further_argument():
