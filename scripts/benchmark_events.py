@@ -43,7 +43,7 @@ def main() -> int:
     words = parser.parse_args()
     torch.set_num_threads(1)
     load = os.getloadavg()[0]
-    frames = [benchmark_frames(count, 3 if words.quick else 9) for count in (100_000, 300_000, 1_000_000)]
+    frames = [benchmark_frames(count, 3 if words.quick else 30) for count in (100_000, 300_000, 1_000_000)]
     with tempfile.TemporaryDirectory(prefix="snnbench-events-") as folder:
         packing, loading = benchmark_cache(Path(folder), files=10 if words.quick else 40)
     met = {

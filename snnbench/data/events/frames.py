@@ -99,16 +99,20 @@ def to_frames(events: Events, height: int, width: int, rule: FrameRule) -> NDArr
     """
     x, y, p, t = sort_by_time(events) if rule.time_order == "sort" else events
     pixels = 2 * height * width
-    counts = np.empty((rule.T, pixels), np.uint32)
+    frames = np.empty((rule.T, pixels), COUNTS[0])
+    narrow = np.int16 if pixels <= 2**15 else np.int64  # of a 128x128 sensor, positions just fit
     for i, (start, stop) in enumerate(slice_bounds(t, rule)):
         # slice by slice, so that the positions and the counts stay in the cache
-        place = p[start:stop].astype(np.int64)
+        place = p[start:stop].astype(narrow)
         place *= height
         place += y[start:stop]
         place *= width
         place += x[start:stop]
-        counts[i] = np.bincount(place, minlength=pixels)
-    return counts.astype(count_type(int(counts.max()))).reshape(rule.T, 2, height, width)
+        counts = np.bincount(place, minlength=pixels)
+        if (highest := counts.max()) > np.iinfo(frames.dtype).max:
+            frames = frames.astype(count_type(int(highest)))
+        frames[i] = counts
+    return frames.reshape(rule.T, 2, height, width)
 
 
 def count_type(highest: int) -> type[np.unsignedinteger]:

@@ -97,6 +97,14 @@ def test_small_and_unsigned_types_do_not_overflow_in_positions():
     assert to_frames(full, 256, 256, FrameRule(2))[1, 1, 255, 255] == 2
 
 
+@pytest.mark.parametrize(("height", "width"), [(128, 128), (128, 129), (260, 346)])
+@pytest.mark.parametrize("kind", [np.int16, np.int64])
+def test_the_last_pixel_of_a_sensor_has_its_own_place(height, width, kind):
+    corner = Events(np.full(2, width - 1, kind), np.full(2, height - 1, kind), np.ones(2, np.int8), np.arange(2))
+    frames = to_frames(corner, height, width, FrameRule(1))
+    assert frames[0, 1, -1, -1] == frames.sum() == 2
+
+
 def test_order():
     events = events_of([5, 1, 3, 1])
     ordered = sort_by_time(events)
