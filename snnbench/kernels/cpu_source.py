@@ -130,7 +130,7 @@ class _Source:
         names |= {node: f"kept[t][{i}][k]" for i, node in enumerate(self.sweeps.kept)}
         _, each, inner = self.split(self.sweeps.reverse)
         text = self.time("int t = T - 1; t >= 0; --t", each, names)
-        text += "          const V gs = load(gsp + t * gsp_t + k * W);\n"
+        text += "          const V gs = load(gsp + t * gsp_t + k * W); fetch(gsp + t * gsp_t + k * W + B);\n"
         text += "".join(f"          const V gv{i} = g[{i}][k];\n" for i in self.states)
         text += self.neuron(inner, names, "tape[t]")
         gx = value(self.program.grad_x, names)
@@ -200,7 +200,8 @@ class _Source:
 
     def neuron(self, inner: Sequence[Node], names: dict[Node, str], states: str) -> str:
         """The inputs of a timestep, and its statements."""
-        text = f"          const V x = load(xp + {'' if self.variant.static else 't * xp_t + '}k * W);\n"
+        at = f"xp + {'' if self.variant.static else 't * xp_t + '}k * W"
+        text = f"          const V x = load({at}); fetch({at} + B);\n"
         text += "".join(f"          const V v{i} = {states}[{i}][k];\n" for i in self.states)
         for i in self.along:
             at = f"t * c{i}p_t + k * W" if self.program.per_step[i] else "k * W"
