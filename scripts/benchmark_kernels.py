@@ -15,145 +15,26 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import itertools
+import platform
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
-from measure import STEADY, launches, peak_bytes, saved_bytes, timed
+from contestants import Case, contestants, difference
+from measure import MALLOPT, STEADY, fix_memory, launches, peak_bytes, saved_bytes, timed
 from torch import Tensor
 
-from snnbench import neurons
 from snnbench.files import write_json
 from snnbench.kernels.call import Signature
 from snnbench.kernels.dispatch import engine
 from snnbench.kernels.plans import plan_of
-from snnbench.neurons import SpikingNeuron
 from snnbench.training.record import environment
 
 NEURONS = ("IF", "LIF", "PLIF", "KLIF", "DALIF", "CLIF", "GLIF", "ARLIF")
 SIZES = {"conv": (32, 128, 32, 32), "small": (8, 64, 8, 8)}
 CUDA_SIZES = {"conv": (64, 256, 32, 32), "small": (8, 64, 8, 8)}
-FLIPS, CLOSE = 1e-5, 1e-4
-
-
-@dataclasses.dataclass
-class Case:
-    """One row: a neuron on a tensor [T, B, C, H, W]."""
-
-    neuron: str
-    steps: int
-    dtype: torch.dtype
-    size: str
-    shape: tuple[int, ...]
-    device: str
-
-    def input(self) -> Tensor:
-        generator = torch.Generator().manual_seed(0)
-        x = torch.randn(self.steps, *self.shape, generator=generator) * 0.8 + 0.4
-        return x.to(self.device, self.dtype)
-
-    def build(self, engine: str) -> SpikingNeuron:
-        torch.manual_seed(0)
-        options: dict[str, Any] = {"surrogate": "atan", "engine": engine, "channels": self.shape[1]}
-        if self.neuron == "GLIF":
-            options["T"] = self.steps
-        return getattr(neurons, self.neuron)(**options).to(self.device)
-
-
-Step = Callable[[], tuple[Tensor, Tensor]]
-
-
-def forward_backward(layer: Callable[[Tensor], Tensor], x: Tensor, g: Tensor, before: Callable[[], Any]) -> Step:
-    """A function that runs one forward and backward pass and returns the spikes and x's gradient."""
-    leaf = x.detach().requires_grad_()
-
-    def step() -> tuple[Tensor, Tensor]:
-        before()
-        s = layer(leaf)
-        (gx,) = torch.autograd.grad(s, [leaf], g)
-        return s, gx
-
-    return step
-
-
-def contestants(case: Case, names: set[str]) -> dict[str, Step]:
-    """Everything that can run the case, by name; "fused" and "reference" are always there."""
-    x = case.input()
-    g = torch.randn(x.shape, generator=torch.Generator().manual_seed(1)).to(case.device, case.dtype)
-
-    def nothing() -> None:
-        pass
-
-    found = {
-        "fused": forward_backward(case.build(case.device), x, g, nothing),
-        "reference": forward_backward(case.build("reference"), x, g, nothing),
-    }
-    if "compile" in names:
-        found["compile"] = forward_backward(torch.compile(case.build("reference"), dynamic=False), x, g, nothing)
-    if "spikingjelly" in names:
-        for name, layer in spikingjelly(case).items():
-            found[name] = forward_backward(layer, x, g, layer.reset)
-    if "snntorch" in names and (leaky := snntorch(case)) is not None:
-        found["snntorch"] = forward_backward(leaky, x, g, nothing)
-    return found
-
-
-def spikingjelly(case: Case) -> dict[str, Any]:
-    """SpikingJelly's layers of the same neuron, one for each backend that it offers here."""
-    try:
-        from spikingjelly.activation_based import neuron, surrogate
-    except ImportError:
-        return {}
-    slope = {"surrogate_function": surrogate.ATan(alpha=2.0), "step_mode": "m"}
-    build = {
-        "IF": lambda: neuron.IFNode(**slope),
-        "LIF": lambda: neuron.LIFNode(tau=2.0, **slope),
-        "PLIF": lambda: neuron.ParametricLIFNode(init_tau=2.0, detach_reset=True, **slope),
-        "KLIF": lambda: neuron.KLIFNode(tau=2.0, **slope),
-        "CLIF": lambda: neuron.ComplementaryLIFNode(tau=2.0, **slope),
-    }.get(case.neuron)
-    layers = {}
-    if build is not None:
-        backends = getattr(build(), "supported_backends", ("torch",))
-        for backend in backends if case.device == "cuda" else ("torch",):
-            layer = build().to(case.device)
-            layer.backend = backend
-            layers[f"spikingjelly-{backend}"] = layer
-    return layers
-
-
-def snntorch(case: Case) -> Callable[[Tensor], Tensor] | None:
-    """snnTorch's Leaky, in the loop over time that its documentation teaches; for LIF alone, with its own decay."""
-    if case.neuron != "LIF":
-        return None
-    try:
-        import snntorch as snn
-    except ImportError:
-        return None
-    leaky = snn.Leaky(beta=0.5, reset_mechanism="zero", spike_grad=snn.surrogate.atan(alpha=2.0)).to(case.device)
-
-    def run(x: Tensor) -> Tensor:
-        v, spikes = leaky.init_leaky(), []
-        for current in x:
-            s, v = leaky(current, v)
-            spikes.append(s)
-        return torch.stack(spikes)
-
-    return run
-
-
-def difference(ours: tuple[Tensor, Tensor], expected: tuple[Tensor, Tensor]) -> str | None:
-    """What is wrong with a contestant's spikes or gradient, or None."""
-    flips = (ours[0] != expected[0]).float().mean().item()
-    if flips > FLIPS:
-        return f"{flips:.1e} of the spikes differ"
-    scale = expected[1].float().abs().max().item()
-    away = (ours[1].float() - expected[1].float()).abs() > CLOSE * scale
-    if away.float().mean().item() > 100 * FLIPS:
-        return f"{away.float().mean().item():.1e} of the gradient differs"
-    return None
 
 
 def copier(x: Tensor) -> Callable[[], Any]:
@@ -265,6 +146,8 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--full", action="store_true", help="T 1 to 32, three dtypes, both sizes")
     parser.add_argument("--kernel-alone", action="store_true", help="also the kernels on their own")
     parser.add_argument("--seconds", type=float, default=3.0, help="per case (%(default)s)")
+    memory = "reused" if platform.libc_ver()[0] == "glibc" else "system"
+    parser.add_argument("--memory", choices=MALLOPT, default=memory, help="of tensors on the CPU (%(default)s)")
     parser.add_argument("--out", type=Path, default=None, help="JSON file (benchmarks/results/kernels-<device>.json)")
     args = parser.parse_args()
     args.steps = args.steps or ([1, 2, 4, 8, 16, 32] if args.full else [4])
@@ -279,6 +162,7 @@ def parse() -> argparse.Namespace:
 
 def main() -> int:
     args = parse()
+    fix_memory(args.memory)
     sizes = CUDA_SIZES if args.device == "cuda" else SIZES
     cases = [
         Case(name, steps, getattr(torch, dtype), size, sizes[size], args.device)
@@ -292,7 +176,7 @@ def main() -> int:
         if args.kernel_alone:
             alone.append(kernel_alone(case, args.seconds))
     args.out.parent.mkdir(parents=True, exist_ok=True)
-    write_json(args.out, {"environment": environment(), "cases": rows, "kernel_alone": alone})
+    write_json(args.out, {"environment": environment(), "memory": args.memory, "cases": rows, "kernel_alone": alone})
     print(markdown(rows, alone))
     print(f"\nwritten: {args.out}")
     return 0 if all("fused" not in row["failures"] for row in rows) else 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import itertools
 import statistics
 import time
@@ -13,6 +14,25 @@ from torch import Tensor
 
 STEADY = 0.15
 """A measurement is steady if the interquartile range of the copy's times is at most this share of their median."""
+
+
+MALLOPT = {"reused": ((-4, 0), (-1, -1)), "fresh": ((-3, 1 << 20),), "system": ()}
+"""Options and values for mallopt: no mmap and no trimming; every block of a MiB from mmap; as it comes."""
+
+
+def fix_memory(kind: str) -> None:
+    """Choose whether large tensors on the CPU get memory that was used before, or always new pages.
+
+    Left to itself, glibc gives some contestants the one and some the other, as it happens, and the page faults of a
+    new 64 MiB tensor take longer than the pass that fills it.
+
+    Raises:
+        OSError: the C library is not glibc.
+    """
+    for option, value in MALLOPT[kind]:
+        mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+        if mallopt is None or not mallopt(option, value):
+            raise OSError(f"--memory {kind}: needs glibc. Use --memory system.")
 
 
 class Stopwatch:

@@ -1,0 +1,133 @@
+"""Who is timed beside the fused kernels, on what, and what they must agree on."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from snnbench import neurons
+from snnbench.neurons import SpikingNeuron
+
+FLIPS, CLOSE = 1e-5, 1e-4
+
+
+@dataclasses.dataclass
+class Case:
+    """One row: a neuron on a tensor [T, B, C, H, W]."""
+
+    neuron: str
+    steps: int
+    dtype: torch.dtype
+    size: str
+    shape: tuple[int, ...]
+    device: str
+
+    def input(self) -> Tensor:
+        generator = torch.Generator().manual_seed(0)
+        x = torch.randn(self.steps, *self.shape, generator=generator) * 0.8 + 0.4
+        return x.to(self.device, self.dtype)
+
+    def build(self, engine: str) -> SpikingNeuron:
+        torch.manual_seed(0)
+        options: dict[str, Any] = {"surrogate": "atan", "engine": engine, "channels": self.shape[1]}
+        if self.neuron == "GLIF":
+            options["T"] = self.steps
+        return getattr(neurons, self.neuron)(**options).to(self.device)
+
+
+Step = Callable[[], tuple[Tensor, Tensor]]
+
+
+def forward_backward(layer: Callable[[Tensor], Tensor], x: Tensor, g: Tensor, before: Callable[[], Any]) -> Step:
+    """A function that runs one forward and backward pass and returns the spikes and x's gradient."""
+    leaf = x.detach().requires_grad_()
+
+    def step() -> tuple[Tensor, Tensor]:
+        before()
+        s = layer(leaf)
+        (gx,) = torch.autograd.grad(s, [leaf], g)
+        return s, gx
+
+    return step
+
+
+def contestants(case: Case, names: set[str]) -> dict[str, Step]:
+    """Everything that can run the case, by name; "fused" and "reference" are always there."""
+    x = case.input()
+    g = torch.randn(x.shape, generator=torch.Generator().manual_seed(1)).to(case.device, case.dtype)
+
+    def nothing() -> None:
+        pass
+
+    found = {
+        "fused": forward_backward(case.build(case.device), x, g, nothing),
+        "reference": forward_backward(case.build("reference"), x, g, nothing),
+    }
+    if "compile" in names:
+        found["compile"] = forward_backward(torch.compile(case.build("reference"), dynamic=False), x, g, nothing)
+    if "spikingjelly" in names:
+        for name, layer in spikingjelly(case).items():
+            found[name] = forward_backward(layer, x, g, layer.reset)
+    if "snntorch" in names and (leaky := snntorch(case)) is not None:
+        found["snntorch"] = forward_backward(leaky, x, g, nothing)
+    return found
+
+
+def spikingjelly(case: Case) -> dict[str, Any]:
+    """SpikingJelly's layers of the same neuron, one for each backend that it offers here."""
+    try:
+        from spikingjelly.activation_based import neuron, surrogate
+    except ImportError:
+        return {}
+    slope = {"surrogate_function": surrogate.ATan(alpha=2.0), "step_mode": "m"}
+    build = {
+        "IF": lambda: neuron.IFNode(**slope),
+        "LIF": lambda: neuron.LIFNode(tau=2.0, **slope),
+        "PLIF": lambda: neuron.ParametricLIFNode(init_tau=2.0, detach_reset=True, **slope),
+        "KLIF": lambda: neuron.KLIFNode(tau=2.0, **slope),
+        "CLIF": lambda: neuron.ComplementaryLIFNode(tau=2.0, **slope),
+    }.get(case.neuron)
+    layers = {}
+    if build is not None:
+        backends = getattr(build(), "supported_backends", ("torch",))
+        for backend in backends if case.device == "cuda" else ("torch",):
+            layer = build().to(case.device)
+            layer.backend = backend
+            layers[f"spikingjelly-{backend}"] = layer
+    return layers
+
+
+def snntorch(case: Case) -> Callable[[Tensor], Tensor] | None:
+    """snnTorch's Leaky, in the loop over time that its documentation teaches; for LIF alone, with its own decay."""
+    if case.neuron != "LIF":
+        return None
+    try:
+        import snntorch as snn
+    except ImportError:
+        return None
+    leaky = snn.Leaky(beta=0.5, reset_mechanism="zero", spike_grad=snn.surrogate.atan(alpha=2.0)).to(case.device)
+
+    def run(x: Tensor) -> Tensor:
+        v, spikes = leaky.init_leaky(), []
+        for current in x:
+            s, v = leaky(current, v)
+            spikes.append(s)
+        return torch.stack(spikes)
+
+    return run
+
+
+def difference(ours: tuple[Tensor, Tensor], expected: tuple[Tensor, Tensor]) -> str | None:
+    """What is wrong with a contestant's spikes or gradient, or None."""
+    flips = (ours[0] != expected[0]).float().mean().item()
+    if flips > FLIPS:
+        return f"{flips:.1e} of the spikes differ"
+    scale = expected[1].float().abs().max().item()
+    away = (ours[1].float() - expected[1].float()).abs() > CLOSE * scale
+    if away.float().mean().item() > 100 * FLIPS:
+        return f"{away.float().mean().item():.1e} of the gradient differs"
+    return None
