@@ -1,0 +1,131 @@
+"""What a figure shows, as data: values by seed, with the runs they came from. Nothing is drawn here."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import statistics
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from snnbench.results import names
+from snnbench.results.fair import LeftOut, distinctions, grouped, neuron
+from snnbench.results.layers import Measured
+from snnbench.results.ledger import Run
+
+MOST_SERIES = 8  # that a reader can tell apart
+
+
+@dataclass(frozen=True)
+class Point:
+    """The values at x, one for each seed; `band` is the standard deviation within a layer, averaged over the seeds."""
+
+    x: float | str
+    values: tuple[float, ...]
+    band: float | None = None
+
+
+@dataclass
+class Series:
+    """The points of one neuron."""
+
+    label: str
+    neuron: str
+    points: list[Point]
+
+
+@dataclass
+class Panel:
+    """Series over the same x; `label` says what is measured, with its unit, which may be one that begins at zero."""
+
+    label: str
+    series: list[Series]
+    from_zero: bool = False
+
+
+@dataclass
+class Figure:
+    """A figure's file name without its ending, what it is of, and the runs that are in it."""
+
+    stem: str
+    title: str
+    runs: list[Run]
+
+
+@dataclass
+class Lines(Figure):
+    """Panels one below the other over one x: layers by name, or numbers of timesteps."""
+
+    xlabel: str
+    panels: list[Panel]
+
+
+@dataclass
+class HeatMap(Figure):
+    """Values by (alpha, beta), one for each seed; `label` says what is measured, with its unit."""
+
+    label: str
+    cells: dict[tuple[float, float], tuple[float, ...]]
+
+
+def over_layers(measured: Sequence[Measured]) -> list[Point]:
+    """One point for each layer of the first run; `measured` has one item for each seed, all of the same layers."""
+    points = []
+    for layer in measured[0]:
+        bands = [band for found in measured if (band := found[layer][1]) is not None]
+        values = tuple(found[layer][0] for found in measured)
+        points.append(Point(names.layer(layer), values, statistics.fmean(bands) if bands else None))
+    return points
+
+
+def by_neuron(runs: Sequence[Run], points: Callable[[list[Run]], list[Point]]) -> tuple[list[Series], list[LeftOut]]:
+    """A series for each neuron and each variant of it, as many as can be told apart: the most varied go first."""
+    variants: dict[str, list[list[Run]]] = {}
+    for same in grouped(runs, neuron):
+        variants.setdefault(str(same[0].config["neuron"]["name"]), []).append(same)
+    left_out: list[LeftOut] = []
+    while sum(map(len, variants.values())) > MOST_SERIES:
+        name = max(variants, key=lambda key: len(variants[key]))
+        dropped = variants.pop(name)
+        reason = f"one of {len(dropped)} variants of {name}, more than one figure can tell apart ({MOST_SERIES})"
+        left_out += [(run, reason) for same in dropped for run in same]
+    order = [*names.NEURONS, *sorted(variants.keys() - names.NEURONS.keys())]
+    series = []
+    for name in sorted(variants, key=order.index):
+        differing = distinctions([neuron(same[0]) for same in variants[name]])
+        labels = [names.neuron(name) + (f" ({text})" if text else "") for text in differing]
+        series += [Series(label, name, points(same)) for label, same in zip(labels, variants[name], strict=True)]
+    return series, left_out
+
+
+def alike(runs: Sequence[Run], shape: Callable[[Run], object]) -> tuple[list[Run], list[LeftOut]]:
+    """The runs that have the same layers as the first, as told by `shape`."""
+    kept = [run for run in runs if shape(run) == shape(runs[0])]
+    return kept, [(run, f"other layers than {runs[0].folder}") for run in runs if run not in kept]
+
+
+def counts(series: Iterable[Series]) -> list[int]:
+    """How many seeds stand behind each point."""
+    return [len(point.values) for one in series for point in one.points]
+
+
+def title(run: Run, middle: Iterable[str], n: Sequence[int]) -> str:
+    """Data, backbone and what else the runs of a figure have in common, and how many seeds stand behind a value."""
+    seeds = f"n = {min(n)}" if min(n) == max(n) else f"n = {min(n)} to {max(n)}"
+    parts = [names.data(run.config["data"]["name"]), names.backbone(run.config["backbone"]["name"]), *middle]
+    parts += [f"{run.planned} epochs", "single seed" if max(n) == 1 else f"{seeds} seeds"]
+    return ", ".join(parts) + ("" if run.provenance == "real" else f", not the real data: {run.provenance}")
+
+
+def stem(kind: str, key: object, run: Run, *more: str) -> str:
+    """The file's name: readable, and with a hash of `key`, different for every group of runs."""
+    digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:8]
+    return "-".join([kind, run.config["data"]["name"], run.config["backbone"]["name"], *more, digest])
+
+
+def tell_apart(figures: Sequence[Figure], recipe: Callable[[Run], dict[str, Any]]) -> None:
+    """Add to titles that are the same in what the recipes of the runs differ."""
+    for same in {figure.title: [f for f in figures if f.title == figure.title] for figure in figures}.values():
+        for figure, text in zip(same, distinctions([recipe(f.runs[0]) for f in same]), strict=True):
+            figure.title += f" ({text})" if text else ""

@@ -1,0 +1,284 @@
+"""Figures: what is drawn is what the runs measured, fair groups apart, everything left out named."""
+
+import itertools
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from scripts.figures import main
+from snnbench.results.drawing import draw
+from snnbench.results.fair import select
+from snnbench.results.figures import KINDS
+from snnbench.results.ledger import read_ledger
+from tests.conftest import TINY
+
+SECONDS = itertools.count()
+DECAYS = {"squash": "none", "learn_alpha": False, "learn_beta": False}
+
+
+def run(outputs: Path, neuron="dalif", T=2, seed=0, acc=90.0, layers=None, status="finished", options=(), **changes):
+    """A run's folder as training leaves it, as far as figures look."""
+    number = next(SECONDS)
+    folder = outputs / f"run{number}"
+    folder.mkdir(parents=True)
+    config = {
+        "T": T,
+        "seed": seed,
+        "epochs": 3,
+        "data": {"name": "cifar10"},
+        "backbone": {"name": "resnet20", "T": T},
+        "neuron": {"name": neuron, **dict(options)},
+        "optimizer": {"name": "sgd", "lr": 0.1},
+        **changes,
+    }
+    (folder / "config.yaml").write_text(yaml.safe_dump(config))
+    result = {
+        "schema": 1,
+        "status": status,
+        "provenance": "real",
+        "T": T,
+        "seed": seed,
+        "epochs": {"planned": 3, "run": 3},
+        "accuracy": {"last_epoch": acc, "best_test_epoch": {"acc": acc + 1, "epoch": 1}, "validation_chosen": None},
+        "layers": layers or {"units.0.neuron": {"firing_rate": 0.25}},
+        "environment": {"time": f"2026-01-01T00:00:{number:05d}"},
+    }
+    (folder / "result.json").write_text(json.dumps(result))
+    (folder / "environment.jsonl").write_text(json.dumps(result["environment"]))
+    return folder
+
+
+def edit(folder: Path, **values) -> None:
+    result = json.loads((folder / "result.json").read_text())
+    (folder / "result.json").write_text(json.dumps(result | values))
+
+
+def choose(kind: str, outputs: Path, protocol: str = "last_epoch"):
+    return KINDS[kind].choose(select(read_ledger([outputs])).runs, protocol)
+
+
+def plotted(axis) -> dict[str, tuple[list[float], list[float], list[float]]]:
+    """By label, the means, and the lower and upper ends of their error bars, as they are on the axes."""
+    found = {}
+    for container in axis.containers:
+        line, _, (bars,) = container.lines
+        ends = np.array([segment[:, 1] for segment in bars.get_segments()])
+        found[container.get_label()] = (list(line.get_ydata()), list(ends[:, 0]), list(ends[:, 1]))
+    return found
+
+
+def dalif(alpha: tuple[float, float], beta: tuple[float, float] = (0.1, 0.2)) -> dict:
+    return {f"stages.{i}.unit1.neuron": {"firing_rate": 0.1, "alpha": alpha[i], "beta": beta[i]} for i in range(2)}
+
+
+def test_coefficients_are_drawn_by_layer_with_their_spread_over_seeds(tmp_path):
+    for seed, alpha in enumerate([(0.9, 0.5), (0.7, 0.5), (0.8, 0.8)]):
+        run(tmp_path, seed=seed, layers=dalif(alpha))
+    plain = run(tmp_path, neuron="lif")
+    drawn = choose("coefficients", tmp_path)
+    (figure,) = drawn.figures
+    assert figure.title == "CIFAR-10, ResNet-20, DA-LIF, T = 2, 3 epochs, n = 3 seeds"
+    assert [panel.label for panel in figure.panels] == ["spatial decay α", "temporal decay β"]  # noqa: RUF001
+    assert [(run.folder, why) for run, why in drawn.left_out] == [(plain, "learned no coefficients")]
+    first, second = draw(figure).axes
+    means, low, high = plotted(first)["DA-LIF"]
+    assert means == pytest.approx([0.8, 0.6])
+    assert low == pytest.approx([0.8 - 0.1, 0.6 - math.sqrt(0.03)])  # (0.5, 0.5, 0.8): variance 0.06 / 2
+    assert high == pytest.approx([0.8 + 0.1, 0.6 + math.sqrt(0.03)])
+    assert plotted(second)["DA-LIF"][0] == pytest.approx([0.1, 0.2])
+    assert [label.get_text() for label in second.get_xticklabels()] == ["stages.0.unit1", "stages.1.unit1"]
+
+
+def test_coefficients_per_channel_have_a_band_of_their_spread_within_the_layer(tmp_path):
+    for seed, (mean, std) in enumerate([(1.0, 0.2), (2.0, 0.4)]):
+        run(tmp_path, "arlif", seed=seed, layers={"units.0.neuron": {"firing_rate": 0.1, "a.mean": mean, "a.std": std}})
+    (figure,) = choose("coefficients", tmp_path).figures
+    ((point,),) = [series.points for panel in figure.panels for series in panel.series]
+    assert (point.x, point.values, point.band) == ("units.0", (1.0, 2.0), pytest.approx(0.3))
+    canvas = draw(figure)
+    (band,) = (c for c in canvas.axes[0].collections if c.get_alpha() == 0.15)
+    assert band.get_datalim(canvas.axes[0].transData).ymin == pytest.approx(1.2)
+    assert "band" in canvas._supxlabel.get_text()
+
+
+def test_accuracy_over_T_by_neuron(tmp_path):
+    values = {("lif", 2): [80.0, 82.0], ("lif", 4): [83.0], ("klif", 2): [81.0, 82.0, 83.0], ("klif", 4): [85.0]}
+    for (neuron, T), found in values.items():
+        for seed, acc in enumerate(found):
+            run(tmp_path, neuron, T, seed, acc, options={"T": T}, norm={"v_th": 1.0})
+    drawn = choose("accuracy", tmp_path)
+    (figure,) = drawn.figures
+    assert figure.title == "CIFAR-10, ResNet-20, 3 epochs, n = 1 to 3 seeds"
+    axis = draw(figure).axes[0]
+    assert axis.get_ylabel() == "test accuracy (%),\nlast epoch"
+    assert list(axis.get_xticks()) == [2, 4]
+    found = plotted(axis)
+    assert found["LIF"][0] == [81.0, 83.0]
+    assert found["LIF"][2] == pytest.approx([81 + math.sqrt(2), 83.0])  # of a single seed, no bar
+    assert found["KLIF"][0] == [82.0, 85.0]
+    (figure,) = choose("accuracy", tmp_path, "best_test_epoch").figures
+    axis = draw(figure).axes[0]
+    assert axis.get_ylabel() == "test accuracy (%),\nbest test epoch"
+    assert plotted(axis)["LIF"][0] == [82.0, 84.0]
+    drawn = choose("accuracy", tmp_path, "validation_chosen")
+    assert drawn.figures == []
+    assert len(drawn.left_out) == 7
+
+
+def test_other_recipes_are_other_figures_and_their_titles_say_which(tmp_path):
+    for T, lr in itertools.product((2, 4), (0.1, 0.05)):
+        run(tmp_path, "lif", T, optimizer={"name": "sgd", "lr": lr})
+        run(tmp_path, "klif", T, optimizer={"name": "sgd", "lr": lr}, norm={"name": "tdbn"})
+    run(tmp_path, "plif", 2)
+    drawn = choose("accuracy", tmp_path)
+    assert len(drawn.figures) == len({figure.stem for figure in drawn.figures}) == 4
+    assert {figure.title.partition("seed (")[2] for figure in drawn.figures} == {
+        "norm.name absent, optimizer.lr 0.1)",
+        "norm.name absent, optimizer.lr 0.05)",
+        "norm.name tdbn, optimizer.lr 0.1)",
+        "norm.name tdbn, optimizer.lr 0.05)",
+    }
+    assert {len(figure.runs) for figure in drawn.figures} == {2}
+    ((left_out, why),) = drawn.left_out
+    assert left_out.config["neuron"]["name"] == "plif"
+    assert why == "only T = 2 has been run of its recipe"
+
+
+def test_the_threshold_that_tdbn_takes_from_the_neuron_is_no_other_recipe(tmp_path):
+    for neuron, v_th in (("lif", 1.0), ("dalif", 0.5)):
+        run(tmp_path, neuron, options={"v_th": v_th}, norm={"name": "tdbn", "v_th": v_th})
+    run(tmp_path, "klif", options={"v_th": 1.0}, norm={"name": "tdbn", "v_th": 0.7})
+    neurons = [[series.neuron for series in f.panels[0].series] for f in choose("firing", tmp_path).figures]
+    assert neurons == [["lif", "dalif"], ["klif"]]
+
+
+def test_variants_of_a_neuron_are_told_apart_or_too_many(tmp_path):
+    for k in (1.0, 2.0):
+        run(tmp_path, "klif", options={"k": k}, layers={"a.neuron": {"firing_rate": k / 10}})
+    (figure,) = choose("firing", tmp_path).figures
+    assert {s.label: s.points[0].values for s in figure.panels[0].series} == {
+        "KLIF (k 1)": (0.1,),
+        "KLIF (k 2)": (0.2,),
+    }
+    colours = [container.lines[0].get_color() for container in draw(figure).axes[0].containers]
+    assert len(set(colours)) == 2
+    run(tmp_path, "lif", layers={"a.neuron": {"firing_rate": 0.3}})
+    for alpha in range(8):
+        run(tmp_path, options={"alpha_init": alpha}, layers={"a.neuron": {"firing_rate": 0.3}})
+    drawn = choose("firing", tmp_path)
+    assert [series.neuron for series in drawn.figures[0].panels[0].series] == ["lif", "klif", "klif"]
+    assert len(drawn.left_out) == 8
+    assert "8 variants of dalif" in drawn.left_out[0][1]
+    assert len(drawn.figures[0].runs) == 3
+
+
+def test_the_grid_of_fixed_decays(tmp_path):
+    for (alpha, beta), accs in {(0.2, 0.0): [50.0, 60.0], (0.2, 0.5): [70.0], (1.0, 0.0): [80.0, 90.0]}.items():
+        for seed, acc in enumerate(accs):
+            run(tmp_path, seed=seed, acc=acc, options=DECAYS | {"alpha_init": alpha, "beta_init": beta})
+    learned = run(tmp_path, options={"learn_alpha": True})
+    line = [run(tmp_path, T=4, options=DECAYS | {"alpha_init": a, "beta_init": 0.0}) for a in (0.2, 0.4)]
+    drawn = choose("grid", tmp_path)
+    (figure,) = drawn.figures
+    assert figure.cells == {(0.2, 0.0): (50.0, 60.0), (0.2, 0.5): (70.0,), (1.0, 0.0): (80.0, 90.0)}
+    assert figure.title.endswith("T = 2, 3 epochs, n = 1 to 2 seeds")
+    assert {run.folder for run, _ in drawn.left_out} == {learned, *line}
+    axis = draw(figure).axes[0]
+    shown = axis.collections[0].get_array()
+    assert np.ma.getmaskarray(shown).tolist() == [[False, False], [False, True]]
+    assert np.ma.filled(shown, 0).tolist() == [[55.0, 70.0], [85.0, 0.0]]  # rows alpha, columns beta
+    texts = {text.get_position(): text.get_text() for text in axis.texts}
+    assert texts == {(0.5, 0.5): "55.0\n±7.1", (1.5, 0.5): "70.0", (0.5, 1.5): "85.0\n±7.1"}
+
+
+def test_decays_of_a_grid_are_those_after_squashing(tmp_path):
+    for alpha, beta in itertools.product((0.0, "ones"), (-1.0, 1.0)):
+        run(tmp_path, options=DECAYS | {"squash": "tanh", "alpha_init": alpha, "beta_init": beta})
+    (figure,) = choose("grid", tmp_path).figures
+    assert figure.cells.keys() == set(itertools.product((0.0, math.tanh(1)), (-math.tanh(1), math.tanh(1))))
+
+
+def test_energy_has_the_unit_that_fits(tmp_path):
+    for neuron, energy in (("lif", 2.0e6), ("klif", 5.0e5)):
+        edit(run(tmp_path, neuron), energy={"model": "45nm", "picojoule": energy})
+    edit(none := run(tmp_path, "plif"), energy={"model": "lemaire", "picojoule": 1.0})
+    drawn = choose("energy", tmp_path)
+    axis = draw(drawn.figures[0]).axes[0]
+    assert axis.get_ylabel() == "energy of operations\nat 45 nm (µJ per sample)"
+    assert {label: found[0] for label, found in plotted(axis).items()} == {"LIF": [2.0], "KLIF": [0.5]}
+    assert [run.folder for run, _ in drawn.left_out] == [none]
+
+
+def test_runs_that_do_not_count_are_named_with_the_reason(tmp_path, capsys):
+    kept = run(tmp_path / "runs", seed=0, layers=dalif((0.9, 0.8)))
+    again = run(tmp_path / "runs", seed=0, layers=dalif((0.1, 0.1)))
+    failed = run(tmp_path / "runs", seed=1, status="failed")
+    subset, damaged, shallow, broken = (run(tmp_path / "runs", seed=n, layers=dalif((0.1, 0.1))) for n in range(2, 6))
+    edit(subset, provenance="subset")
+    edit(damaged, layers={"a": 3})
+    edit(shallow, layers={"other": {"firing_rate": 0.1, "alpha": 1.0, "beta": 1.0}})
+    (broken / "result.json").write_text("{")
+    (kept / "layers.csv").write_text("epoch,layer\n1,")  # is not read: what is needed stands in result.json
+    assert main([str(tmp_path / "runs"), "--kind", "coefficients", "--output", str(tmp_path / "figures")]) == 0
+    out = capsys.readouterr().out
+    for folder, why in (
+        (again, f"seed 0 again; drawn is {kept}"),
+        (failed, "failed after 3 of 3 epochs"),
+        (subset, "not the real data: subset"),
+        (damaged, "result.json holds no layers, or damaged ones"),
+        (shallow, f"other layers than {kept}"),
+    ):
+        assert f"1 run: {why}\n    {folder.parent}: {folder.name}\n" in out
+    assert f"{broken}: result.json is damaged" in out
+    assert f"single seed; 1 run:\n    {kept.parent}: {kept.name}\n" in out
+    assert len(list((tmp_path / "figures").iterdir())) == 2
+
+
+def test_the_same_runs_give_the_same_bytes(tmp_path):
+    for seed, (alpha, beta) in enumerate(itertools.product((0.1, 0.2), (0.1, 0.2))):
+        run(tmp_path / "runs", seed=seed, layers=dalif((0.9, 0.8)))
+        run(tmp_path / "runs", options=DECAYS | {"alpha_init": alpha, "beta_init": beta})
+    for output in ("one", "two"):
+        words = ["--kind", "coefficients", "--kind", "grid", "--output", str(tmp_path / output)]
+        assert main([str(tmp_path / "runs"), *words]) == 0
+    one, two = ({p.name: p.read_bytes() for p in (tmp_path / output).iterdir()} for output in ("one", "two"))
+    assert one == two
+    assert {name.partition("-")[0] for name in one} == {"coefficients", "grid"}
+    assert all(content[:4] == {".png": b"\x89PNG", ".pdf": b"%PDF"}[Path(name).suffix] for name, content in one.items())
+
+
+def test_nothing_to_draw_says_which_runs_are_needed(tmp_path, capsys):
+    assert main([str(tmp_path)]) == 2
+    err = capsys.readouterr().err
+    assert "no accuracy to draw: needs finished runs of one recipe with two or more T" in err
+    assert "python scripts/sweep.py +sweep=dalif_grid" in err
+    run(tmp_path, "lif")
+    assert main([str(tmp_path), "--kind", "grid", "--kind", "firing", "--output", str(tmp_path / "out")]) == 2
+    captured = capsys.readouterr()
+    assert "no grid to draw" in captured.err
+    assert "no firing" not in captured.err
+    assert len(list((tmp_path / "out").glob("firing-*.pdf"))) == 1
+    assert main([str(tmp_path / "nowhere")]) == 2
+    assert "there is no such folder" in capsys.readouterr().err
+    (tmp_path / "file").touch()
+    assert main([str(tmp_path), "--output", str(tmp_path / "file")]) == 2
+    assert "--output" in capsys.readouterr().err
+
+
+def test_a_real_training_is_drawn_and_marked_where_its_data_is_cut(command, tmp_path, capfd):
+    done = command("train", *TINY, "neuron=dalif")
+    output = str(tmp_path / "figures")
+    assert main([str(done.outputs), "--output", output]) == 2
+    assert "1 run: not the real data: subset" in capfd.readouterr().out
+    assert main([str(done.outputs), "--output", output, "--any-data"]) == 0
+    assert "digits, ConvNet, DA-LIF, T = 2, 2 epochs, single seed, not the real data: subset" in capfd.readouterr().out
+    (figure,) = (
+        KINDS["coefficients"].choose(select(read_ledger([done.outputs]), any_data=True).runs, "last_epoch").figures
+    )
+    (series,) = figure.panels[0].series
+    recorded = done.result()["layers"]
+    assert [point.values for point in series.points] == [(recorded[f"units.{i}.neuron"]["alpha"],) for i in range(3)]
