@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import netrc
 import os
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -19,8 +18,10 @@ from torch.optim import Optimizer
 
 from snnbench.errors import UserError
 from snnbench.seeding import seed_all
+from snnbench.training import loggers
 from snnbench.training.module import SpikingClassifier
 from snnbench.training.optim import parameter_groups
+from snnbench.wandb_key import has_wandb_key
 
 
 def make(cfg: DictConfig, group: str, drop: Sequence[str] = ("name",), **extra: Any) -> Any:
@@ -138,21 +139,18 @@ def build_logger(cfg: DictConfig) -> Any:
     """The config's logger, told the resolved config; False for none. wandb without a key works offline."""
     if not (cfg.logger and cfg.logger.get("_target_")):
         return False
-    if cfg.logger.get("offline") is False and "WANDB_MODE" not in os.environ and not _has_wandb_key():
+    wandb = loggers.is_wandb(cfg)
+    if wandb and cfg.logger.get("offline") is False and "WANDB_MODE" not in os.environ and not has_wandb_key():
         cfg.logger.offline = True
-        logging.getLogger("snnbench").info("wandb: no key here, so this run is logged offline; `wandb sync` uploads it")
-    logger = make(cfg, "logger", drop=())
+        logging.getLogger("snnbench").info(
+            "wandb: no key here, so this run is logged offline; python scripts/sync_wandb.py uploads it"
+        )
+    again = {"id": loggers.earlier_wandb_id(cfg)} if wandb else {}
+    logger = make(cfg, "logger", drop=(), **again)
     logger.log_hyperparams(OmegaConf.to_container(cfg, resolve=True))
+    if wandb:
+        loggers.begin_wandb(logger, cfg)
     return logger
-
-
-def _has_wandb_key() -> bool:
-    if os.environ.get("WANDB_API_KEY"):
-        return True
-    try:
-        return any("wandb" in host for host in netrc.netrc().hosts)
-    except (OSError, netrc.NetrcParseError):
-        return False
 
 
 def epoch_counter(trainer: lightning.Trainer, data: Any) -> Callable[[], int]:

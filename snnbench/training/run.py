@@ -28,6 +28,7 @@ from snnbench.training.checkpoint import AtomicCheckpointIO, last_checkpoint, re
 from snnbench.training.folder import is_main_process, locked, new_folder, open_folder, read_result
 from snnbench.training.guard import NonFinite
 from snnbench.training.history import History
+from snnbench.training.loggers import close_loggers
 from snnbench.training.module import SpikingClassifier
 from snnbench.training.record import Record
 
@@ -168,16 +169,7 @@ def _fit(
     finally:
         if signal.getsignal(signal.SIGINT) is not on_interrupt:  # Lightning leaves Ctrl-C ignored once it was pressed
             signal.signal(signal.SIGINT, on_interrupt)
-        _close_loggers(trainer)
+        close_loggers(trainer.loggers, folder)
     if trainer.is_global_zero:
         report.finished(folder, result)
     return 0
-
-
-def _close_loggers(trainer: Any) -> None:
-    """Without this, the next run of a sweep would be logged as a continuation of this one."""
-    for logger in trainer.loggers:
-        if type(logger).__name__ == "WandbLogger":
-            import wandb
-
-            wandb.finish()

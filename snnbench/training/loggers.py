@@ -1,0 +1,74 @@
+"""What wandb is told at the start and at the end of a run; each epoch's values come from History."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch.utilities import rank_zero_only
+from omegaconf import DictConfig
+
+from snnbench.results.ledger import Run, Unreadable, read_run
+from snnbench.results.summary import overrides
+
+PROTOCOLS = ("last_epoch", "best_test_epoch", "validation_chosen")
+
+
+def is_wandb(cfg: DictConfig) -> bool:
+    return str(cfg.logger._target_).endswith(".WandbLogger")
+
+
+def earlier_wandb_id(cfg: DictConfig) -> str | None:
+    """The id of the config or of the wandb run begun in the folder, so that a resumed run goes on as the same one."""
+    earlier = sorted(Path(cfg.logger.save_dir).glob("wandb/*run-*-*"))
+    return cfg.logger.get("id") or (earlier[-1].name.partition("run-")[2].partition("-")[2] if earlier else None)
+
+
+@rank_zero_only
+def begin_wandb(logger: Any, cfg: DictConfig) -> None:
+    """Tell wandb to chart over epochs instead of optimizer steps, and what the row's paper reports."""
+    run = logger.experiment
+    run.define_metric("epoch")
+    run.define_metric("*", step_metric="epoch", overwrite=True)  # of Lightning, over optimizer steps
+    if cfg.row and cfg.row.get("reported"):
+        reported = cfg.row.reported
+        values = {"id": cfg.row.id, "reported": reported.acc, "protocol": reported.protocol, "source": reported.source}
+        run.summary.update({f"row/{key}": value for key, value in values.items()})
+
+
+@rank_zero_only
+def close_loggers(loggers: list[Any], folder: Path) -> None:
+    """Tell wandb how the run ended. Unless finished, it would take the next run of a sweep for this one going on."""
+    for logger in loggers:
+        if type(logger).__name__ != "WandbLogger":
+            continue
+        import wandb
+
+        try:
+            run = read_run(folder)
+        except Unreadable:
+            wandb.finish(exit_code=1)
+        else:
+            logger.experiment.summary.update(outcome(run))
+            wandb.finish(exit_code=0 if run.status == "finished" else 1)
+
+
+def outcome(run: Run) -> dict[str, Any]:
+    """Accuracy by how its epoch was chosen and, of a run of a row, the difference to the reported value.
+
+    There is no difference for a run on other than the real data, or with overrides that may have changed the recipe:
+    those stand in `row/overrides`.
+    """
+    accuracy = {protocol: run.accuracy(protocol) for protocol in PROTOCOLS}
+    found: dict[str, Any] = {f"accuracy/{protocol}": value for protocol, value in accuracy.items() if value is not None}
+    found |= {"status": run.status, "recipe": run.recipe, "provenance": run.provenance}
+    reported = (run.config.get("row") or {}).get("reported")
+    if not reported:
+        return found
+    changed = overrides(run.command)
+    found["row/overrides"] = " ".join(changed)
+    reached = run.accuracy(reported["protocol"])
+    comparable = run.status == "finished" and run.provenance == "real" and not changed
+    if comparable and reached is not None and reported["acc"] is not None:
+        found["row/difference"] = reached - reported["acc"]
+    return found

@@ -1,0 +1,122 @@
+"""What wandb is told, read back from the file that it would upload."""
+
+import json
+import os
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from omegaconf import OmegaConf
+
+from snnbench.results.ledger import Run
+from snnbench.training.loggers import earlier_wandb_id, outcome
+from tests.conftest import TINY
+from tests.test_configs import compose
+
+ROW = (
+    "{id: demo/digits, paper: demo, table: 1, tolerance: 1.0, "
+    "reported: {acc: 90.0, protocol: best_test_epoch, source: paper}}"
+)
+
+
+def records(path: Path) -> Iterator:
+    """The records of a .wandb file: LevelDB's log format behind a header of seven bytes."""
+    from wandb.proto.wandb_internal_pb2 import Record
+
+    data, at, whole, block = path.read_bytes(), 7, b"", 32768
+    assert data[:4] == b":W&B"
+    while at < len(data):
+        left = block - at % block
+        if left < 7:
+            at += left
+            continue
+        _, length, kind = struct.unpack("<IHB", data[at : at + 7])
+        whole += data[at + 7 : at + 7 + length]
+        at += 7 + length
+        if kind in (1, 4):  # whole, or its last part
+            yield Record.FromString(whole)
+            whole = b""
+
+
+def items(found) -> dict:
+    return {"/".join(item.nested_key) or item.key: json.loads(item.value_json) for item in found}
+
+
+@pytest.fixture
+def offline(monkeypatch, tmp_path):
+    for name in ("WANDB_MODE", "WANDB_API_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("NETRC", os.devnull)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("WANDB_SILENT", "true")
+
+
+def test_an_offline_run_holds_group_summary_and_charts_over_epochs(offline, command):
+    options = [option for option in TINY if option != "logger=none"]
+    done = command("train", *options, "logger=wandb", "neuron=dalif", f"row={ROW}")
+    assert done.code == 0, done.err
+    (path,) = done.folder.glob("wandb/offline-run-*/*.wandb")
+    found = list(records(path))
+    (run,) = (record.run for record in found if record.HasField("run"))
+    assert run.run_group == "demo/digits"
+    history = [items(record.history.item) for record in found if record.HasField("history")]
+    assert [line["epoch"] for line in history] == [0, 1]
+    layers = done.result()["layers"]
+    for line in history:
+        assert {
+            f"{quantity}/{layer}" for layer in layers for quantity in ("firing_rate", "alpha", "beta")
+        } <= line.keys()
+    assert history[-1]["alpha/units.0.neuron"] == layers["units.0.neuron"]["alpha"]
+    metrics = [record.metric for record in found if record.HasField("metric")]
+    axes = {metric.glob_name or metric.name: metric.step_metric for metric in metrics}
+    assert axes["*"] == "epoch"
+    summary = {}
+    for record in found:
+        summary |= items(record.summary.update)
+    result = done.result()
+    assert summary["row/reported"] == 90.0
+    assert summary["row/protocol"] == "best_test_epoch"
+    assert summary["accuracy/last_epoch"] == result["accuracy"]["last_epoch"]
+    assert summary["accuracy/best_test_epoch"] == result["accuracy"]["best_test_epoch"]["acc"]
+    assert "row/difference" not in summary  # on a part of the data
+    assert "backbone.width=4" in summary["row/overrides"]
+
+
+def finished(folder: Path, command: str, reported: float | None = 90.0, **result) -> Run:
+    """A run of a row that reached 91.5 in its best epoch and 91 in its last."""
+    row = {"id": "demo/digits", "reported": {"acc": reported, "protocol": "best_test_epoch", "source": "paper"}}
+    accuracy = {"last_epoch": 91.0, "best_test_epoch": {"acc": 91.5, "epoch": 3}, "validation_chosen": None}
+    values = {"accuracy": accuracy, "provenance": "real", "environment": {"command": command}, **result}
+    return Run(folder, {"row": row, "T": 2, "seed": 0}, values, "finished", "")
+
+
+def test_the_difference_is_that_of_the_papers_protocol_and_recipe(tmp_path):
+    as_it_is = outcome(finished(tmp_path, "python train.py experiment=demo/digits seed=1 paths.data=/d"))
+    assert as_it_is["row/difference"] == pytest.approx(1.5)
+    assert as_it_is["row/overrides"] == ""
+    assert (as_it_is["accuracy/last_epoch"], as_it_is["accuracy/best_test_epoch"]) == (91.0, 91.5)
+    assert "accuracy/validation_chosen" not in as_it_is
+    changed = outcome(finished(tmp_path, "python train.py experiment=demo/digits optimizer.lr=1 seed=1"))
+    assert changed["row/overrides"] == "optimizer.lr=1"
+    unknown = outcome(finished(tmp_path, "python train.py", reported=None))
+    subset = outcome(finished(tmp_path, "python train.py", provenance="subset"))
+    for other in (changed, unknown, subset):
+        assert "row/difference" not in other
+        assert other["accuracy/best_test_epoch"] == 91.5
+
+
+def test_a_resumed_run_goes_on_as_the_same_wandb_run(tmp_path):
+    cfg = OmegaConf.create({"logger": {"save_dir": str(tmp_path)}})
+    assert earlier_wandb_id(cfg) is None
+    for name in ("offline-run-20260101_000000-abc", "run-20260102_000000-abc", "latest-run"):
+        (tmp_path / "wandb" / name).mkdir(parents=True)
+    assert earlier_wandb_id(cfg) == "abc"
+    cfg.logger.id = "mine"
+    assert earlier_wandb_id(cfg) == "mine"
+
+
+def test_the_group_is_the_row_or_else_the_name():
+    assert compose("logger=wandb", "neuron=lif").logger.group == "digits-convnet-lif-T4"
+    row = compose("logger=wandb", "experiment=arlif/cifar10_resnet18_t4")
+    assert row.logger.group == "arlif/cifar10_resnet18_t4"
