@@ -6,7 +6,7 @@ from snnbench.neurons.clif import CLIF
 from snnbench.neurons.dalif import DALIF
 from snnbench.neurons.glif import GLIF
 from snnbench.neurons.klif import KLIF
-from snnbench.neurons.lif import IF, LIF
+from snnbench.neurons.lif import IF, LIF, LIFNoReset
 from snnbench.neurons.plif import PLIF
 from snnbench.neurons.psn import PSN, MaskedPSN, SlidingPSN
 
@@ -20,6 +20,7 @@ __all__ = [
     "LIF",
     "PLIF",
     "PSN",
+    "LIFNoReset",
     "MaskedPSN",
     "SlidingPSN",
     "SpikingNeuron",

@@ -116,7 +116,10 @@ class SpikingNeuron(nn.Module):
         Neurons with a schedule (MaskedPSN) override it.
         """
 
+    def reset_repr(self) -> str:
+        """The kind of reset, as `repr` shows it."""
+        kind = "soft" if self.v_reset is None else f"hard({self.v_reset:g})"
+        return kind + (", detached" if self.detach_reset else "")
+
     def extra_repr(self) -> str:
-        reset = "soft" if self.v_reset is None else f"hard({self.v_reset:g})"
-        reset += ", detached" if self.detach_reset else ""
-        return f"v_th={self.v_th:g}, reset={reset}, surrogate={self.spike}, engine={self.engine}"
+        return f"v_th={self.v_th:g}, reset={self.reset_repr()}, surrogate={self.spike}, engine={self.engine}"

@@ -65,3 +65,36 @@ class LIF(SpikingNeuron):
     def extra_repr(self) -> str:
         decay = f"tau={self.tau:g}, decay_input={self.decay_input}" if self.leak is None else f"leak={self.leak:g}"
         return f"{decay}, {super().extra_repr()}"
+
+
+class LIFNoReset(LIF):
+    """LIF that keeps its membrane when it fires: h as in LIF with v_r = 0; s = H(h - v_th); v = h.
+
+    The "LIF without reset" of the PSN paper (Fang et al., NeurIPS 2023, arXiv 2304.12760), there with decay_input=True.
+
+    Args:
+        tau, decay_input, leak: see LIF.
+        v_th, surrogate, channels, engine: see SpikingNeuron.
+    """
+
+    def __init__(
+        self,
+        *,
+        tau: float = 2.0,
+        decay_input: bool = True,
+        leak: float | None = None,
+        v_th: float = 1.0,
+        surrogate: str | Mapping[str, Any] | Surrogate = "atan",
+        channels: int | None = None,
+        engine: str = "auto",
+    ) -> None:
+        super().__init__(
+            tau=tau, decay_input=decay_input, leak=leak,
+            v_th=v_th, v_reset=None, surrogate=surrogate, channels=channels, engine=engine,
+        )  # fmt: skip
+
+    def reset(self, h: Tensor, s: Tensor) -> Tensor:
+        return h
+
+    def reset_repr(self) -> str:
+        return "none"

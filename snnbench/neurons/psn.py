@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from snnbench.errors import UserError
 from snnbench.kernels import State
 from snnbench.kernels.cell import check_call
-from snnbench.neurons.arguments import count, number
+from snnbench.neurons.arguments import choice, count, number
 from snnbench.neurons.base import SpikingNeuron
 from snnbench.neurons.surrogate import Surrogate
 
@@ -100,21 +100,25 @@ class MaskedPSN(PSN):
     """PSN whose matrix becomes causal and banded in the course of training: timestep t sees t-k+1 ... t.
 
     W' = W ((1 - lambda) + lambda band), where band is 1 on the diagonal and the k-1 diagonals below it. lambda rises
-    with training (`set_progress`: epoch / (epochs - 1)); it is a buffer, so that checkpoints carry it.
+    with training (`set_progress`): min(1, lambda_rate epoch / (epochs - 1)). It is a buffer, so that checkpoints carry
+    it.
 
     Args:
         T: number of timesteps.
         k: order: how many timesteps one spike depends on, itself included. k >= T keeps all of the past.
-        lambda_init: lambda before the first epoch, in [0, 1].
+        lambda_init: lambda of a network that was never trained, in [0, 1]; the first epoch sets it to 0.
+        lambda_rate: how many times faster than the epochs lambda rises, at least 1. With 8, as in the authors' script
+            for sequential CIFAR, the mask is complete after an eighth of them.
         options: see PSN.
     """
 
     progress: Tensor
     band: Tensor
 
-    def __init__(self, *, T: int, k: int, lambda_init: float = 0.0, **options: Any) -> None:
+    def __init__(self, *, T: int, k: int, lambda_init: float = 0.0, lambda_rate: float = 1.0, **options: Any) -> None:
         super().__init__(T=T, **options)
         self.k = count("k", k)
+        self.lambda_rate = number("lambda_rate", lambda_rate, "[1, inf)")
         self.register_buffer("progress", torch.tensor(number("lambda_init", lambda_init, "[0, 1]")))
         ones = torch.ones(T, T)
         self.register_buffer("band", ones.tril() * ones.triu(1 - self.k), persistent=False)
@@ -123,10 +127,10 @@ class MaskedPSN(PSN):
         return self.weight * ((1 - self.progress) + self.progress * self.band)
 
     def set_progress(self, fraction: float) -> None:
-        self.progress.fill_(number("progress", fraction, "[0, 1]"))
+        self.progress.fill_(min(1.0, self.lambda_rate * number("progress", fraction, "[0, 1]")))
 
     def extra_repr(self) -> str:
-        return f"k={self.k}, {super().extra_repr()}"
+        return f"k={self.k}, lambda_rate={self.lambda_rate:g}, {super().extra_repr()}"
 
 
 class SlidingPSN(ParallelNeuron):
@@ -137,14 +141,19 @@ class SlidingPSN(ParallelNeuron):
 
     Args:
         k: order: how many timesteps one spike depends on, itself included.
+        init: "exponential" as above (SpikingJelly's default), or "uniform": between -1 and 1 over sqrt k (the authors'
+            code without -exp-init, as in its command for sequential CIFAR).
         v_th: initial threshold.
         options: see PSN.
     """
 
-    def __init__(self, *, k: int, **options: Any) -> None:
+    def __init__(self, *, k: int, init: str = "exponential", **options: Any) -> None:
         super().__init__(**options)
         self.k = count("k", k)
+        self.init = choice("init", init, ("exponential", "uniform"))
         self.weight = nn.Parameter(2.0 ** torch.arange(1 - k, 1, dtype=torch.float32))
+        if init == "uniform":
+            nn.init.uniform_(self.weight, -(k**-0.5), k**-0.5)
         self.bias = nn.Parameter(torch.tensor(-self.v_th))
 
     def run(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:

@@ -7,7 +7,7 @@ import torch
 from compare import Fixed, close, magnitude, outcome
 from torch import Tensor
 
-from snnbench.neurons import ARLIF, CLIF, DALIF, GLIF, IF, KLIF, LIF, PLIF
+from snnbench.neurons import ARLIF, CLIF, DALIF, GLIF, IF, KLIF, LIF, PLIF, LIFNoReset
 
 EXACT = {
     "IF": lambda T, C: IF(),
@@ -15,6 +15,7 @@ EXACT = {
     "LIF soft": lambda T, C: LIF(v_reset=None, decay_input=False, surrogate="rectangle"),
     "LIF detached": lambda T, C: LIF(tau=3.7, v_reset=-0.3, detach_reset=True, surrogate="triangle"),
     "LIF leak": lambda T, C: LIF(leak=0.25, surrogate="sigmoid"),
+    "LIF no reset": lambda T, C: LIFNoReset(tau=1.7),
     "PLIF": lambda T, C: PLIF(tau=1.7),
     "KLIF": lambda T, C: KLIF(k=1.3),
     "KLIF scaled": lambda T, C: KLIF(k=0.8, scale_reset=True, v_reset=None),

@@ -64,6 +64,8 @@ VARIANTS = {name: config.defaults[0] for name, config in FILES.items() if name n
         (MaskedPSN, {"T": 4, "k": 0}, "neuron.k=0"),
         (MaskedPSN, {"T": 4, "k": 2, "engine": "cpu"}, "engine=cpu: MaskedPSN is a matrix product"),
         (MaskedPSN, {"T": 4, "k": 2, "lambda_init": 1.1}, r"neuron.lambda_init=1.1: must lie in \[0, 1\]"),
+        (MaskedPSN, {"T": 4, "k": 2, "lambda_rate": 0.5}, r"neuron.lambda_rate=0.5: must lie in \[1, inf\)"),
+        (SlidingPSN, {"k": 2, "init": "unifrom"}, "neuron.init='unifrom': unknown. Did you mean 'uniform'?"),
         (SlidingPSN, {"k": True}, "neuron.k=True"),
         (SlidingPSN, {"k": 2, "v_th": -1.0}, "neuron.v_th=-1.0"),
     ],

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from snnbench.neurons import CLIF, GLIF, IF, KLIF, LIF, PLIF, PSN, MaskedPSN, SlidingPSN, SpikingNeuron
+from snnbench.neurons import CLIF, GLIF, IF, KLIF, LIF, PLIF, PSN, LIFNoReset, MaskedPSN, SlidingPSN, SpikingNeuron
 
 sj = pytest.importorskip("spikingjelly.activation_based")
 from spikingjelly.activation_based import functional  # noqa: E402
@@ -83,6 +83,16 @@ def test_lif(tau, decay_input, v_reset, detach):
 def test_lif_with_a_leak_is_lif_with_its_time_constant(leak):
     other = theirs.LIFNode(tau=1 / (1 - leak), decay_input=False, **shared(0.0, False, "triangle", 0.5))
     compare(LIF(leak=leak, v_th=0.5, surrogate="triangle"), other, current(1.0, 0.2))
+
+
+@pytest.mark.parametrize("decay_input", [False, True])
+def test_lif_without_reset_is_a_psn_with_the_weights_of_its_decay(decay_input):
+    """They have none, but without a reset the membrane is linear: h_t = sum_s gain (1 - 1/tau)^(t-s) x_s."""
+    lag = torch.arange(T)[:, None] - torch.arange(T)
+    weight = (0.25 if decay_input else 1.0) * 0.75 ** lag.clamp(min=0) * (lag >= 0)
+    other = theirs.PSN(T=T)
+    other.load_state_dict({"weight": weight, "bias": torch.full((T, 1), -1.0)})
+    compare(LIFNoReset(tau=4.0, decay_input=decay_input), other, current(1.5, 1.0))
 
 
 @pytest.mark.parametrize("detach", [False, True])

@@ -7,7 +7,7 @@ the comments give the membrane before firing of each step.
 import pytest
 import torch
 
-from snnbench.neurons import ARLIF, CLIF, DALIF, GLIF, IF, KLIF, LIF, PLIF, PSN, MaskedPSN, SlidingPSN
+from snnbench.neurons import ARLIF, CLIF, DALIF, GLIF, IF, KLIF, LIF, PLIF, PSN, LIFNoReset, MaskedPSN, SlidingPSN
 
 
 def drive(neuron, currents):
@@ -53,6 +53,10 @@ TRACES = {
     ),
     # h = v / 4 + x = .25 .5625 .25 .5625 .125
     "lif-leak": (LIF(leak=0.25, v_th=0.5), [0.25, 0.5, 0.25, 0.5, 0.125], [0, 1, 0, 1, 0], {"v": 0.125}),
+    # h = (v + x) / 2 = .5 1.25 .125 1.5625 1.28125
+    "lif-no-reset": (LIFNoReset(), [1, 2, -1, 3, 1], [0, 1, 0, 1, 1], {"v": 1.28125}),
+    # h = v / 4 + x = .5 1.125 1.03125 .2578125 .564453125
+    "lif-no-reset-leak": (LIFNoReset(leak=0.25), [0.5, 1, 0.75, 0, 0.5], [0, 1, 1, 0, 0], {"v": 0.564453125}),
     # sigmoid(0) = 1/2: as LIF
     "plif": (PLIF(), [1, 2, 1, 3, 1], [0, 1, 0, 1, 0], {"v": 0.5}),
     # sigmoid(-ln 3) = 1/4: h = .75 v + x = .5 .875 1.15625 -> .15625, 1.1171875 -> .1171875, 1.087890625
@@ -172,9 +176,18 @@ def test_sliding_psn_five_steps():
     assert state["x"].flatten().tolist() == [0, 1]
 
 
-def test_masked_psn_in_between():
+@pytest.mark.parametrize(("rate", "progress"), [(1, 0.5), (8, 0.0625)])
+def test_masked_psn_in_between(rate, progress):
     """lambda = 1/2: the band counts in full, the rest half."""
-    neuron = MaskedPSN(T=4, k=2, lambda_init=0.0)
-    neuron.set_progress(0.5)
+    neuron = MaskedPSN(T=4, k=2, lambda_rate=rate)
+    neuron.set_progress(progress)
     expected = [[1, 0.5, 0.5, 0.5], [1, 1, 0.5, 0.5], [0.5, 1, 1, 0.5], [0.5, 0.5, 1, 1]]
     torch.testing.assert_close(neuron.time_weight(), neuron.weight * torch.tensor(expected))
+    neuron.set_progress(1.0)
+    assert neuron.progress == 1
+
+
+def test_sliding_psn_can_start_from_uniform_weights():
+    weight = SlidingPSN(k=10_000, init="uniform").weight
+    assert 0.0099 < weight.abs().max() <= 0.01
+    assert weight.mean().abs() < 0.0005
