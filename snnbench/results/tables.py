@@ -43,7 +43,9 @@ def paper_table(paper: str, registry: Registry, outcomes: Iterable[Outcome]) -> 
 
     for outcome in outcomes:
         row = outcome.row
-        table.lines.append([row.id.partition("/")[2], reported(row.acc, row.source), *_measured(outcome)])
+        values = [reported(row.acc, row.source)]
+        values += [f"{SHORT[v['protocol']]}: {reported(v['acc'], v['source'])}" for v in row.block.get("also", [])]
+        table.lines.append([row.id.partition("/")[2], "; ".join(values), *_measured(outcome)])
         table.notes += [f"{run.folder}: not counted for {row.id}: {why}" for run, why in outcome.apart]
         table.notes += outcome.notes
     for quoted in registry.quoted:

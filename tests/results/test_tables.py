@@ -82,9 +82,11 @@ def test_a_row_edited_after_the_runs_is_named(lab, tables):
 
 
 def test_an_edited_reported_value_is_shown_from_the_file_and_said(lab, tables):
+    also = "also: [{acc: 90.5, protocol: last_epoch, source: secondary}]"
+    lab.edit_row("  tolerance: 1.0", f"  {also}\n  tolerance: 1.0")
     lab.edit_row("acc: 90.0", "acc: 91.0")
     _, out, _ = tables("demo", "--format", "csv")
-    assert row_of(out)["reported"] == "91.00 [a]"
+    assert row_of(out)["reported"] == "91.00 [a]; last epoch: 90.50 [b]"
     assert out.count("the row block was edited after this run") == len(COUNTED)
 
 
