@@ -1,11 +1,13 @@
 """python eval.py run=outputs/<name>/<time> [ckpt=best]   (python eval.py --help)"""
 
+from __future__ import annotations
+
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from omegaconf import DictConfig
-
-from snnbench import cli
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
 
 
 def evaluate(cfg: DictConfig) -> int:
@@ -14,5 +16,14 @@ def evaluate(cfg: DictConfig) -> int:
     return evaluate(cfg)
 
 
+def main() -> int:
+    try:
+        from snnbench import cli
+
+        return cli.main(evaluate, Path(__file__).parent / "configs", "eval")
+    except KeyboardInterrupt:  # while libraries were still being imported
+        return 130
+
+
 if __name__ == "__main__":
-    sys.exit(cli.main(evaluate, Path(__file__).parent / "configs", "eval"))
+    sys.exit(main())

@@ -1,11 +1,13 @@
 """python train.py neuron=dalif data=cifar100 T=2   (python train.py --help)"""
 
+from __future__ import annotations
+
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from omegaconf import DictConfig
-
-from snnbench import cli
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
 
 
 def train(cfg: DictConfig) -> int:
@@ -14,5 +16,14 @@ def train(cfg: DictConfig) -> int:
     return train(cfg)
 
 
+def main() -> int:
+    try:
+        from snnbench import cli
+
+        return cli.main(train, Path(__file__).parent / "configs", "train")
+    except KeyboardInterrupt:  # while libraries were still being imported
+        return 130
+
+
 if __name__ == "__main__":
-    sys.exit(cli.main(train, Path(__file__).parent / "configs", "train"))
+    sys.exit(main())

@@ -11,6 +11,7 @@ that was interrupted or killed is resumed; one that failed is named and left.
 from __future__ import annotations
 
 import argparse
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -25,11 +26,15 @@ TRAIN = Path(__file__).parent.parent / "train.py"
 
 
 def start(arguments: list[str]) -> int:
-    """Run train.py in a process of its own; its exit code."""
-    try:
-        return subprocess.run([sys.executable, str(TRAIN), *arguments], check=False).returncode
-    except KeyboardInterrupt:
-        return INTERRUPTED
+    """Run train.py in a process of its own; its exit code. It is told of a SIGTERM, and waited for after a Ctrl-C."""
+    with subprocess.Popen([sys.executable, str(TRAIN), *arguments]) as process:
+        before = signal.signal(signal.SIGTERM, lambda number, frame: process.terminate())
+        try:
+            return process.wait()
+        except KeyboardInterrupt:
+            return INTERRUPTED
+        finally:
+            signal.signal(signal.SIGTERM, before)
 
 
 def main(argv: Sequence[str] | None = None, run: Callable[[list[str]], int] = start, configs: Path = CONFIGS) -> int:

@@ -1,6 +1,6 @@
 """The command line: Hydra composes, errors become one line, exit codes tell what happened.
 
-0 done; 1 a run failed; 2 the input is wrong and nothing was trained; 130 interrupted.
+0 done; 1 a run failed; 2 the input is wrong and nothing was trained; 130 interrupted, by Ctrl-C or SIGTERM.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from snnbench import config, log, status
 from snnbench.errors import UserError, did_you_mean
+from snnbench.interrupt import sigterm_interrupts
 from snnbench.status import STATUS_FILE
 
 FAILED, WRONG_INPUT, INTERRUPTED = 1, 2, 130
@@ -29,7 +30,7 @@ AGAIN = "Run the same command again: finished jobs are skipped."
 
 
 class Interrupted(KeyboardInterrupt):
-    """Ctrl-C, of which the user has been told already."""
+    """Ctrl-C or SIGTERM, of which the user has been told already."""
 
 
 def main(task: Callable[[DictConfig], int], config_dir: Path, config_name: str) -> int:
@@ -46,7 +47,8 @@ def main(task: Callable[[DictConfig], int], config_dir: Path, config_name: str) 
     os.environ["HYDRA_FULL_ERROR"] = "1"  # makes Hydra raise instead of printing and exiting with 1
     log.to_terminal()
     try:
-        return _run(task, config_dir, config_name, traceback_wanted)
+        with sigterm_interrupts():
+            return _run(task, config_dir, config_name, traceback_wanted)
     finally:
         for key, value in outer.items():
             os.environ.pop(key, None)

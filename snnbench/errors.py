@@ -9,8 +9,14 @@ from collections.abc import Iterable
 class UserError(Exception):
     """Bad input. The message is one or two lines: the key, the value, what is allowed, what to do.
 
-    The command line prints it without a traceback and exits with code 2.
+    The command line prints it without a traceback and exits with code 2. One that comes from a worker process of a
+    DataLoader says what it said there: PyTorch makes it anew, with the worker's traceback for a message.
     """
+
+    def __init__(self, message: str) -> None:
+        if message.startswith(f"Caught {type(self).__name__} in "):
+            message = message.rpartition(f"{type(self).__module__}.{type(self).__qualname__}: ")[2].strip()
+        super().__init__(message)
 
 
 def did_you_mean(word: str, choices: Iterable[str]) -> str:

@@ -41,7 +41,8 @@ class NonFiniteGuard(lightning.Callback):
     ) -> None:
         if trainer.global_step % self.every_n_steps == 0 and not torch.isfinite(loss):
             where = f"epoch {trainer.current_epoch}, step {trainer.global_step}"
-            origin = find_non_finite(classifier(pl_module).network, self._input)
+            with trainer.precision_plugin.forward_context():  # what overflows in half precision may not in float32
+                origin = find_non_finite(classifier(pl_module).network, self._input)
             origin = origin or "the loss itself; every layer is finite"
             raise NonFinite(_message(f"the loss is {loss.item()} in {where}: first {origin}"))
 

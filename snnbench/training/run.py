@@ -21,6 +21,7 @@ from snnbench import config, log, status
 from snnbench.cli import FAILED, Interrupted
 from snnbench.errors import UserError
 from snnbench.files import write_text
+from snnbench.interrupt import was_interrupted
 from snnbench.results.ledger import Run
 from snnbench.results.sweep import Job, earlier_runs, run_of
 from snnbench.training import build, report
@@ -43,7 +44,7 @@ def train(cfg: DictConfig) -> int:
 
     Raises:
         UserError: the config, the data or the folder cannot be used; nothing was trained.
-        Interrupted: by Ctrl-C; what the run had reached is recorded.
+        Interrupted: by Ctrl-C or SIGTERM; what the run had reached is recorded.
     """
     folder = checkpoint = None
     if cfg.resume is not None:
@@ -150,10 +151,6 @@ def _fit(
         logging.getLogger("snnbench").info("training in %s", report.short(folder))
         trainer.fit(module, datamodule=data, ckpt_path=str(checkpoint) if checkpoint else None, weights_only=True)
         result = record.finish(module, history)
-    except (KeyboardInterrupt, SystemExit) as error:
-        record.fail("interrupted", "interrupted by the user", history)
-        report.interrupted(folder, checkpoint is not None or bool(history.metrics))
-        raise Interrupted from error
     except (UserError, MisconfigurationException) as error:
         record.fail("failed", str(error), history)
         raise UserError(str(error)) from error
@@ -162,6 +159,10 @@ def _fit(
         report.failed(folder, error)
         return FAILED
     except BaseException as error:
+        if was_interrupted(error):
+            record.fail("interrupted", "interrupted by Ctrl-C or SIGTERM", history)
+            report.interrupted(folder, checkpoint is not None or bool(history.metrics))
+            raise Interrupted from error
         logging.getLogger("traceback").error("the run failed", exc_info=True)
         record.fail("failed", f"{type(error).__name__}: {error}", history)
         error.add_note(f"traceback in {report.short(folder / 'train.log')}")

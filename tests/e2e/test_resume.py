@@ -12,16 +12,19 @@ from pathlib import Path
 import pytest
 import torch
 
+from snnbench.training.progress import Progress
 from tests.conftest import ROOT, TINY, read_csv
 
 MIX = "[{_target_: torchvision.transforms.v2.MixUp, num_classes: 10, alpha: 0.5}]"
 
 
 def start(outputs: Path, *options: str) -> subprocess.Popen:
+    """train.py in a process, and a process group, of its own."""
     environment = {**os.environ, "SNNBENCH_OUTPUTS": str(outputs), "OMP_NUM_THREADS": "1"}
     words = [sys.executable, "train.py", *options]
     return subprocess.Popen(
         words, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+        start_new_session=True,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # may be ignored where tests run
     )  # fmt: skip
 
@@ -80,10 +83,24 @@ def test_kill_and_resume(tmp_path, workers, mixed):
     assert len((folder / "environment.jsonl").read_text().splitlines()) == 2
 
 
-def test_ctrl_c_leaves_a_resumable_run_and_says_how(tmp_path):
-    process = start(tmp_path, "T=2", "epochs=200", "data.limit=192", "backbone.width=4", "threads=1")
+def test_ctrl_c_and_sigterm_leave_a_resumable_run_and_say_how(tmp_path):
+    """SIGTERM goes to the whole group, the loaders' processes included, as a cluster's scheduler sends it."""
+    options = ("T=2", "epochs=200", "data.limit=192", "backbone.width=4", "threads=1", "data.num_workers=2")
+    process = start(tmp_path, *options)
     folder = wait_for_epochs(tmp_path, 1)
     process.send_signal(signal.SIGINT)
+    rows = assert_interrupted(process, folder)
+    again = start(tmp_path / "unused", f"resume={folder}")
+    assert wait_for_epochs(tmp_path, rows + 1) == folder
+    os.killpg(again.pid, signal.SIGTERM)
+    more = assert_interrupted(again, folder)
+    epochs = [int(row["epoch"]) for row in read_csv(folder / "metrics.csv")]
+    assert epochs == list(range(more))
+    assert more > rows
+
+
+def assert_interrupted(process: subprocess.Popen, folder: Path) -> int:
+    """That the process ends as an interrupted one, and its result says so; the number of epochs that it reached."""
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130, err.decode()
     assert f"resume={folder}" in err.decode() or f"resume={os.path.relpath(folder, ROOT)}" in err.decode()
@@ -93,15 +110,34 @@ def test_ctrl_c_leaves_a_resumable_run_and_says_how(tmp_path):
     assert result["accuracy"]["last_epoch"] is not None
     rows = len(read_csv(folder / "metrics.csv"))
     assert result["epochs"] == {"planned": 200, "run": rows}
-    again = start(tmp_path / "unused", f"resume={folder}")
-    deadline = time.monotonic() + 60
-    while len(read_csv(folder / "metrics.csv")) <= rows and time.monotonic() < deadline:
-        time.sleep(0.05)
-    again.kill()
-    again.communicate()
-    epochs = [int(row["epoch"]) for row in read_csv(folder / "metrics.csv")]
-    assert epochs == list(range(len(epochs)))
-    assert len(epochs) > rows
+    return rows
+
+
+@pytest.mark.parametrize(
+    "options", [("neuron=masked_psn", "neuron.k=1"), ("trainer.precision=bf16-mixed", "neuron=dalif")]
+)
+def test_stopped_in_an_epoch_and_resumed_it_ends_with_the_same_bits(command, monkeypatch, tmp_path, options):
+    def stop(self, trainer, pl_module, outputs, batch, batch_idx):
+        if trainer.current_epoch == 2 and batch_idx == 0:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    words = (*TINY, "epochs=4", "threads=1", *options)
+    expected, folder = tmp_path / "expected", tmp_path / "folder"
+    assert command("train", *words, f"paths.output_dir={expected}").code == 0
+    with monkeypatch.context() as patch:
+        patch.setattr(Progress, "on_train_batch_end", stop)
+        stopped = command("train", *words, f"paths.output_dir={folder}")
+    assert stopped.code == 130, stopped.err
+    assert checkpoint(folder)["epoch"] == 1
+    assert masks(folder) == ({torch.tensor(1 / 3).item()} if "masked" in options[0] else set())
+    assert command("train", f"resume={folder}").code == 0
+    assert_same_run(folder, expected)
+    assert masks(folder) == ({1.0} if "masked" in options[0] else set())
+
+
+def masks(folder: Path) -> set[float]:
+    """How far the masks of masked PSNs are, in the last checkpoint."""
+    return {value.item() for key, value in checkpoint(folder)["state_dict"].items() if key.endswith(".progress")}
 
 
 def test_a_run_killed_in_its_first_epoch_starts_again_in_its_folder(command):

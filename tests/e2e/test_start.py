@@ -1,5 +1,6 @@
 """The start: what is imported when, and that the help helps."""
 
+import os
 import subprocess
 import sys
 
@@ -8,8 +9,9 @@ import pytest
 from tests.conftest import ROOT
 
 
-def python(*words: str) -> subprocess.CompletedProcess:
-    return subprocess.run([sys.executable, *words], cwd=ROOT, capture_output=True, text=True)
+def python(*words: str, **environment: str) -> subprocess.CompletedProcess:
+    environment = {**os.environ, **environment}
+    return subprocess.run([sys.executable, *words], cwd=ROOT, capture_output=True, text=True, env=environment)
 
 
 @pytest.mark.parametrize("words", [["--help"], ["--cfg", "job"], ["neuron=dalif", "data=cifar100", "--cfg", "job"]])
@@ -38,6 +40,13 @@ def test_the_readmes_command_needs_no_further_argument():
 def test_importing_the_package_imports_nothing_heavy():
     done = python("-c", "import sys, snnbench, snnbench.config, snnbench.cli; print('torch' in sys.modules)")
     assert done.stdout.strip() == "False"
+
+
+@pytest.mark.parametrize("script", ["train.py", "eval.py"])
+def test_ctrl_c_while_libraries_are_imported_is_an_interruption(tmp_path, script):
+    (tmp_path / "hydra.py").write_text("raise KeyboardInterrupt")
+    done = python(script, PYTHONPATH=str(tmp_path))
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
 
 
 def test_the_neurons_need_nothing_but_torch():

@@ -135,14 +135,12 @@ def test_the_loss_that_explodes_names_epoch_step_and_layer(command):
 @pytest.mark.parametrize(
     "options",
     [
-        ("trainer.precision=bf16-mixed",),
         ("trainer.accumulate_grad_batches=2",),
         ("trainer.gradient_clip_val=1.0",),
         ("loss=tet", "optimizer=lamb"),
         ("loss=rate_mse", "optimizer=adam", "schedule=constant"),
         ("loss=tet_one_hot", "augment=crop_flip", "norm=tdbn"),
         ("norm=bn_per_step", "neuron=arlif", "schedule=cosine_periodic"),
-        ("neuron=masked_psn",),
         ("engine=reference", "threads=1"),
     ],
 )
