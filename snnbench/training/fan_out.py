@@ -1,0 +1,36 @@
+"""How many additions one spike causes: the fan-out of each input position of a layer."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+Synaptic = nn.Conv1d | nn.Conv2d | nn.Conv3d | nn.Linear
+
+
+def spatial_dims(layer: Synaptic) -> int:
+    """The number of a layer's spatial dimensions: the last ones of its input, behind the channels."""
+    return 0 if isinstance(layer, nn.Linear) else len(layer.kernel_size)
+
+
+def fan_out(layer: Synaptic, size: tuple[int, ...]) -> Tensor:
+    """How many outputs each input position feeds: exact at borders, with stride, dilation, groups and any padding.
+
+    It is the derivative of the sum of all outputs if every weight is 1. All channels have the same.
+
+    Args:
+        layer: a convolution or linear layer.
+        size: the input's spatial size.
+
+    Returns:
+        float64 of shape `size` on the CPU; of shape () for a linear layer.
+    """
+    if isinstance(layer, nn.Linear):
+        return torch.tensor(float(layer.out_features), dtype=torch.float64)
+    groups = layer.groups  # one channel of each group stands for all of them
+    with torch.inference_mode(False), torch.enable_grad():
+        x = torch.zeros(1, groups, *size, dtype=torch.float64, requires_grad=True)
+        weight = torch.ones(groups, 1, *layer.kernel_size, dtype=torch.float64)
+        outputs = layer._conv_forward(x, weight, None)
+        (count,) = torch.autograd.grad(outputs.sum(), x)
+    return count[0, 0] * (layer.out_channels // groups)

@@ -1,0 +1,137 @@
+"""Synaptic operations, counted on what a network really computes while it is evaluated."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
+
+from snnbench.results.energy import energy
+from snnbench.results.operations import Neurons, Synapses
+from snnbench.training.fan_out import Synaptic
+from snnbench.training.firing import spiking_layers
+from snnbench.training.tally import NeuronTally, Reduce, SynapseTally
+
+
+class SynOps:
+    """Counts the operations of every convolution and linear layer between `start` and `stop`, without a sync.
+
+    What a layer reads decides how it is counted:
+
+    - before the first neuron has fired, real numbers: pixels, or the events of a frame. Each product is a
+      multiply-accumulate (MAC), also with a zero, also in the padding, as FLOPs are counted. A static image passes
+      here once, frames T times;
+    - later, spikes, or sums of spikes (after the residual addition of SEW-ResNet): each spike is as many accumulates
+      (AC) as there are outputs that it reaches; a 2 is two spikes;
+    - averages of spikes: an accumulate wherever the average is not zero;
+    - anything else after the first neuron (a membrane led past it, a linear layer after a linear layer): MACs.
+
+    Biases, norms, pools and the neurons themselves are not counted. Only modules are seen, not functional calls.
+    Time may be folded into the batch; where it is not, it is dimension 0 and the batch dimension 1.
+
+    Args:
+        network: takes [B, C, H, W] or [T, B, C, H, W].
+
+    Attributes:
+        samples: how many the network has been shown since `start`, over all devices once they are summed.
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        self.network = network
+        self.samples = 0
+        self._synapses: dict[str, SynapseTally] = {}
+        self._neurons: dict[str, NeuronTally] = {}
+        self._hooks: list[RemovableHandle] = []
+        self._batch, self._fired, self._area = 1, False, 1
+
+    def start(self) -> None:
+        """Forget earlier counts and count from now on."""
+        self.stop()
+        self.samples = 0
+        self._neurons = {name: NeuronTally(layer) for name, layer in spiking_layers(self.network).items()}
+        self._synapses = {name: SynapseTally(layer) for name, layer in synaptic_layers(self.network).items()}
+        self._hooks.append(self.network.register_forward_pre_hook(self._begin))
+        for neurons in self._neurons.values():
+            self._hooks.append(neurons.layer.register_forward_hook(self._count_neurons(neurons)))
+        for synapses in self._synapses.values():
+            self._hooks.append(synapses.layer.register_forward_hook(self._count_synapses(synapses), with_kwargs=True))
+
+    def stop(self) -> None:
+        """Stop counting; the counts stay."""
+        for hook in self._hooks:
+            hook.remove()
+        self._hooks = []
+
+    def sum_over_devices(self, reduce: Reduce) -> None:
+        """Add up the counts of all devices; `reduce` sums a tensor over them."""
+        for synapses in self._synapses.values():
+            synapses.sum_over_devices(reduce)
+        for neurons in self._neurons.values():
+            neurons.sum_over_devices(reduce)
+        device = next(self.network.parameters()).device
+        self.samples = int(reduce(torch.tensor(float(self.samples), dtype=torch.float64, device=device)))
+
+    def energy(self, model: str = "45nm") -> dict[str, Any] | None:
+        """The `energy` block of result.json, or None if nothing was counted.
+
+        Raises:
+            UserError: there is no such model, or it cannot price one of the neurons.
+        """
+        if not self.samples:
+            return None
+        neurons = self.neurons() if model == "lemaire" else None
+        parameters = parameter_counts(self.network)
+        return energy(self.synapses(), neurons, samples=self.samples, parameters=parameters, model=model)
+
+    def synapses(self) -> dict[str, Synapses]:
+        """What was counted of each convolution and linear layer that ran, per sample."""
+        return {name: tally.per_sample(self.samples) for name, tally in self._synapses.items() if tally.ran}
+
+    def neurons(self) -> dict[str, Neurons]:
+        """What was counted of each neuron layer that ran, per sample.
+
+        Raises:
+            UserError: what a neuron computes cannot be read off its step.
+        """
+        return {name: tally.per_sample(self.samples) for name, tally in self._neurons.items() if tally.ran}
+
+    def _begin(self, network: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        x = inputs[0]
+        self._batch = x.shape[0] if x.dim() == 4 else x.shape[1]
+        self._fired, self._area = False, 1
+        self.samples += self._batch
+
+    def _count_neurons(self, tally: NeuronTally) -> Any:
+        def count(layer: nn.Module, inputs: Any, spikes: Tensor) -> None:
+            self._fired, self._area = True, spikes.shape[3:].numel()
+            tally.add(spikes)
+
+        return count
+
+    def _count_synapses(self, tally: SynapseTally) -> Any:
+        def count(layer: nn.Module, inputs: tuple[Tensor, ...], named: dict[str, Tensor], outputs: Tensor) -> None:
+            x = inputs[0] if inputs else named["input"]
+            tally.add(x, outputs, batch=self._batch, real=not self._fired, area=self._area)
+
+        return count
+
+
+def synaptic_layers(network: nn.Module) -> dict[str, Synaptic]:
+    """The convolutions and linear layers by their names in the network, without those inside a neuron."""
+    inside = {module for neuron in spiking_layers(network).values() for module in neuron.modules()}
+    return {
+        name: module
+        for name, module in network.named_modules()
+        if isinstance(module, Synaptic) and module not in inside
+    }
+
+
+def parameter_counts(network: nn.Module) -> dict[str, int]:
+    """How many parameters a network has: in "total", and of these in "neurons"."""
+    layers = spiking_layers(network).values()
+    return {
+        "total": sum(p.numel() for p in network.parameters()),
+        "neurons": sum(p.numel() for layer in layers for p in layer.parameters()),
+    }

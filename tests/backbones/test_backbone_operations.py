@@ -1,0 +1,88 @@
+"""Operations counted in every backbone, against PyTorch's count of FLOPs and sums over unit weights."""
+
+import pytest
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from tests.backbones.test_networks import REDUCED, reduced
+from tests.training.scripted import count
+
+REAL_AFTER_NEURONS = {"resnet18_glif": {"fc.1"}}
+OTHERS = {
+    "psnnet": ({"image_size": 9}, {"width": 4}),
+    "seqnet": ({"image_size": [9, 6]}, {"width": 4}),
+    "resnet18_glif": ({"image_size": 9}, {"width": 4}),
+}
+T = 3
+
+
+def network(build, name):
+    if name in REDUCED:
+        return reduced(build, name, T=T)
+    data, sizes = OTHERS[name]
+    torch.manual_seed(0)
+    net = build(name, num_classes=7, T=T, **data, **sizes).double()
+    return net, torch.randn(5, net.in_channels, *net.image_size, dtype=torch.float64) * 2
+
+
+def reference(net, x):
+    """By layer: the additions of its input's spikes, as what it puts out if every weight is 1; and its input."""
+    found = {}
+
+    def hook(name):
+        def count(layer, inputs, output):
+            ones = torch.ones_like(layer.weight)
+            x = inputs[0] if isinstance(layer, nn.Linear) else inputs[0].flatten(0, 1)
+            integers = torch.equal(x, x.round())
+            spikes = x if integers else (x != 0).double()
+            summed = nn.functional.linear(spikes, ones) if isinstance(layer, nn.Linear) else None
+            if summed is None:
+                summed = nn.functional.conv2d(
+                    spikes, ones, None, layer.stride, layer.padding, layer.dilation, layer.groups
+                )
+            found[name] = (float(summed.sum()), float((x != 0).double().mean()))
+
+        return count
+
+    hooks = [
+        module.register_forward_hook(hook(name))
+        for name, module in net.named_modules()
+        if isinstance(module, nn.Conv2d | nn.Linear)
+    ]
+    with torch.no_grad():
+        net(x)
+    for handle in hooks:
+        handle.remove()
+    return found
+
+
+@pytest.mark.parametrize("name", [*REDUCED, *OTHERS])
+def test_every_backbone(build, name):
+    net, x = network(build, name)
+    with torch.no_grad():
+        net(x)  # in training mode, so that the norms know the data and neurons fire
+    net.eval()
+    block = count(net, x).energy()
+    layers = block["layers"]
+    stem = next(iter(layers))
+    real = {stem} | REAL_AFTER_NEURONS.get(name, set())
+    assert {layer for layer, counts in layers.items() if counts["input"] == "real"} == real
+    assert ("sums" in {counts["input"] for counts in layers.values()}) == name.startswith("sew")
+    for layer, (additions, rate) in reference(net, x).items():
+        counts = layers[layer]
+        assert counts["input_rate"] == pytest.approx(rate)
+        assert counts["ac"] == (0 if layer in real else pytest.approx(additions / len(x)))
+        passes = T if layer in real and (layer != stem or name == "seqnet") else 1
+        assert counts["mac"] == (passes * counts["ann_mac"] if layer in real else 0)
+    assert block["ac"] > 0
+    assert block["picojoule"] > 0
+    assert block["ann_mac"] == one_pass(net, x)
+
+
+def one_pass(net, x):
+    """MACs of one sample and one timestep as PyTorch counts FLOPs."""
+    frames = x if type(net).__name__ == "SeqNet" else x.expand(T, *x.shape).contiguous()
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        net(frames)
+    return counter.get_total_flops() / 2 / T / len(x)
