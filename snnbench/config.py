@@ -48,6 +48,7 @@ class EvalConfig:
     ckpt: str = MISSING
     engine: str | None = None
     accelerator: str | None = None
+    energy: Any = False
 
 
 def register_schema() -> None:

@@ -13,9 +13,14 @@ from rich.table import Table
 from snnbench import kernels
 from snnbench.errors import UserError, did_you_mean
 from snnbench.files import write_json
+from snnbench.results.energy import choose_model
 from snnbench.training import build
 from snnbench.training.checkpoint import read_checkpoint
+from snnbench.training.firing import spiking_layers
 from snnbench.training.folder import open_folder, read_result
+from snnbench.training.module import SpikingClassifier
+from snnbench.training.neuron_work import neuron_work
+from snnbench.training.report import energy_table
 
 MISMATCH = 1
 
@@ -23,22 +28,29 @@ MISMATCH = 1
 def evaluate(cfg: DictConfig) -> int:
     """Evaluate `cfg.run` at checkpoint `cfg.ckpt`; writes eval-<ckpt>.json beside it.
 
+    With `cfg.energy`, operations are counted, too; a finished run's result that lacks them gets those of ckpt=last.
+
     Returns:
         0, or 1 if the accuracy is not exactly the one that the run recorded for that epoch, or none was recorded.
 
     Raises:
-        UserError: no such run or checkpoint, or a damaged one.
+        UserError: no such run or checkpoint, or a damaged one; no such energy model, or none for its neurons.
     """
+    model = choose_model(cfg.energy)
     folder, run = open_folder(cfg.run)
     result = read_result(folder)
     checkpoint = read_checkpoint(_checkpoint_path(folder, cfg.ckpt))
     _adapt(run, cfg)
-    build.check_device(run)
+    build.check_device(run, key="accelerator")
     if run.threads is not None:
         torch.set_num_threads(run.threads)
     data = build.build_data(run)
     module = build.build_module(run, build.build_network(run), data)
     module.load_state_dict(checkpoint["state_dict"])
+    if model == "lemaire":
+        for layer in spiking_layers(module.network).values():
+            neuron_work(layer)  # a neuron that cannot be priced should not be found out after the evaluation
+    module.count_operations = model is not None
     trainer = build.build_trainer(run)
     trainer.validate(module, datamodule=data, verbose=False)
     measured = dict(module.epoch_values)
@@ -47,12 +59,21 @@ def evaluate(cfg: DictConfig) -> int:
     if not trainer.is_global_zero:
         return 0 if same else MISMATCH
     values = {"checkpoint": cfg.ckpt, "epoch": checkpoint["epoch"], "measured": measured, "recorded": recorded}
-    write_json(
-        folder / f"eval-{cfg.ckpt}.json",
-        {**values, "same": same, "firing_rate": module.firing.mean(), "layers": module.firing.rates()},
-    )
-    _print(result["name"], values, same, module.firing.mean())
+    values |= {"same": same, "firing_rate": module.firing.mean(), "layers": module.firing.rates()}
+    if model is not None:
+        values["energy"] = module.synops.energy(model)
+    write_json(folder / f"eval-{cfg.ckpt}.json", values)
+    if model is not None and same and cfg.ckpt == "last":
+        _complete(folder, module)
+    _print(result["name"], values)
     return 0 if same else MISMATCH
+
+
+def _complete(folder: Path, module: SpikingClassifier) -> None:
+    """Add the energy to the result of a finished run that has none, as of a version that did not count it."""
+    result = read_result(folder)
+    if result["status"] == "finished" and not result.get("energy"):
+        write_json(folder / "result.json", {**result, "energy": module.synops.energy()})
 
 
 def _adapt(run: DictConfig, cfg: DictConfig) -> None:
@@ -83,17 +104,19 @@ def _recorded(checkpoint: dict[str, Any]) -> dict[str, float]:
     return {key: value for row in rows for key, value in row.items() if key.endswith("/acc") and key != "train/acc"}
 
 
-def _print(name: str, values: dict[str, Any], same: bool, rate: float | None) -> None:
+def _print(name: str, values: dict[str, Any]) -> None:
     title = f"{name}, checkpoint {values['checkpoint']} (epoch {values['epoch'] + 1})"
     table = Table("metric", "measured", "recorded", title=title, title_justify="left")
     for key, value in values["measured"].items():
         recorded = values["recorded"].get(key)
         table.add_row(key, f"{value:.4f}", "" if recorded is None else f"{recorded:.4f}")
-    if rate is not None:
-        table.add_row("firing rate", f"{rate:.4f}", "")
+    if values["firing_rate"] is not None:
+        table.add_row("firing rate", f"{values['firing_rate']:.4f}", "")
     console = Console(soft_wrap=True)
     console.print(table)
+    if values.get("energy"):
+        console.print(energy_table(values["energy"]))
     if not values["recorded"]:
         console.print("nothing was recorded for this epoch")
     else:
-        console.print(f"the accuracy {'is exactly' if same else 'DIFFERS from'} the recorded one")
+        console.print(f"the accuracy {'is exactly' if values['same'] else 'DIFFERS from'} the recorded one")

@@ -32,12 +32,14 @@ class History(lightning.Callback):
             per-channel coefficients by `.mean` and `.std`).
         train_seconds, train_samples: over all epochs, without evaluation.
         wall_seconds: all of it, up to the last finished epoch, over every resumption.
+        energy: the `energy` block of result.json, once the last epoch was evaluated.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.metrics: list[dict[str, float]] = []
         self.layers: list[tuple[int, str, str, float]] = []
+        self.energy: dict[str, Any] | None = None
         self.train_seconds = 0.0
         self.train_samples = 0
         self.wall_seconds = 0.0
@@ -46,7 +48,7 @@ class History(lightning.Callback):
         self._clock = 0.0
 
     def state_dict(self) -> dict[str, Any]:
-        keys = ("metrics", "layers", "train_seconds", "train_samples", "wall_seconds")
+        keys = ("metrics", "layers", "train_seconds", "train_samples", "wall_seconds", "energy")
         return {key: getattr(self, key) for key in keys}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -76,6 +78,7 @@ class History(lightning.Callback):
         row = {"epoch": epoch, "lr": self._lr, **module.epoch_values}
         evaluated = "test/acc" in row
         rate = module.firing.mean() if evaluated else None
+        self.energy = module.synops.energy() if evaluated else None
         self.metrics.append(row if rate is None else {**row, "test/firing_rate": rate})
         self.layers += [(epoch, *values) for values in layer_rows(module, evaluated)]
         module.epoch_values = {}

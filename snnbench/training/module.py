@@ -15,6 +15,7 @@ from torchmetrics.classification import MulticlassAccuracy
 
 from snnbench.seeding import seed_all
 from snnbench.training.firing import FiringRates
+from snnbench.training.synops import SynOps
 
 Batch = tuple[Tensor, Tensor]
 
@@ -53,6 +54,9 @@ class SpikingClassifier(lightning.LightningModule):
         batch_transform: applied to each training batch on the device (Mixup, CutMix), or None.
         eval_names: the names of the evaluation loaders, in their order.
         compile: whether training (not evaluation) runs through torch.compile.
+
+    Attributes:
+        count_operations: whether an evaluation outside training counts operations; in training, the last epoch's does.
     """
 
     def __init__(
@@ -75,6 +79,8 @@ class SpikingClassifier(lightning.LightningModule):
         self.eval_names = list(eval_names)
         self.meters = nn.ModuleDict({name: Meter(classes) for name in ["fit", *self.eval_names]})
         self.firing = FiringRates(network)
+        self.synops = SynOps(network)
+        self.count_operations = False
         self.epoch_values: dict[str, float] = {}
         self._optimizer = optimizer
         self._schedule = schedule
@@ -102,14 +108,16 @@ class SpikingClassifier(lightning.LightningModule):
         x, labels = batch
         name = self.eval_names[dataloader_idx]
         if batch_idx == 0:
-            self.firing.start() if name == "test" else self.firing.stop()
+            self._count(name)
         logits = self(x)
         self._meter(name).update(self.loss(logits, labels), logits, labels)
 
     def on_validation_epoch_end(self) -> None:
-        self.firing.stop()
-        if self.trainer.world_size > 1:
-            self.firing.sum_over_devices(lambda counts: self.trainer.strategy.reduce(counts, reduce_op="sum"))
+        counters: list[FiringRates | SynOps] = [self.firing, self.synops]
+        for counter in counters:
+            counter.stop()
+            if self.trainer.world_size > 1:
+                counter.sum_over_devices(lambda counts: self.trainer.strategy.reduce(counts, reduce_op="sum"))
         for name in self.eval_names:
             self._collect(name, name)
         evaluated = {key: value for key, value in self.epoch_values.items() if not key.startswith("train/")}
@@ -137,6 +145,13 @@ class SpikingClassifier(lightning.LightningModule):
         left = len(data.train_set) // self.trainer.world_size - done * per_part
         group = min(parts, int(self.trainer.num_training_batches) - done) * per_part
         return samples * parts / max(min(group, left), samples)
+
+    def _count(self, name: str) -> None:
+        """Start counting on the test set, stop on others: spikes always, operations where they are wanted."""
+        last = self.trainer.state.fn == "fit" and self.current_epoch + 1 == self.trainer.max_epochs
+        test = name == "test"
+        self.firing.start() if test else self.firing.stop()
+        self.synops.start() if test and (last or self.count_operations) else self.synops.stop()
 
     def _meter(self, name: str) -> Meter:
         meter = self.meters[name]

@@ -19,10 +19,10 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 
 from snnbench.files import write_json
-from snnbench.neurons import SpikingNeuron
 from snnbench.training.folder import is_main_process
 from snnbench.training.history import History
 from snnbench.training.module import SpikingClassifier
+from snnbench.training.synops import parameter_counts
 
 RESULT_SCHEMA = 1
 PACKAGES = ("snnbench", "torch", "torchvision", "lightning", "hydra-core", "timm", "tonic", "numpy", "cupy")
@@ -118,9 +118,6 @@ class Record:
 
     def finish(self, module: SpikingClassifier, history: History) -> dict[str, Any]:
         """Write the final result and return it."""
-        neuron_parameters = sum(
-            p.numel() for m in module.network.modules() if isinstance(m, SpikingNeuron) for p in m.parameters()
-        )
         return self._write(
             {
                 "status": "finished",
@@ -130,10 +127,8 @@ class Record:
                 "final_loss": {key: value for key, value in history.metrics[-1].items() if key.endswith("loss")},
                 "firing_rate": history.metrics[-1].get("test/firing_rate"),
                 "layers": history.last_layers(),
-                "parameters": {
-                    "total": sum(p.numel() for p in module.network.parameters()),
-                    "neurons": neuron_parameters,
-                },
+                "energy": history.energy,
+                "parameters": parameter_counts(module.network),
                 "samples_per_second": history.train_samples / history.train_seconds if history.train_seconds else None,
                 "peak_memory_bytes": _peak_memory(),
                 "seconds": self._seconds(history),

@@ -42,12 +42,36 @@ def summary(result: dict[str, Any]) -> dict[str, str]:
         rows["data"] = f"{result['provenance']}: not for tables"
     if result["firing_rate"] is not None:
         rows["firing rate"] = f"{result['firing_rate']:.3f} spikes per neuron and timestep"
+    if result["energy"]:
+        rows["energy of a sample"] = _energies(result["energy"])
     parameters = result["parameters"]
     rows["parameters"] = f"{parameters['total']:,} ({parameters['neurons']:,} in neurons)"
     if result["samples_per_second"]:
         rows["training speed"] = f"{result['samples_per_second']:,.0f} samples/s"
     rows["wall time"] = f"{result['seconds']['wall']:.1f} s"
     return rows
+
+
+def energy_table(energy: dict[str, Any]) -> Table:
+    """The `energy` block of a result, by layer and in total."""
+    title = f"operations and energy of one sample ({energy['model']}), mean of {energy['samples']:,}"
+    table = Table("layer", "input", *("rate", "AC", "MAC", "pJ", "MAC of an ANN"), title=title, title_justify="left")
+    for column in table.columns[2:]:
+        column.justify = "right"
+    for name, layer in energy["layers"].items():
+        counts = (f"{layer[key]:,.0f}" for key in ("ac", "mac", "picojoule", "ann_mac"))
+        table.add_row(escape(name), layer["input"], f"{layer['input_rate']:.3f}", *counts)
+    for name, neurons in energy.get("neurons", {}).items():
+        table.add_row(escape(name), "", "", "", "", f"{neurons['picojoule']:,.0f}", "")
+    table.add_section()
+    table.add_row("all", "", "", *(f"{energy[key]:,.0f}" for key in ("ac", "mac", "picojoule", "ann_mac")))
+    table.caption, table.caption_justify = _energies(energy), "left"
+    return table
+
+
+def _energies(energy: dict[str, Any]) -> str:
+    own, ann = (f"{energy[key] / 1e6:.3g} µJ" for key in ("picojoule", "ann_picojoule"))
+    return f"{own}, as an ANN {ann}"
 
 
 def interrupted(folder: Path, any_epoch: bool) -> None:
