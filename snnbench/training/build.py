@@ -119,12 +119,17 @@ def build_trainer(
     return trainer
 
 
-def check_device(cfg: DictConfig) -> None:
-    """Refuse an accelerator that is absent, and a precision that it cannot compute in."""
+def check_device(cfg: DictConfig, key: str = "trainer.accelerator") -> None:
+    """Refuse an accelerator that is absent, and a precision that it cannot compute in.
+
+    Args:
+        cfg: the run's config.
+        key: what the accelerator is called on the command line.
+    """
     wanted, precision = str(cfg.trainer.accelerator), str(cfg.trainer.precision)
     cuda = torch.cuda.is_available()
     if wanted in ("gpu", "cuda") and not cuda:
-        raise UserError(f"trainer.accelerator={wanted}: PyTorch sees no CUDA device here. Use cpu or auto.")
+        raise UserError(f"{key}={wanted}: PyTorch sees no CUDA device here. Use cpu or auto.")
     known = ("32-true", "32", "64-true", "16-mixed", "bf16-mixed")
     if precision not in known:
         raise UserError(f"trainer.precision={precision}: unknown. Allowed: {', '.join(known)}.")

@@ -123,6 +123,8 @@ def test_eval_explains(command, tmp_path):
     assert done.code == 2
     assert "'best'" in done.err
     assert command("eval").code == 2
+    if not torch.cuda.is_available():
+        assert command("eval", f"run={run.folder}", "accelerator=gpu").err.startswith("error: accelerator=gpu: ")
 
 
 def test_an_existing_output_folder_is_not_written_into(command, tmp_path):
