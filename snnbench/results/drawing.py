@@ -185,7 +185,7 @@ def _heat_map(figure: HeatMap) -> Figure:
     axis.set_ylabel(names.coefficient("dalif", "alpha"))
     for (alpha, beta), values in figure.cells.items():
         place = betas.index(beta) + 0.5, alphas.index(alpha) + 0.5
-        dark = image.norm(_mean(values)) < 0.5
+        dark = image.norm(_mean(values)) < 0.45
         _write(axis, place, values, "white" if dark else "black", small=len(betas) > 6)
     colours = canvas.colorbar(image, ax=axis, pad=0.02)
     colours.set_label(figure.label)
