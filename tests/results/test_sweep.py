@@ -25,6 +25,7 @@ SWEEPS = {  # number of jobs
     "klif_parts": 4,
     "timesteps": 5,
     "surrogates": 5,
+    "comparison": 42,
 }
 
 
@@ -109,7 +110,7 @@ def test_every_sweep_composes_into_its_jobs(name, tmp_path, monkeypatch):
     assert f"python scripts/sweep.py +sweep={name}" in text
     for job in jobs:
         assert isinstance(instantiate(neuron(job))(channels=4), SpikingNeuron)
-    assert len({str((job.config["T"], neuron(job))) for job in jobs}) == len(jobs)
+    assert len({str((job.config["T"], job.config["seed"], neuron(job))) for job in jobs}) == len(jobs)
 
 
 def test_every_sweep_is_tested():

@@ -1,0 +1,53 @@
+"""Neurons beside each other under one recipe, from finished runs that differ in neuron, T and seed alone.
+
+python scripts/sweep.py +sweep=comparison data=digits
+python scripts/compare.py                                    runs below outputs/
+python scripts/compare.py my_outputs --format md --json comparison.json
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from snnbench.errors import UserError
+from snnbench.files import write_json
+from snnbench.results import render
+from snnbench.results.comparison import compare, record, table
+from snnbench.results.fair import select
+from snnbench.results.ledger import read_ledger
+from snnbench.results.tables import SHORT, ledger_notes
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """0, or 2 where there is nothing to compare."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folders", nargs="*", default=["outputs"], help="where the runs lie; default: outputs")
+    parser.add_argument("--format", choices=render.FORMATS, default="text")
+    parser.add_argument("--protocol", choices=[key for key in SHORT if key != "unknown"], default="last_epoch")
+    parser.add_argument("--any-data", action="store_true", help="also runs on other than the real data, apart")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write every run's values there")
+    arguments = parser.parse_args(argv)
+    try:
+        ledger = read_ledger(arguments.folders)
+        selection = select(ledger, arguments.any_data)
+        found = compare(selection.runs, arguments.protocol)
+        if not found:
+            raise UserError(
+                f"{', '.join(arguments.folders)}: no two neurons were trained under one recipe; "
+                "try python scripts/sweep.py +sweep=comparison data=digits"
+            )
+        if arguments.json:
+            write_json(arguments.json, record(found))
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    left_out = [f"{run.folder}: left out: {why}" for run, why in selection.left_out]
+    sys.stdout.write(render.render([table(one) for one in found], [*left_out, *ledger_notes(ledger)], arguments.format))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

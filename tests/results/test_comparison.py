@@ -1,0 +1,102 @@
+"""Comparisons: means over seeds by hand, only runs of one recipe side by side, everything else named."""
+
+import json
+import statistics
+
+import pytest
+
+from scripts.compare import main
+from snnbench.results.comparison import compare, record, table
+from snnbench.results.fair import select
+from snnbench.results.ledger import read_ledger
+from tests.results.test_figures import edit, run
+
+
+@pytest.fixture
+def outputs(tmp_path):
+    for neuron, base in (("lif", 80.0), ("arlif", 82.0)):
+        for T in (2, 4):
+            for seed, extra in enumerate((0.0, 1.0, 5.0)):
+                folder = run(tmp_path, neuron=neuron, T=T, seed=seed, acc=base + T + extra)
+                edit(folder, firing_rate=0.1 * T, energy={"picojoule": 1000.0 * (seed + 1)})
+    return tmp_path
+
+
+def comparisons(outputs, protocol="last_epoch"):
+    return compare(select(read_ledger([outputs])).runs, protocol)
+
+
+def test_mean_and_spread_over_the_seeds(outputs):
+    (found,) = comparisons(outputs)
+    assert found.title == "CIFAR-10, ResNet-20, 3 epochs, last epoch, n = 3 seeds"
+    spread = found.accuracy("LIF", 4)
+    assert (spread.mean, spread.n) == (pytest.approx(86.0), 3)
+    assert spread.std == pytest.approx(7**0.5)  # of 84, 85, 89: (4 + 1 + 9) / 2
+    shown = table(found)
+    assert shown.columns[:3] == ("neuron", "accuracy %, T=2", "accuracy %, T=4")
+    assert shown.lines == [
+        ["LIF", "84.00 ± 2.65", "86.00 ± 2.65", "0.200", "0.400", "2", "2"],
+        ["AR-LIF", "86.00 ± 2.65", "88.00 ± 2.65", "0.200", "0.400", "2", "2"],
+    ]
+
+
+def test_the_protocol_is_the_one_asked_for(outputs):
+    (found,) = comparisons(outputs, "best_test_epoch")
+    assert found.accuracy("LIF", 2).mean == pytest.approx(85.0)
+    assert "best test epoch" in found.title
+
+
+def test_another_recipe_stands_apart_and_alone_it_compares_nothing(outputs):
+    run(outputs, neuron="klif", T=2, optimizer={"name": "sgd", "lr": 0.01})
+    (found,) = comparisons(outputs)
+    assert {label for label, _ in found.cells} == {"LIF", "AR-LIF"}
+    run(outputs, neuron="plif", T=2, optimizer={"name": "sgd", "lr": 0.01})
+    assert [sorted(label for label, _ in one.cells) for one in comparisons(outputs)] == [
+        ["AR-LIF", "AR-LIF", "LIF", "LIF"],
+        ["KLIF", "PLIF"],
+    ]
+
+
+def test_variants_of_a_neuron_are_told_apart(outputs):
+    run(outputs, neuron="lif", T=2, seed=7, options={"v_th": 0.5})
+    (found,) = comparisons(outputs)
+    assert {label for label, _ in found.cells} == {"LIF (v_th absent)", "LIF (v_th 0.5)", "AR-LIF"}
+    assert "n as stated" in found.title
+    accuracy = {line[0]: line[1:3] for line in table(found).lines}
+    assert accuracy["LIF (v_th 0.5)"] == ["90.00 (single seed)", "-"]
+    assert accuracy["AR-LIF"] == ["86.00 ± 2.65 (n=3)", "88.00 ± 2.65 (n=3)"]
+
+
+def test_a_missing_measurement_is_a_dash_and_not_part_of_a_mean(outputs):
+    (first,) = [
+        r.folder
+        for r in read_ledger([outputs]).runs
+        if (r.config["neuron"]["name"], r.config["T"], r.seed) == ("lif", 2, 0)
+    ]
+    edit(first, firing_rate=None, energy=None)
+    (found,) = comparisons(outputs)
+    assert table(found).lines[0][3:] == ["-", "0.400", "-", "2"]
+
+
+def test_the_script_writes_every_runs_values(outputs, capsys):
+    broken = run(outputs, neuron="lif", T=2, seed=9, status="failed")
+    file = outputs / "comparison.json"
+    assert main([str(outputs), "--format", "md", "--json", str(file)]) == 0
+    out = capsys.readouterr().out
+    assert "| LIF | 84.00 ± 2.65 |" in out
+    assert f"{broken}: left out: failed" in out
+    written = json.loads(file.read_text())
+    cells = written["comparisons"][0]["cells"]
+    assert [(cell["neuron"], cell["T"]) for cell in cells] == [("LIF", 2), ("LIF", 4), ("AR-LIF", 2), ("AR-LIF", 4)]
+    for cell in cells:
+        assert cell["mean"] == pytest.approx(statistics.fmean(r["accuracy"]["last_epoch"] for r in cell["runs"]))
+        assert [r["seed"] for r in cell["runs"]] == [0, 1, 2]
+    assert written == json.loads(json.dumps(record(comparisons(outputs))))
+
+
+def test_nothing_to_compare(tmp_path, capsys):
+    run(tmp_path, neuron="lif")
+    assert main([str(tmp_path)]) == 2
+    assert "no two neurons were trained under one recipe" in capsys.readouterr().err
+    assert main([str(tmp_path / "nowhere")]) == 2
+    assert "no such folder" in capsys.readouterr().err
