@@ -33,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         ledger = read_ledger(arguments.folders)
         selection = select(ledger, arguments.any_data)
-        found = compare(selection.runs, arguments.protocol)
+        found, alone = compare(selection.runs, arguments.protocol)
         if not found:
             raise UserError(
                 f"{', '.join(arguments.folders)}: no two neurons were trained under one recipe; "
@@ -44,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    left_out = [f"{run.folder}: left out: {why}" for run, why in selection.left_out]
+    left_out = [f"{run.folder}: left out: {why}" for run, why in [*selection.left_out, *alone]]
     sys.stdout.write(render.render([table(one) for one in found], [*left_out, *ledger_notes(ledger)], arguments.format))
     return 0
 

@@ -1,4 +1,4 @@
-"""What a run's result.json says of each neuron layer, after the last epoch."""
+"""What a run's result.json says of each neuron layer, and of its energy, after the last epoch."""
 
 from __future__ import annotations
 
@@ -40,3 +40,12 @@ def learned(layers: Layers) -> dict[str, Measured] | None:
             if quantity != RATE and statistic != "std":
                 found.setdefault(name, {})[layer] = value, quantities.get(f"{name}.std")
     return found or None
+
+
+def picojoule(run: Run) -> float | None:
+    """Energy of a test sample by the 45 nm model; None where it was not measured, or by another model."""
+    found = run.result.get("energy")
+    if not isinstance(found, dict) or found.get("model") != "45nm":
+        return None
+    value = found.get("picojoule")
+    return float(value) if isinstance(value, int | float) and math.isfinite(value) else None
