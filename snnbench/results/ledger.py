@@ -6,8 +6,10 @@ import csv
 import fcntl
 import hashlib
 import json
+import math
 import os
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -21,6 +23,8 @@ from snnbench.results.rows import read_yaml
 
 SCHEMA = 1
 STATUSES = ("finished", "failed", "interrupted", "running")
+PROTOCOLS = ("last_epoch", "best_test_epoch", "validation_chosen")
+MANY = 100  # runs, from which on more than one process reads them
 NOT_RUNS = {"checkpoints", "wandb", ".sweeps"}
 
 
@@ -119,19 +123,34 @@ def read_ledger(folders: Iterable[str | Path]) -> Ledger:
     """
     ledger = Ledger()
     found: dict[str, list[Run]] = {}
-    for folder in _run_folders(folders, ledger.problems):
-        try:
-            run = read_run(folder)
-        except Unreadable as error:
-            ledger.problems.append(f"{folder}: {error}")
-        else:
+    for run in _read_all(list(_run_folders(folders, ledger.problems))):
+        if isinstance(run, Run):
             found.setdefault(run.identity, []).append(run)
+        else:
+            ledger.problems.append(run)
     for same in found.values():
         counted = max(same, key=lambda run: (run.status == "finished", run.epochs))
         ledger.runs.append(counted)
         ledger.copies += [(run, counted) for run in same if run is not counted]
     ledger.runs.sort(key=lambda run: (run.started, str(run.folder)))
     return ledger
+
+
+def _read_all(folders: list[Path]) -> list[Run | str]:
+    """The run in each folder, or why there is none; many are read by all cores, since YAML takes its time."""
+    if len(folders) < MANY:
+        return list(map(_run_or_problem, folders))
+    with ProcessPoolExecutor() as pool:
+        return list(pool.map(_run_or_problem, folders, chunksize=16))
+
+
+def _run_or_problem(folder: Path) -> Run | str:
+    try:
+        run = read_run(folder)
+    except Unreadable as error:
+        return f"{folder}: {error}"
+    _ = run.recipe  # kept with the run, and so worked out on whichever core reads it
+    return run
 
 
 def _run_folders(folders: Iterable[str | Path], problems: list[str]) -> Iterator[Path]:
@@ -174,7 +193,22 @@ def read_run(folder: Path) -> Run:
     status = result["status"]
     if status == "running" and not _locked(folder):
         status = "killed"
-    return Run(folder, config, result, status, _identity(folder, text))
+    run = Run(folder, config, result, status, _identity(folder, text))
+    _check(run)
+    return run
+
+
+def _check(run: Run) -> None:
+    """Refuse what no run writes and no reader of a run would expect."""
+    try:
+        accuracies = [run.accuracy(protocol) for protocol in PROTOCOLS]
+        found = [run.seed, run.planned, run.epochs, *(value for value in accuracies if value is not None)]
+        sound = all(map(math.isfinite, found)) and isinstance(run.row, str | None)
+        sound = sound and all(isinstance(run.config[key], dict) for key in ("data", "neuron"))
+    except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
+        raise Unreadable(f"result.json or config.yaml is damaged ({_brief(error)})") from error
+    if not sound:
+        raise Unreadable("result.json or config.yaml is damaged (a value is not of its kind)")
 
 
 def _read_result(folder: Path) -> dict[str, Any]:

@@ -90,6 +90,36 @@ def test_a_bad_result_is_named_and_the_others_are_read(lab, text, message):
     assert message in problem
 
 
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"accuracy": {"last_epoch": float("inf")}},
+        {"accuracy": {"last_epoch": 90.0, "best_test_epoch": 91.0}},
+        {"accuracy": {"last_epoch": 90.0, "best_test_epoch": {"acc": "91"}}},
+        {"epochs": {"planned": 3}},
+        {"epochs": {"planned": 3, "run": "three"}},
+    ],
+)
+def test_a_result_of_the_wrong_kind_is_named_too(lab, values):
+    lab.edit_result("seed0", **values)
+    ledger = read_ledger([lab.outputs])
+    assert len(ledger.runs) == len(RUNS) - 1
+    (problem,) = ledger.problems
+    assert problem.startswith(str(lab.runs["seed0"]))
+    assert "damaged" in problem
+
+
+@pytest.mark.parametrize(("old", "new"), [("row:\n", "row: [x]\nrest:\n"), ("epochs: 3\n", "epochs: many\n")])
+def test_a_config_of_the_wrong_kind_is_named_too(lab, old, new):
+    path = lab.runs["seed0"] / "config.yaml"
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new, 1))
+    ledger = read_ledger([lab.outputs])
+    assert len(ledger.runs) == len(RUNS) - 1
+    assert "damaged" in ledger.problems[0]
+
+
 def test_missing_and_unreadable_files_are_named(lab):
     (lab.runs["seed0"] / "result.json").unlink()
     (lab.runs["seed1"] / "config.yaml").unlink()
