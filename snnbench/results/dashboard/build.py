@@ -1,0 +1,84 @@
+"""What the page shows, gathered from the folders of the runs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
+
+from snnbench.results.dashboard.details import details
+from snnbench.results.dashboard.entries import config_columns, entries
+from snnbench.results.dashboard.page import page
+from snnbench.results.ledger import read_ledger
+from snnbench.results.rows import CONFIGS, Row, compose_row, read_registry, read_rows
+from snnbench.results.summary import Outcome, groups, outcomes
+from snnbench.results.tables import Table, groups_table, ledger_notes, order, paper_table
+
+
+@dataclass(frozen=True)
+class Dashboard:
+    """The page, how many runs are on it, and one line for each copy and whatever else is not."""
+
+    html: str
+    runs: int
+    notes: list[str]
+
+
+def build(folders: Iterable[str | Path], configs: Path = CONFIGS) -> Dashboard:
+    """The page of all runs in and below `folders`, beside the tables of the papers.
+
+    Raises:
+        UserError: one of the folders does not exist.
+    """
+    folders = list(folders)
+    rows, unread = read_rows(configs)
+    ledger = read_ledger(folders)
+    ledger.problems[:0] = unread
+    packed, damaged = details(ledger.runs)
+    ledger.problems += damaged
+    found = outcomes(ledger, rows, cache(partial(compose_row, configs=configs)))
+    others = groups(ledger, rows)
+    apart = dict(pair for outcome in found.values() for pair in outcome.apart)
+    apart |= dict(pair for group in others for pair in group.apart)
+    data = {
+        "generated": time.strftime("%Y-%m-%d %H:%M"),
+        "folders": [str(folder) for folder in folders],
+        "runs": entries(ledger.runs, apart),
+        "config": config_columns(ledger.runs),
+        "papers": [*_papers(configs, rows, found), _table("no-row", groups_table(others))],
+        "copies": [[str(copy.folder), str(original.folder)] for copy, original in ledger.copies],
+        "problems": ledger.problems,
+    }
+    return Dashboard(page(data, packed), len(ledger.runs), ledger_notes(ledger))
+
+
+def _papers(configs: Path, rows: dict[str, Row], found: dict[str, Outcome]) -> list[dict[str, Any]]:
+    registry = read_registry(configs)
+    tables = []
+    for paper in registry.papers:
+        own = [found[row.id] for row in order(rows.values()) if row.paper == paper]
+        points = [_point(outcome) for outcome in own]
+        tables.append({**_table(paper, paper_table(paper, registry, own)), "points": points})
+    return tables
+
+
+def _table(key: str, table: Table) -> dict[str, Any]:
+    return {"key": key, **vars(table), "points": []}
+
+
+def _point(outcome: Outcome) -> dict[str, Any]:
+    """Reported and reproduced as numbers, and how many runs there are of the row at all."""
+    row, spread = outcome.row, outcome.reproduced
+    return {
+        "row": row.id,
+        "reported": row.acc,
+        "tolerance": row.tolerance,
+        "milestones": row.milestones,
+        "mean": spread and spread.mean,
+        "std": spread and spread.std,
+        "n": spread.n if spread else 0,
+        "runs": len(outcome.counted) + len(outcome.apart),
+    }

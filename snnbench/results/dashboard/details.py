@@ -1,0 +1,152 @@
+"""What the page shows of a run once it is chosen: its curves, its layers, its energy; packed small."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import json
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from snnbench.results.dashboard.entries import number, storable
+from snnbench.results.ledger import MANY, Run
+
+LAYER_EPOCHS = 16_000  # of layers.csv over all runs of a page; beyond, each run's epochs are thinned out
+FEWEST = 10
+DIGITS = 4
+LAYERS_HEAD = b"epoch,layer,quantity,value\n"
+
+Metrics = dict[str, list[str]]
+Layers = dict[str, dict[str, tuple[list[str], list[str]]]]
+
+
+def details(runs: Sequence[Run]) -> tuple[list[str], list[str]]:
+    """Each run's details as `packed` has them, and one line for each file that is missing or damaged."""
+    jobs = [(run.folder, run.status == "finished", run.result.get("energy")) for run in runs]
+    pack = partial(packed, most=max(FEWEST, LAYER_EPOCHS // max(len(runs), 1)))
+    if len(runs) < MANY:
+        found = list(map(pack, jobs))
+    else:
+        with ProcessPoolExecutor() as pool:
+            found = list(pool.map(pack, jobs, chunksize=16))
+    return [text for text, _ in found], [problem for _, problems in found for problem in problems]
+
+
+def packed(job: tuple[Path, bool, Any], most: int) -> tuple[str, list[str]]:
+    """A run's metrics.csv and layers.csv, column by column, and its layers' energy; and what cannot be shown of it.
+
+    Args:
+        job: the run's folder, whether it finished, and its energy.
+        most: epochs of layers.csv that are kept.
+
+    Returns:
+        JSON, gzipped, as base64: {"metrics": {column: values}, "layers": {quantity: {layer: [epochs, values]}},
+        "energy"}, where a list of numbers is a text with commas; and a line for each file that is missing or damaged.
+    """
+    folder, finished, energy = job
+    problems: list[str] = []
+    metrics: Metrics = _read(folder / "metrics.csv", read_metrics, finished, problems)
+    layers: Layers = _read(
+        folder / "layers.csv", partial(read_layers, tested=_tested(metrics), most=most), finished, problems
+    )
+    found = {
+        "metrics": {name: ",".join(values) for name, values in metrics.items()},
+        "layers": {
+            quantity: {layer: [",".join(epochs), ",".join(values)] for layer, (epochs, values) in each.items()}
+            for quantity, each in layers.items()
+        },
+        "energy": rounded(energy),
+    }
+    return compressed(json.dumps(found)), problems
+
+
+def compressed(text: str) -> str:
+    """Gzipped, as base64."""
+    return base64.b64encode(gzip.compress(text.encode(), 5, mtime=0)).decode()
+
+
+def _read(path: Path, read: Callable[[bytes], Any], finished: bool, problems: list[str]) -> Any:
+    try:
+        return read(path.read_bytes())
+    except FileNotFoundError:
+        if finished:
+            problems.append(f"{path}: is missing; its curves are not shown")
+    except OSError as error:
+        problems.append(f"{path}: cannot be read ({error.strerror}); its curves are not shown")
+    except ValueError:
+        problems.append(f"{path}: is damaged; its curves are not shown")
+    return {}
+
+
+def read_metrics(text: bytes) -> Metrics:
+    """The columns of metrics.csv, numbers rounded to four digits.
+
+    Raises:
+        ValueError: it is not as a run writes it.
+    """
+    head, *rows = (line.split(",") for line in text.decode().splitlines())
+    if head[0] != "epoch":
+        raise ValueError("no epochs")
+    columns = dict(zip(head, zip(*rows, strict=True), strict=True)) if rows else {}
+    return {
+        name: _rounded(values) if name != "epoch" else [str(int(v)) for v in values] for name, values in columns.items()
+    }
+
+
+def read_layers(text: bytes, tested: list[int], most: int) -> Layers:
+    """By quantity and layer, the epochs of layers.csv and the values in them, rounded to four digits.
+
+    At most `most` epochs are kept, evenly spaced among those with a test, the last one always.
+
+    Raises:
+        ValueError: it is not as a run writes it.
+    """
+    if not text.startswith(LAYERS_HEAD) or not text.endswith(b"\n"):
+        raise ValueError("not a layers.csv")
+    found: Layers = {}
+    for line in thin(text[len(LAYERS_HEAD) :], tested, most):
+        epoch, layer, quantity, value = line.split(",")
+        epochs, values = found.setdefault(quantity, {}).setdefault(layer, ([], []))
+        epochs.append(epoch)
+        values.append(value)
+    for layers in found.values():
+        for _, values in layers.values():
+            values[:] = _rounded(values)
+    return found
+
+
+def thin(lines: bytes, epochs: Sequence[int], most: int) -> Iterator[str]:
+    """The lines of at most `most` of `epochs`, the last always among them; those of an epoch stand together."""
+    if len(epochs) <= most:
+        yield from lines.decode().splitlines()
+        return
+    last = len(epochs) - 1
+    place = 0
+    for epoch in sorted({epochs[round(step * last / (most - 1))] for step in range(most)}):
+        start = 0 if lines.startswith(b"%d," % epoch) else lines.find(b"\n%d," % epoch, place) + 1
+        block = re.compile(rb"(?:%d,.*\n)+" % epoch).match(lines, start)
+        if block:
+            place = block.end() - 1
+            yield from block[0].decode().splitlines()
+
+
+def rounded(value: Any) -> Any:
+    """`value` as JSON has it, its numbers to four digits."""
+    if isinstance(value, dict):
+        return {str(key): rounded(item) for key, item in value.items()}
+    return number(value, DIGITS) if isinstance(value, float) else storable(value)
+
+
+def _rounded(texts: Iterable[str]) -> list[str]:
+    return [f"{float(text):.{DIGITS}g}" if text else "" for text in texts]
+
+
+def _tested(metrics: Metrics) -> list[int]:
+    """The epochs with a test accuracy, or all where none has one."""
+    epochs = [int(epoch) for epoch in metrics.get("epoch", ())]
+    accuracies = metrics.get("test/acc", epochs)
+    return [epoch for epoch, accuracy in zip(epochs, accuracies, strict=True) if accuracy != ""] or epochs

@@ -1,0 +1,149 @@
+"""What the page knows of each run from the start: a line of its table, and the values of its config."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from snnbench.results import fair, names
+from snnbench.results.ledger import Run
+from snnbench.results.recipe import flat
+
+BESIDE = ("seed", "epochs", "engine", "compile", "threads", "trainer.accelerator")
+MACHINE = ("revision", "dirty", "python", "cuda", "gpus", "cpu", "cores")
+
+
+def entries(runs: Sequence[Run], notes: Mapping[Run, str]) -> list[dict[str, Any]]:
+    """One line for each run. `notes` say why a run is not counted for its row.
+
+    `family` is equal for runs that differ in T and seed alone, `setting` for those that differ in their neuron too.
+    """
+    settings, families = Numbering(), Numbering()
+    lines = []
+    for run in runs:
+        setting = settings.of(fair.setting(run))
+        family = families.of([setting, fair.neuron(run)])
+        lines.append({**_entry(run), "setting": setting, "family": family, "note": notes.get(run)})
+    return lines
+
+
+def _entry(run: Run) -> dict[str, Any]:
+    result, config = run.result, run.config
+    best, chosen = _chosen(result, "best_test_epoch"), _chosen(result, "validation_chosen")
+    energy, parameters = _mapping(result.get("energy")), _mapping(result.get("parameters"))
+    return {
+        "name": str(config.get("name")),
+        "row": run.row,
+        "neuron": names.neuron(_name(config, "neuron")),
+        "data": names.data(_name(config, "data")),
+        "backbone": names.backbone(_name(config, "backbone")),
+        "T": number(config["T"]),
+        "seed": run.seed,
+        "status": run.status,
+        "error": " ".join(str(result.get("error") or "").split()) or None,
+        "last": number(run.accuracy("last_epoch")),
+        "best": best[0],
+        "best_epoch": best[1],
+        "chosen": chosen[0],
+        "chosen_epoch": chosen[1],
+        "epochs": run.epochs,
+        "planned": run.planned,
+        "firing": number(result.get("firing_rate")),
+        "picojoule": number(energy.get("picojoule")),
+        "ann_picojoule": number(energy.get("ann_picojoule")),
+        "ac": number(energy.get("ac")),
+        "mac": number(energy.get("mac")),
+        "parameters": number(parameters.get("total")),
+        "neuron_parameters": number(parameters.get("neurons")),
+        "seconds": number(_mapping(result.get("seconds")).get("wall")),
+        "peak_memory": number(result.get("peak_memory_bytes")),
+        "started": run.started,
+        "folder": str(run.folder),
+        "provenance": run.provenance,
+        "recipe": run.recipe,
+        "command": run.command,
+    }
+
+
+def config_columns(runs: Sequence[Run]) -> dict[str, dict[str, Any]]:
+    """By key, what may explain a difference: {"group", "values": the distinct ones, "index": of each run's value}.
+
+    A key that a run does not have has the value "absent"; `index` is left out where all runs have the same.
+    """
+    tables = [(group, [read(run) for run in runs]) for group, read in GROUPS.items()]
+    columns: dict[str, dict[str, Any]] = {}
+    for group, configs in tables:
+        for key in dict.fromkeys(key for config in configs for key in config):
+            values = Numbering()
+            index = [values.of(config.get(key, "absent")) for config in configs]
+            columns[key] = {"group": group, "values": values.found, **({"index": index} if any(index) else {})}
+    return columns
+
+
+def _beside(run: Run) -> dict[str, Any]:
+    config = {**run.config, "trainer.accelerator": _mapping(run.config.get("trainer")).get("accelerator")}
+    return {key: config.get(key) for key in BESIDE}
+
+
+def _machine(run: Run) -> dict[str, Any]:
+    environment = _mapping(run.result.get("environment"))
+    versions = {f"{name} version": version for name, version in _mapping(environment.get("versions")).items()}
+    return {**{key: environment.get(key) for key in MACHINE}, **versions}
+
+
+GROUPS = {"Recipe": lambda run: flat(run.config), "Beside the recipe": _beside, "Code and machine": _machine}
+
+
+class Numbering:
+    """Numbers things that JSON can hold, equal ones alike, from 0 on in the order in which they are first seen."""
+
+    def __init__(self) -> None:
+        self.found: list[Any] = []
+        self._numbers: dict[str, int] = {}
+
+    def of(self, value: Any) -> int:
+        value = storable(value)
+        key = json.dumps(value, sort_keys=True)
+        if key not in self._numbers:
+            self._numbers[key] = len(self.found)
+            self.found.append(value)
+        return self._numbers[key]
+
+
+def storable(value: Any) -> Any:
+    """`value` as JSON has it: whole numbers without a point, not-a-number and infinities as their names."""
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            return str(value)
+        return int(value) if value.is_integer() and abs(value) < 2**53 else value
+    if isinstance(value, Mapping):
+        return {str(key): storable(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [storable(item) for item in value]
+    return value if value is None or isinstance(value, bool | int | str) else str(value)
+
+
+def number(value: Any, digits: int = 6) -> float | int | None:
+    """A finite number to so many significant digits, or None."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        return None
+    return value if isinstance(value, int) else float(f"{value:.{digits}g}")
+
+
+def _chosen(result: Mapping[str, Any], protocol: str) -> tuple[float | None, float | None]:
+    found = _mapping(_mapping(result.get("accuracy")).get(protocol))
+    return number(found.get("acc")), number(found.get("epoch"))
+
+
+def _name(config: Mapping[str, Any], group: str) -> str:
+    return str(_mapping(config.get(group)).get("name"))
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def unique(texts: Iterable[str]) -> list[str]:
+    return list(dict.fromkeys(texts))

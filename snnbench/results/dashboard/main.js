@@ -1,0 +1,127 @@
+// Joins the parts: views, panels, and what is drawn when a selection or a filter changes.
+
+import { forget, look, MOST } from "chart";
+import { compare } from "compare";
+import { curves } from "curves";
+import { element, STATUS } from "format";
+import { activity, coefficients } from "layers";
+import { labels } from "names";
+import { papers, problems } from "papers";
+import { runsTable } from "runs";
+import { choose, chosen, data, detail, runs } from "store";
+import { timesteps } from "timesteps";
+
+const FIRST = 6;
+const found = (id) => document.getElementById(id);
+const count = (number, one, many = `${one}s`) => `${number.toLocaleString("en")} ${number === 1 ? one : many}`;
+const noted = data.problems.length + data.copies.length;
+
+const PANELS = {
+  curves: { title: "Learning curves", show: curves, on: "selected" },
+  timesteps: { title: "Accuracy over T", show: timesteps, on: "shown" },
+  activity: { title: "Firing rate and energy", show: activity, on: "selected" },
+  coefficients: { title: "Coefficients", show: coefficients, on: "selected" },
+  compare: { title: "Differences", show: compare, on: "selected" },
+};
+const VIEWS = {
+  runs: { title: "Runs", show: () => table.columns.adjust() },
+  papers: { title: "Reported vs reproduced", show: () => redrawPapers() },
+  problems: { title: noted ? `Problems (${noted})` : "Problems", show: () => problems(found("view-problems")) },
+};
+let table,
+  panel = "curves",
+  latest = 0;
+
+function tabs(nav, entries, open) {
+  const buttons = Object.entries(entries).map(([key, { title }]) =>
+    element("button", { role: "tab", id: `tab-${key}`, onclick: () => press(key) }, title),
+  );
+  const press = (key) => {
+    for (const button of buttons) button.setAttribute("aria-selected", button.id === `tab-${key}`);
+    open(key);
+  };
+  nav.replaceChildren(...buttons);
+  return press;
+}
+
+const openView = tabs(found("views"), VIEWS, (key) => {
+  for (const view of Object.keys(VIEWS)) found(`view-${view}`).hidden = view !== key;
+  VIEWS[key].show();
+});
+const openPanel = tabs(found("panels"), PANELS, (key) => {
+  panel = key;
+  drawPanel();
+});
+
+function redrawPapers() {
+  keepFocus(found("view-papers"), (node) => papers(node, redrawPapers));
+}
+
+// Draws the open panel; a later call overtakes an earlier one that still waits for its runs.
+async function drawPanel() {
+  const turn = ++latest;
+  found("panel").ariaBusy = "true";
+  const some = chosen.selected.slice(0, MOST);
+  const details = await Promise.all(some.map(detail));
+  if (turn !== latest) return;
+  const names = labels(some);
+  const known = (run, place) => ({ run, label: names.get(run), look: look(place), ...details[place] });
+  await keepFocus(found("panel"), (node) => PANELS[panel].show(node, some.map(known), drawPanel));
+  if (turn === latest) found("panel").ariaBusy = "false";
+}
+
+function keepFocus(node, draw) {
+  const name = node.contains(document.activeElement) ? document.activeElement.name : null;
+  forget(node);
+  const drawn = draw(node);
+  if (name) node.querySelector(`[name="${CSS.escape(name)}"]`)?.focus();
+  return drawn;
+}
+
+function selectionText() {
+  const { length } = chosen.selected;
+  return length > MOST ? `${length} selected, the first ${MOST} drawn` : `${length} selected`;
+}
+
+function changed(change) {
+  found("selected").textContent = selectionText();
+  if (PANELS[panel].on in change) drawPanel();
+}
+
+function heading() {
+  const statuses = Object.keys(STATUS).map((status) => [runs.filter((run) => run.status === status).length, status]);
+  const parts = statuses.filter(([number]) => number).map(([number, status]) => `${number} ${status}`);
+  found("summary").textContent = [
+    `${count(runs.length, "run")} in ${data.folders.join(", ")}${parts.length ? `: ${parts.join(", ")}` : ""}`,
+    data.generated,
+  ].join(" · ");
+  const { problems, copies } = data;
+  const words = [
+    problems.length && count(problems.length, "problem"),
+    copies.length && `${count(copies.length, "copy", "copies")} counted once`,
+  ];
+  found("notice").textContent = words.filter(Boolean).join(", ");
+  found("notice").hidden = !noted;
+  found("notice").addEventListener("click", () => openView("problems"));
+}
+
+heading();
+table = runsTable();
+chosen.listeners.push(changed);
+openView("runs");
+found("select-shown").addEventListener("click", () => {
+  table.rows().deselect();
+  table.rows({ search: "applied" }).select();
+});
+found("select-none").addEventListener("click", () => table.rows().deselect());
+const first = runs
+  .filter((run) => run.epochs > 0)
+  .slice(-FIRST)
+  .map((run) => `#run-${run.id}`);
+choose({ shown: runs });
+requestAnimationFrame(() =>
+  setTimeout(() => {
+    openPanel(panel);
+    if (first.length) table.rows(first).select();
+  }),
+);

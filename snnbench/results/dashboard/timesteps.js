@@ -1,0 +1,99 @@
+// Accuracy against T of the whole finished runs that the table shows: mean over seeds with its spread, by neuron.
+
+import { look, plain, plot } from "chart";
+import { spread } from "curves";
+import { choice, controls, element, empty, hint } from "format";
+import { described, grouped, NEURON, SETTING, telling } from "names";
+import { chosen } from "store";
+
+const PROTOCOLS = [
+  ["last", "of the last epoch"],
+  ["best", "of the best test epoch"],
+  ["chosen", "validation-chosen"],
+];
+const state = { where: null, protocol: "last" };
+
+const place = (run) => `${run.data}, ${run.backbone}${run.provenance === "real" ? "" : ` (${run.provenance})`}`;
+const whole = (run) => run.status === "finished" && run.epochs === run.planned && run.T !== null;
+
+export function timesteps(node, found, redraw) {
+  const places = [...grouped(chosen.shown.filter(whole), place)].sort(([, a], [, b]) => b.length - a.length);
+  if (!places.length) return node.replaceChildren(empty("None of the runs that the table shows has finished."));
+  const [where, here] = places.find(([name]) => name === state.where) ?? places[0];
+  const set = (change) => redraw(Object.assign(state, change));
+  const { lines, repeated } = series(here);
+  const others = chosen.shown.filter((run) => place(run) === where).length - here.length;
+  const notes = [
+    `${here.length} whole finished runs of the table`,
+    others && `${others} others left out`,
+    repeated && `${repeated} of a seed again, counted once`,
+  ];
+  const options = places.map(([name, runs]) => [name, `${name} (${runs.length})`]);
+  const chart = element("div", { class: "chart", id: "timesteps" });
+  node.replaceChildren(
+    controls(
+      choice("Data and network", options, where, (where) => set({ where })),
+      choice("Accuracy", PROTOCOLS, state.protocol, (protocol) => set({ protocol })),
+      hint(notes.filter(Boolean).join("; ")),
+    ),
+    lines.length ? chart : empty("None of these runs has such an accuracy: it needs data.val_fraction above 0."),
+  );
+  if (!lines.length) return undefined;
+  const ticks = [...new Set(lines.flatMap(({ customdata }) => customdata.map(([T]) => T)))].sort((a, b) => a - b);
+  return plot(chart, lines, {
+    xaxis: { title: { text: "timesteps T" }, tickvals: ticks, range: padded(ticks) },
+    yaxis: { title: { text: `test accuracy ${PROTOCOLS.find(([key]) => key === state.protocol)[1]}, %` } },
+    showlegend: true,
+  });
+}
+
+function padded(ticks) {
+  const room = Math.max(0.5, 0.06 * (ticks.at(-1) - ticks[0]));
+  return [ticks[0] - room, ticks.at(-1) + room];
+}
+
+// Runs in one line differ in T and seed alone; of each T and seed one counts.
+function series(runs) {
+  let repeated = 0;
+  const families = [...grouped(runs, (run) => run.family).values()];
+  const firsts = families.map(([run]) => run);
+  const setting = telling(firsts, 2, SETTING);
+  const neuron = (run) =>
+    telling(
+      firsts.filter((other) => other.neuron === run.neuron),
+      2,
+      NEURON,
+    );
+  const dodge = (number) => 0.012 * span(runs) * (number - (families.length - 1) / 2);
+  const lines = families.map((family, number) => {
+    const stats = [...grouped(family, (run) => run.T)].map(([T, same]) => {
+      const seeds = [...grouped(same, (run) => run.seed).values()].map(([run]) => run[state.protocol]);
+      repeated += same.length - seeds.length;
+      const values = seeds.filter((value) => value !== null);
+      return values.length ? { T, ...spread(values) } : null;
+    });
+    const known = stats.filter(Boolean).sort((a, b) => a.T - b.T);
+    const run = firsts[number];
+    const name = [run.neuron, described(run, [...neuron(run), ...setting])].filter(Boolean).join(", ");
+    return drawn(name, known, look(number), dodge(number));
+  });
+  return { lines: lines.filter(({ x }) => x.length), repeated };
+}
+
+function span(runs) {
+  const all = runs.map(({ T }) => T);
+  return Math.max(...all) - Math.min(...all);
+}
+
+// A line, moved aside a little so that the spreads of several can be seen.
+const drawn = (name, stats, { colour, dash, symbol }, aside) => ({
+  name: plain(name),
+  x: stats.map(({ T }) => T + aside),
+  y: stats.map(({ mean }) => mean),
+  mode: "lines+markers",
+  line: { color: colour, dash, width: 2 },
+  marker: { color: colour, symbol, size: 8 },
+  error_y: { type: "data", array: stats.map(({ std }) => std ?? 0), thickness: 1.2, width: 4, color: colour },
+  customdata: stats.map(({ T, std, n }) => [T, n > 1 ? `± ${std.toFixed(2)} (n = ${n})` : "(single seed)"]),
+  hovertemplate: "T = %{customdata[0]}: %{y:.2f} %{customdata[1]}",
+});
