@@ -1,0 +1,292 @@
+"""The dashboard in headless Chromium, as a person uses it: sort, filter, select, compare; nothing leaves the page."""
+
+import json
+import shutil
+import statistics
+import time
+
+import pytest
+
+from scripts.dashboard import main
+from tests.results.browser import browser, opened  # noqa: F401
+from tests.results.conftest import ROW, RUNS
+from tests.results.many_runs import multiply
+from tests.results.test_dashboard import HOSTILE
+
+ENERGY = {
+    "model": "45nm",
+    "samples": 10,
+    "ac": 2e6,
+    "mac": 1e6,
+    "ann_mac": 4e6,
+    "picojoule": 6.4e6,
+    "ann_picojoule": 18.4e6,
+    "layers": {
+        "units.0": {"input_rate": 1.0, "ac": 0.0, "mac": 1e6, "ann_mac": 1e6, "picojoule": 4.6e6},
+        "units.1": {"input_rate": 0.1, "ac": 2e6, "mac": 0.0, "ann_mac": 3e6, "picojoule": 1.8e6},
+    },
+}
+
+
+@pytest.fixture
+def show(browser, lab):  # noqa: F811
+    """`with show() as page`: the dashboard of the lab's outputs, opened from its file."""
+
+    def build(folder=None):
+        return opened(browser, built(folder or lab.outputs, lab.outputs.parent / "page.html", lab.configs))
+
+    return build
+
+
+@pytest.fixture
+def whole(_runs):
+    """The runs as they are, not to be changed."""
+    return _runs
+
+
+@pytest.fixture(scope="module")
+def opened_once(browser, _runs, tmp_path_factory):  # noqa: F811
+    with opened(browser, built(_runs.outputs, tmp_path_factory.mktemp("page") / "page.html", _runs.configs)) as page:
+        yield page
+
+
+@pytest.fixture
+def page(opened_once):
+    """The dashboard of all runs as they are, with no filter and no selection."""
+    opened_once.click("#tab-runs")
+    opened_once.click("text=Clear filters")
+    opened_once.click("#select-none")
+    panel(opened_once, "curves")
+    return opened_once
+
+
+def built(folder, path, configs):
+    assert main([str(folder), "--output", str(path), "--configs", str(configs)]) == 0
+    return path
+
+
+def column(page, title):
+    """The table's cells below the head that ends in `title`."""
+    heads = page.locator(".dt-scroll-head thead th").all_inner_texts()
+    (place,) = (place for place, head in enumerate(heads) if " ".join(head.split()).endswith(title))
+    return [row.locator("td").nth(place).inner_text() for row in page.locator("#runs tbody tr").all()]
+
+
+def click_head(page, title):
+    page.locator(".dt-scroll-head thead th", has_text=title).first.locator(".dt-column-title").click()
+
+
+def select(page, *folders):
+    page.click("#select-none")
+    for folder in folders:
+        page.locator("#runs tbody tr", has_text=str(folder)).locator("td").nth(1).click()
+    drawn(page)
+
+
+def select_shown(page):
+    page.click("#select-shown")
+    drawn(page)
+
+
+def drawn(page):
+    page.wait_for_selector("#panel[aria-busy=false]")
+
+
+def panel(page, name):
+    page.click(f"#tab-{name}")
+    drawn(page)
+
+
+def traces(page, chart):
+    """Plotly's own record of what it has drawn."""
+    text = page.evaluate("id => JSON.stringify(document.getElementById(id).data)", chart)
+    return json.loads(text)
+
+
+def compared(page, key):
+    """The values of a line of the table of differences and which of them are marked; None where it is not there."""
+    row = page.locator("#compare tr").filter(has=page.locator(f"th:text-is('{key}')"))
+    if row.count() == 0:
+        return None
+    cells = row.locator("td").all()
+    return [cell.inner_text() for cell in cells], [cell.get_attribute("class") == "differs" for cell in cells]
+
+
+def test_every_run_stands_in_the_table_and_sorting_sorts(whole, page):
+    assert page.locator("#runs tbody tr").count() == len(RUNS)
+    statuses = column(page, "status")
+    assert sum("finished" in status for status in statuses) == len(RUNS) - 2
+    assert any("failed" in status and "the machine is on fire" in status for status in statuses)
+    expected = sorted(whole.result(name)["accuracy"]["last_epoch"] for name in RUNS)
+    click_head(page, "last epoch")
+    assert [float(text) for text in column(page, "last epoch")] == [round(value, 2) for value in expected]
+    click_head(page, "last epoch")
+    assert [float(text) for text in column(page, "last epoch")] == [round(value, 2) for value in reversed(expected)]
+    assert sum("subset" in text for text in column(page, "data")) == 1
+
+
+def test_search_and_column_filters_narrow_the_table(whole, page):
+    page.fill(".dt-search input", "on fire")
+    assert len(column(page, "status")) == 1
+    page.fill(".dt-search input", "no such run")
+    assert "No run matches" in page.inner_text("#runs tbody")
+    page.fill(".dt-search input", "")
+    head = page.locator(".dt-scroll-head thead th", has_text="status").first
+    head.locator(".dtcc-button_dropdown").click()
+    page.locator(".dtcc-dropdown .dtcc-list-buttons button", has_text="interrupted").click()
+    page.keyboard.press("Escape")
+    assert len(column(page, "status")) == 1
+    assert "interrupted" in column(page, "status")[0]
+    page.click("text=Clear filters")
+    assert len(column(page, "status")) == len(RUNS)
+
+
+def test_selected_runs_curves_are_drawn_over_each_other(whole, page):
+    select(page, whole.runs["seed1"], whole.runs["interrupted"])
+    page.select_option("[name=Metric]", "test/acc")
+    drawn(page)
+    drawn_now = [trace for trace in traces(page, "curves") if "seed" in trace["name"]]
+    assert [trace["x"] for trace in drawn_now] == [[0, 1, 2], [0, 1]]
+    last = whole.result("seed1")["accuracy"]["last_epoch"]
+    assert drawn_now[0]["y"][-1] == pytest.approx(last, abs=1e-2)
+    names = {trace["name"]: trace for trace in traces(page, "curves")}
+    assert names[f"{ROW}: reported"]["y"] == [90, 90]
+    page.select_option("[name=Metric]", "train/loss")
+    drawn(page)
+    assert len(traces(page, "curves")) == 2
+    assert page.locator("#curves .scatterlayer .trace").count() == 2
+    assert "training loss" in page.locator("#curves .ytitle").text_content()
+
+
+def test_the_mean_over_seeds_is_their_mean(whole, page):
+    select(page, whole.runs["seed0"], whole.runs["seed1"], whole.runs["resumed"], whole.runs["other_recipe"])
+    page.select_option("[name=Metric]", "test/acc")
+    page.select_option("[name=Lines]", "mean ± std over seeds")
+    drawn(page)
+    lines = [trace for trace in traces(page, "curves") if "customdata" in trace]
+    values = [whole.result(name)["accuracy"]["last_epoch"] for name in ("seed0", "seed1", "resumed")]
+    assert len(lines) == 2
+    assert "n = 3" in lines[0]["name"]
+    assert lines[0]["y"][-1] == pytest.approx(statistics.mean(values), abs=1e-2)
+    assert lines[0]["customdata"][-1] == pytest.approx(statistics.stdev(values), abs=1e-2)
+    assert "lr 0.001" in lines[1]["name"]
+
+
+def test_accuracy_over_T_counts_each_seed_once_and_whole_finished_runs_alone(whole, page):
+    panel(page, "timesteps")
+    found = traces(page, "timesteps")
+    assert len(found) == 3  # the row's recipe, the other one, the short run
+    values = [whole.result(name)["accuracy"]["last_epoch"] for name in ("seed0", "seed1", "resumed")]
+    (line,) = (trace for trace in found if "n = 3" in trace["customdata"][0][1])
+    assert line["customdata"][0][0] == 2
+    assert line["y"] == [pytest.approx(statistics.mean(values), abs=1e-2)]
+    hint = page.inner_text("#panel .hint")
+    assert "2 others left out" in hint
+    assert "2 of a seed again, counted once" in hint
+
+
+def test_layers_rates_energy_and_coefficients(lab, show):
+    lab.edit_result("seed1", energy=ENERGY)
+    with show() as page:
+        select(page, lab.runs["seed1"], lab.runs["seed0"])
+        panel(page, "activity")
+        rates = lab.result("seed1")["layers"]
+        first, _ = traces(page, "firing")
+        assert first["x"] == [pytest.approx(100 * layer["firing_rate"], rel=1e-2) for layer in rates.values()]
+        energy, _ = traces(page, "energy")
+        assert (energy["y"], energy["x"]) == (["units.0", "units.1"], [4.6, 1.8])
+        assert "45nm" in page.inner_text("#energy")
+        assert "2.875" in page.inner_text("#totals")
+        assert "2 M" in page.inner_text("#totals")
+        panel(page, "coefficients")
+        assert "learn no coefficient" in page.inner_text("#panel")
+        assert [trace["x"] for trace in traces(page, "over-epochs")] == [[0, 1, 2]] * len(rates)
+
+
+def test_differences_between_selected_runs_are_marked(whole, page):
+    select(page, whole.runs["seed0"], whole.runs["other_recipe"])
+    panel(page, "compare")
+    assert compared(page, "optimizer.lr") == (["0.005", "0.001"], [False, True])
+    assert compared(page, "batch_size") is None
+    page.check("[name='also what is equal']")
+    drawn(page)
+    assert compared(page, "batch_size") == (["128", "128"], [False, False])
+
+
+def test_papers_and_problems_are_shown(lab, show):
+    shutil.copytree(lab.runs["seed0"], lab.outputs / "z_backup" / "run")
+    (lab.runs["seed1"] / "result.json").write_text("{")
+    with show() as page:
+        assert "1 problem, 1 copy counted once" in page.inner_text("#notice")
+        page.click("#tab-papers")
+        text = page.inner_text("#paper-demo")
+        assert "digits_convnet_t2" in text
+        assert "90.00" in text
+        assert "(n=2)" in text
+        assert page.locator("#paper-demo .main-svg").count() > 0
+        assert page.locator("#paper-arlif").count() == 0
+        page.check("[name='also rows without a run']")
+        assert "not runnable: its network is not known" in page.inner_text("#paper-demo")
+        assert page.locator("#paper-arlif tbody tr").count() > 10
+        page.click("#tab-problems")
+        assert "result.json is damaged" in page.inner_text("#unread")
+        assert "z_backup" in page.inner_text("#copies")
+
+
+def test_hostile_text_is_shown_as_it_is(lab, show):
+    config = lab.runs["seed1"] / "config.yaml"
+    config.write_text(config.read_text().replace("name: lif", f"name: {json.dumps(HOSTILE)}"))
+    config.write_text(config.read_text().replace("name: digits-", f"name: {HOSTILE}", 1))
+    lab.edit_result("failed", error=HOSTILE)
+    shutil.copytree(lab.runs["seed0"], lab.outputs / "<img src=x onerror=alert(3)>")
+    with show() as page:
+        assert page.locator("#runs tbody tr", has_text=HOSTILE).count() == 2
+        head = page.locator(".dt-scroll-head thead th", has_text="neuron").first
+        head.locator(".dtcc-button_dropdown").click()
+        assert HOSTILE in page.inner_text(".dtcc-dropdown")
+        page.keyboard.press("Escape")
+        page.click("#select-shown")
+        for name in ("curves", "timesteps", "activity", "coefficients", "compare"):
+            panel(page, name)
+        for name in ("papers", "problems"):
+            page.click(f"#tab-{name}")
+        assert page.locator("img").count() == 0
+
+
+def test_without_runs_the_page_says_so(show, tmp_path):
+    (tmp_path / "empty").mkdir()
+    with show(tmp_path / "empty") as page:
+        assert "No runs" in page.inner_text("#runs tbody")
+        for name in ("curves", "timesteps", "activity", "coefficients", "compare"):
+            panel(page, name)
+            assert page.locator("#panel .empty").count() >= 1
+        page.click("#tab-papers")
+        assert page.locator("#view-papers .empty").count() == 1
+
+
+SLACK = 4  # machines that run tests are slower and busier than those on which somebody waits
+
+
+@pytest.mark.slow
+def test_a_thousand_runs_of_200_epochs_are_built_soon_of_modest_size_and_usable_at_once(whole, tmp_path, browser):  # noqa: F811
+    multiply(whole.runs["no_row"], tmp_path / "outputs", 1000)
+    seconds = {}
+    start = time.perf_counter()
+    path = built(tmp_path / "outputs", tmp_path / "page.html", whole.configs)
+    seconds["built"] = time.perf_counter() - start
+    start = time.perf_counter()
+    with opened(browser, path) as page:
+        seconds["usable"] = time.perf_counter() - start
+        assert page.inner_text(".dt-info") == "1,000 runs"
+        start = time.perf_counter()
+        page.fill(".dt-search input", "arlif")
+        page.wait_for_selector(".dt-info:has-text('143 ')")
+        seconds["filtered"] = time.perf_counter() - start
+        start = time.perf_counter()
+        select_shown(page)
+        seconds["60 of 143 selected drawn"] = time.perf_counter() - start
+    size = path.stat().st_size
+    print({what: round(value, 1) for what, value in seconds.items()}, f"{size / 1e6:.1f} MB")
+    assert size < 15e6
+    assert seconds.pop("built") < 5 * SLACK
+    assert max(seconds.values()) < 2 * SLACK
