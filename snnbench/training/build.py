@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import lightning
@@ -102,15 +104,14 @@ def build_trainer(
     plugins: Sequence[Any] = (),
     last: Sequence[lightning.Callback] = (),
 ) -> lightning.Trainer:
-    """The Lightning trainer with the config's logger, and its callbacks between `callbacks` and `last`."""
+    """The Lightning trainer, yet without loggers, with the config's callbacks between `callbacks` and `last`."""
     configured = [make(cfg.callbacks, key) for key, node in cfg.callbacks.items() if node]
-    logger = build_logger(cfg)
     trainer: lightning.Trainer = make(
         cfg,
         "trainer",
         callbacks=[*callbacks, *configured, *last],
         plugins=list(plugins),
-        logger=logger,
+        logger=False,
         use_distributed_sampler=False,
         num_sanity_val_steps=0,
         enable_progress_bar=False,
@@ -140,11 +141,21 @@ def check_device(cfg: DictConfig, key: str = "trainer.accelerator") -> None:
         raise UserError("trainer.precision=bf16-mixed: this GPU has no bfloat16. Use 16-mixed or 32-true.")
 
 
+@contextlib.contextmanager
+def logged(trainer: lightning.Trainer, cfg: DictConfig, folder: Path) -> Iterator[None]:
+    """Inside, `trainer` has the config's logger; then wandb learns how the run in `folder` ended, also from errors."""
+    try:
+        trainer.logger = build_logger(cfg) or None
+        yield
+    finally:
+        loggers.close_wandb(folder)
+
+
 def build_logger(cfg: DictConfig) -> Any:
     """The config's logger, told the resolved config; False for none. wandb without a key works offline."""
     if not (cfg.logger and cfg.logger.get("_target_")):
         return False
-    wandb = loggers.is_wandb(cfg)
+    wandb = str(cfg.logger._target_).endswith(".WandbLogger")
     if wandb and cfg.logger.get("offline") is False and "WANDB_MODE" not in os.environ and not has_wandb_key():
         cfg.logger.offline = True
         logging.getLogger("snnbench").info(

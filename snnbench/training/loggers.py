@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +14,6 @@ from snnbench.results.ledger import Run, Unreadable, read_run
 from snnbench.results.summary import overrides
 
 PROTOCOLS = ("last_epoch", "best_test_epoch", "validation_chosen")
-
-
-def is_wandb(cfg: DictConfig) -> bool:
-    return str(cfg.logger._target_).endswith(".WandbLogger")
 
 
 def earlier_wandb_id(cfg: DictConfig) -> str | None:
@@ -32,32 +30,39 @@ def begin_wandb(logger: Any, cfg: DictConfig) -> None:
     run.define_metric("*", step_metric="epoch", overwrite=True)  # of Lightning, over optimizer steps
     if cfg.row and cfg.row.get("reported"):
         reported = cfg.row.reported
-        values = {"id": cfg.row.id, "reported": reported.acc, "protocol": reported.protocol, "source": reported.source}
+        values = {"id": cfg.row.get("id"), "reported": reported.get("acc")}
+        values |= {key: reported.get(key) for key in ("protocol", "source")}
         run.summary.update({f"row/{key}": value for key, value in values.items()})
 
 
 @rank_zero_only
-def close_loggers(loggers: list[Any], folder: Path) -> None:
-    """Tell wandb how the run ended. Unless finished, it would take the next run of a sweep for this one going on."""
-    for logger in loggers:
-        if type(logger).__name__ != "WandbLogger":
-            continue
-        import wandb
+def close_wandb(folder: Path) -> None:
+    """Tell wandb, where it is on, how the run in `folder` ended.
 
-        try:
-            run = read_run(folder)
-        except Unreadable:
-            wandb.finish(exit_code=1)
-        else:
-            logger.experiment.summary.update(outcome(run))
-            wandb.finish(exit_code=0 if run.status == "finished" else 1)
+    Unless finished, it would take the next run of a sweep for this one going on. What goes wrong here is only warned
+    of: it should neither hide the run's own error nor fail a run that has its result.
+    """
+    wandb = sys.modules.get("wandb")
+    if wandb is None or wandb.run is None:
+        return
+    code = 1
+    try:
+        run = read_run(folder)
+        code = 0 if run.status == "finished" else 1
+        wandb.run.summary.update(outcome(run))
+    except Unreadable:
+        pass  # the run had not begun
+    except Exception:
+        logging.getLogger("snnbench").warning("wandb was not told the outcome", exc_info=True)
+    finally:
+        wandb.finish(exit_code=code)
 
 
 def outcome(run: Run) -> dict[str, Any]:
     """Accuracy by how its epoch was chosen and, of a run of a row, the difference to the reported value.
 
-    There is no difference for a run on other than the real data, or with overrides that may have changed the recipe:
-    those stand in `row/overrides`.
+    There is no difference for a run on other than the real data, one that ended before its last epoch, or one with
+    overrides that may have changed the recipe: those stand in `row/overrides`.
     """
     accuracy = {protocol: run.accuracy(protocol) for protocol in PROTOCOLS}
     found: dict[str, Any] = {f"accuracy/{protocol}": value for protocol, value in accuracy.items() if value is not None}
@@ -67,8 +72,8 @@ def outcome(run: Run) -> dict[str, Any]:
         return found
     changed = overrides(run.command)
     found["row/overrides"] = " ".join(changed)
-    reached = run.accuracy(reported["protocol"])
-    comparable = run.status == "finished" and run.provenance == "real" and not changed
-    if comparable and reached is not None and reported["acc"] is not None:
-        found["row/difference"] = reached - reported["acc"]
+    reached, expected = run.accuracy(reported.get("protocol")), reported.get("acc")
+    whole = run.status == "finished" and run.epochs == run.planned
+    if whole and run.provenance == "real" and not changed and reached is not None and expected is not None:
+        found["row/difference"] = reached - expected
     return found

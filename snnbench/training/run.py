@@ -29,7 +29,6 @@ from snnbench.training.checkpoint import AtomicCheckpointIO, last_checkpoint, re
 from snnbench.training.folder import is_main_process, locked, new_folder, open_folder, read_result
 from snnbench.training.guard import NonFinite
 from snnbench.training.history import History
-from snnbench.training.loggers import close_loggers
 from snnbench.training.module import SpikingClassifier
 from snnbench.training.record import Record
 
@@ -66,7 +65,13 @@ def train(cfg: DictConfig) -> int:
         remove_leftovers(folder)
         history = History(folder)
         trainer = build.build_trainer(cfg, [history], [AtomicCheckpointIO()], last=[last_checkpoint(folder)])
-        return _fit(trainer, module, data, history, Record(folder, cfg, data), checkpoint)
+        with build.logged(trainer, cfg, folder):
+            result = _fit(trainer, module, data, history, Record(folder, cfg, data), checkpoint)
+        if result is None:
+            return FAILED
+        if trainer.is_global_zero:
+            report.finished(folder, result)
+        return 0
 
 
 def _earlier(cfg: DictConfig) -> Job:
@@ -142,7 +147,8 @@ def _fit(
     history: History,
     record: Record,
     checkpoint: Path | None,
-) -> int:
+) -> dict[str, Any] | None:
+    """Train and record how it ended; the result, or None where it has been told that the numbers exploded."""
     folder = record.folder
     data.epoch_of = build.epoch_counter(trainer, data)
     on_interrupt = signal.getsignal(signal.SIGINT)
@@ -150,14 +156,14 @@ def _fit(
         record.start()
         logging.getLogger("snnbench").info("training in %s", report.short(folder))
         trainer.fit(module, datamodule=data, ckpt_path=str(checkpoint) if checkpoint else None, weights_only=True)
-        result = record.finish(module, history)
+        return record.finish(module, history)
     except (UserError, MisconfigurationException) as error:
         record.fail("failed", str(error), history)
         raise UserError(str(error)) from error
     except NonFinite as error:
         record.fail("failed", str(error), history)
         report.failed(folder, error)
-        return FAILED
+        return None
     except BaseException as error:
         if was_interrupted(error):
             record.fail("interrupted", "interrupted by Ctrl-C or SIGTERM", history)
@@ -170,7 +176,3 @@ def _fit(
     finally:
         if signal.getsignal(signal.SIGINT) is not on_interrupt:  # Lightning leaves Ctrl-C ignored once it was pressed
             signal.signal(signal.SIGINT, on_interrupt)
-        close_loggers(trainer.loggers, folder)
-    if trainer.is_global_zero:
-        report.finished(folder, result)
-    return 0

@@ -3,6 +3,7 @@
 import json
 import os
 import struct
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,7 +11,8 @@ import pytest
 from omegaconf import OmegaConf
 
 from snnbench.results.ledger import Run
-from snnbench.training.loggers import earlier_wandb_id, outcome
+from snnbench.training import loggers
+from snnbench.training.loggers import close_wandb, earlier_wandb_id, outcome
 from tests.conftest import TINY
 from tests.test_configs import compose
 
@@ -39,6 +41,13 @@ def records(path: Path) -> Iterator:
             whole = b""
 
 
+def written() -> None:
+    """Wait until wandb's own process, which writes the file, has ended; `wandb.finish` returns before."""
+    import wandb
+
+    wandb.teardown()
+
+
 def items(found) -> dict:
     return {"/".join(item.nested_key) or item.key: json.loads(item.value_json) for item in found}
 
@@ -56,6 +65,7 @@ def test_an_offline_run_holds_group_summary_and_charts_over_epochs(offline, comm
     options = [option for option in TINY if option != "logger=none"]
     done = command("train", *options, "logger=wandb", "neuron=dalif", f"row={ROW}")
     assert done.code == 0, done.err
+    written()
     (path,) = done.folder.glob("wandb/offline-run-*/*.wandb")
     found = list(records(path))
     (run,) = (record.run for record in found if record.HasField("run"))
@@ -83,12 +93,45 @@ def test_an_offline_run_holds_group_summary_and_charts_over_epochs(offline, comm
     assert "backbone.width=4" in summary["row/overrides"]
 
 
+def test_what_the_trainer_refuses_leaves_no_wandb_run_behind(offline, command):
+    done = command("train", *TINY[:-1], "logger=wandb", "trainer.strategy=nonsense")
+    assert done.code == 2, done.err
+    wandb = sys.modules.get("wandb")
+    assert wandb is None or wandb.run is None
+    assert not done.folders
+
+
+def test_an_error_right_after_wandb_has_begun_ends_its_run_and_stays_the_error(offline, command, monkeypatch):
+    def broken(*_):
+        raise RuntimeError("no Record")
+
+    monkeypatch.setattr("snnbench.training.run.Record", broken)
+    done = command("train", *TINY[:-1], "logger=wandb", "row={id: mine, reported: {acc: 90.0}}")
+    assert "RuntimeError: no Record" in done.err
+    assert sys.modules["wandb"].run is None
+
+
+def test_what_goes_wrong_while_wandb_is_told_ends_its_run_and_fails_none(tmp_path, monkeypatch, caplog):
+    import wandb
+
+    ended = []
+    monkeypatch.setattr(wandb, "run", object())
+    monkeypatch.setattr(wandb, "finish", lambda exit_code: ended.append(exit_code))
+    close_wandb(tmp_path)
+    monkeypatch.setattr(loggers, "read_run", lambda folder: finished(folder, "train.py"))
+    close_wandb(tmp_path)
+    assert ended == [1, 0]
+    (record,) = caplog.records
+    assert record.getMessage() == "wandb was not told the outcome"
+
+
 def finished(folder: Path, command: str, reported: float | None = 90.0, **result) -> Run:
     """A run of a row that reached 91.5 in its best epoch and 91 in its last."""
     row = {"id": "demo/digits", "reported": {"acc": reported, "protocol": "best_test_epoch", "source": "paper"}}
     accuracy = {"last_epoch": 91.0, "best_test_epoch": {"acc": 91.5, "epoch": 3}, "validation_chosen": None}
-    values = {"accuracy": accuracy, "provenance": "real", "environment": {"command": command}, **result}
-    return Run(folder, {"row": row, "T": 2, "seed": 0}, values, "finished", "")
+    values = {"accuracy": accuracy, "provenance": "real", "environment": {"command": command}}
+    values |= {"epochs": {"planned": 5, "run": 5}, **result}
+    return Run(folder, {"row": row, "T": 2, "seed": 0, "epochs": 5}, values, "finished", "")
 
 
 def test_the_difference_is_that_of_the_papers_protocol_and_recipe(tmp_path):
@@ -101,7 +144,8 @@ def test_the_difference_is_that_of_the_papers_protocol_and_recipe(tmp_path):
     assert changed["row/overrides"] == "optimizer.lr=1"
     unknown = outcome(finished(tmp_path, "python train.py", reported=None))
     subset = outcome(finished(tmp_path, "python train.py", provenance="subset"))
-    for other in (changed, unknown, subset):
+    early = outcome(finished(tmp_path, "python train.py", epochs={"planned": 5, "run": 4}))
+    for other in (changed, unknown, subset, early):
         assert "row/difference" not in other
         assert other["accuracy/best_test_epoch"] == 91.5
 
