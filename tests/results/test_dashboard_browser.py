@@ -8,6 +8,7 @@ import time
 import pytest
 
 from scripts.dashboard import main
+from tests.conftest import read_csv
 from tests.results.browser import browser, opened  # noqa: F401
 from tests.results.conftest import ROW, RUNS
 from tests.results.many_runs import multiply
@@ -139,6 +140,18 @@ def test_search_and_column_filters_narrow_the_table(whole, page):
     assert "interrupted" in column(page, "status")[0]
     page.click("text=Clear filters")
     assert len(column(page, "status")) == len(RUNS)
+
+
+def test_the_table_is_saved_as_csv_as_it_is_filtered(whole, page):
+    page.fill(".dt-search input", "on fire")
+    with page.expect_download() as download:
+        page.click("text=CSV")
+    (line,) = read_csv(download.value.path())
+    assert line["status"] == "failed"
+    assert line["folder"] == str(whole.runs["failed"])
+    assert float(line["test acc., % last epoch"]) == pytest.approx(
+        whole.result("failed")["accuracy"]["last_epoch"], abs=1e-3
+    )
 
 
 def test_selected_runs_curves_are_drawn_over_each_other(whole, page):

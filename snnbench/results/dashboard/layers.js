@@ -26,7 +26,7 @@ function legend(lines) {
 // lines: [{label, look, values: Map(layer -> number), spread?: Map}], each down the layers of its network.
 function profile(node, title, unit, lines, rangemode = "tozero") {
   const layers = [...new Set(lines.flatMap(({ values }) => [...values.keys()]))].map(shortened);
-  node.style.height = `${Math.max(340, 100 + TALL * layers.length)}px`;
+  node.style.height = `${Math.max(300, 100 + TALL * layers.length)}px`;
   const traces = lines.map(({ label, look, values, spread }) => ({
     name: plain(label),
     y: [...values.keys()].map(shortened),
