@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-SECONDS = 10
+SECONDS = 30
 
 
 @pytest.fixture(scope="session")

@@ -14,20 +14,6 @@ from tests.results.conftest import ROW, RUNS
 from tests.results.many_runs import multiply
 from tests.results.test_dashboard import HOSTILE
 
-ENERGY = {
-    "model": "45nm",
-    "samples": 10,
-    "ac": 2e6,
-    "mac": 1e6,
-    "ann_mac": 4e6,
-    "picojoule": 6.4e6,
-    "ann_picojoule": 18.4e6,
-    "layers": {
-        "units.0": {"input_rate": 1.0, "ac": 0.0, "mac": 1e6, "ann_mac": 1e6, "picojoule": 4.6e6},
-        "units.1": {"input_rate": 0.1, "ac": 2e6, "mac": 0.0, "ann_mac": 3e6, "picojoule": 1.8e6},
-    },
-}
-
 
 @pytest.fixture
 def show(browser, lab):  # noqa: F811
@@ -198,22 +184,23 @@ def test_accuracy_over_T_counts_each_seed_once_and_whole_finished_runs_alone(who
     assert "2 of a seed again, counted once" in hint
 
 
-def test_layers_rates_energy_and_coefficients(lab, show):
-    lab.edit_result("seed1", energy=ENERGY)
-    with show() as page:
-        select(page, lab.runs["seed1"], lab.runs["seed0"])
-        panel(page, "activity")
-        rates = lab.result("seed1")["layers"]
-        first, _ = traces(page, "firing")
-        assert first["x"] == [pytest.approx(100 * layer["firing_rate"], rel=1e-2) for layer in rates.values()]
-        energy, _ = traces(page, "energy")
-        assert (energy["y"], energy["x"]) == (["units.0", "units.1"], [4.6, 1.8])
-        assert "45nm" in page.inner_text("#energy")
-        assert "2.875" in page.inner_text("#totals")
-        assert "2 M" in page.inner_text("#totals")
-        panel(page, "coefficients")
-        assert "learn no coefficient" in page.inner_text("#panel")
-        assert [trace["x"] for trace in traces(page, "over-epochs")] == [[0, 1, 2]] * len(rates)
+def test_layers_rates_energy_and_coefficients(whole, page):
+    select(page, whole.runs["seed1"], whole.runs["seed0"])
+    panel(page, "activity")
+    result = whole.result("seed1")
+    rates, energy = result["layers"], result["energy"]
+    first, _ = traces(page, "firing")
+    assert first["x"] == [pytest.approx(100 * layer["firing_rate"], rel=1e-2) for layer in rates.values()]
+    first, _ = traces(page, "energy")
+    assert first["y"] == list(energy["layers"])
+    assert first["x"] == [pytest.approx(layer["picojoule"] / 1000, rel=1e-2) for layer in energy["layers"].values()]
+    assert page.locator("#energy .xtitle").text_content() == "nJ per test sample"
+    total = page.locator("#totals tbody tr").first.locator("td").all_inner_texts()
+    assert float(total[3]) == pytest.approx(energy["picojoule"] / 1000, rel=1e-3)
+    assert float(total[5].split()[0]) == pytest.approx(energy["ann_picojoule"] / energy["picojoule"], rel=1e-3)
+    panel(page, "coefficients")
+    assert "learn no coefficient" in page.inner_text("#panel")
+    assert [trace["x"] for trace in traces(page, "over-epochs")] == [[0, 1, 2]] * len(rates)
 
 
 def test_differences_between_selected_runs_are_marked(whole, page):

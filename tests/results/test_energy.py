@@ -1,5 +1,7 @@
 """The energy models against arithmetic by hand, and against SpikingJelly's estimate after the same paper."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from spikingjelly.activation_based import neuron as sj_neuron
@@ -9,7 +11,7 @@ from torch import nn
 from snnbench.errors import UserError
 from snnbench.neurons import IF, LIF
 from snnbench.results.energy import choose_model, energy
-from snnbench.results.lemaire import access
+from snnbench.results.lemaire import access, ann
 from snnbench.results.operations import Neurons, Synapses
 from tests.training.scripted import Chain, count
 
@@ -63,6 +65,12 @@ def test_lemaire_by_hand():
     ann_hidden = 3.2 * 4000 + 0.1 * (2048 + 8192 + 9) + 4000 * (10 + 100) + 8192 * 20
     assert block["ann_picojoule"] == pytest.approx(ann_stem + ann_hidden) == sum(block["ann_parts"].values())
     assert (block["ac"], block["mac"]) == (500, 1000)
+
+
+def test_four_passes_of_the_ann_cost_four_times_as_much():
+    once = ann(HIDDEN)
+    fourfold = ann(replace(HIDDEN, ann_passes=4, ann_mac=4 * HIDDEN.ann_mac))
+    assert fourfold == pytest.approx({part: 4 * picojoule for part, picojoule in once.items()})
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from scripts.figures import main
-from snnbench.results.drawing import draw
+from snnbench.results.drawing import draw, save
 from snnbench.results.fair import select
 from snnbench.results.figures import KINDS
 from snnbench.results.ledger import read_ledger
@@ -200,6 +200,63 @@ def test_decays_of_a_grid_are_those_after_squashing(tmp_path):
         run(tmp_path, options=DECAYS | {"squash": "tanh", "alpha_init": alpha, "beta_init": beta})
     (figure,) = choose("grid", tmp_path).figures
     assert figure.cells.keys() == set(itertools.product((0.0, math.tanh(1)), (-math.tanh(1), math.tanh(1))))
+
+
+def test_a_seed_stands_once_in_a_cell_of_the_grid_however_its_decays_are_spelt(tmp_path):
+    for alpha, beta in itertools.product((0.5, 1.0), (0.0, 0.5)):
+        run(tmp_path, acc=60.0, options=DECAYS | {"alpha_init": alpha, "beta_init": beta})
+    again = run(tmp_path, acc=80.0, options=DECAYS | {"alpha_init": "ones", "beta_init": 0.5})
+    drawn = choose("grid", tmp_path)
+    (figure,) = drawn.figures
+    assert figure.cells[1.0, 0.5] == (60.0,)
+    assert figure.title.endswith("single seed")
+    ((left_out, why),) = drawn.left_out
+    assert left_out.folder == again
+    assert why.startswith("seed 0 of its cell again; drawn is ")
+
+
+@pytest.mark.parametrize(
+    "decays", [{"squash": "cosine"}, {"squash": ["tanh"]}, {"alpha_init": "many"}, {"alpha_init": float("nan")}]
+)
+def test_decays_that_cannot_be_computed_are_in_no_grid(tmp_path, decays):
+    run(tmp_path, options=DECAYS | {"alpha_init": 0.5, "beta_init": 0.5} | decays)
+    drawn = choose("grid", tmp_path)
+    assert (drawn.figures, [why for _, why in drawn.left_out]) == (
+        [],
+        ["its neuron has no fixed decays alpha and beta"],
+    )
+
+
+def test_runs_that_do_not_say_what_they_are_of_are_left_out(tmp_path):
+    whole = run(tmp_path)
+    run(tmp_path, seed=1, data={})
+    run(tmp_path, seed=2, backbone=None)
+    run(tmp_path, seed=3, T="two")
+    run(tmp_path, neuron=4, seed=4)
+    drawn = choose("firing", tmp_path)
+    assert [run.folder for run in drawn.figures[0].runs] == [whole]
+    assert {why for _, why in drawn.left_out} == {"its config.yaml lacks T or the name of its data, backbone or neuron"}
+    assert len(drawn.left_out) == 4
+
+
+def test_names_may_hold_any_character(tmp_path):
+    odd = {"data": {"name": "my/data " + 300 * "x"}, "backbone": {"name": "../$net_{$"}}
+    for neuron in ("_mine", "lif"):
+        run(tmp_path, neuron, layers={"a$b$.neuron": {"firing_rate": 0.3}, "$\\frac$": {"firing_rate": 0.1}}, **odd)
+    (figure,) = choose("firing", tmp_path).figures
+    paths = save(figure, tmp_path)
+    assert all(path.parent == tmp_path and path.exists() for path in paths)
+    assert {text.get_text() for text in draw(figure).axes[0].get_legend().get_texts()} == {"LIF", "_mine"}
+
+
+def test_labels_differ_also_where_the_first_differences_do_not_show_them(tmp_path):
+    same = {"a": 0, "b": 0, "c": 0}
+    for one, other in itertools.product((0, 1), (0, 1)):
+        run(tmp_path, "klif", options=same | {"a": one, "b": one, "c": one, "z": other})
+    (figure,) = choose("firing", tmp_path).figures
+    labels = [series.label for series in figure.panels[0].series]
+    assert len(set(labels)) == 4
+    assert all(label.startswith(("KLIF (a 0, b 0, c 0) [", "KLIF (a 1, b 1, c 1) [")) for label in labels)
 
 
 def test_energy_has_the_unit_that_fits(tmp_path):
