@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import statistics
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from snnbench.results.layers import Measured
 from snnbench.results.ledger import Run
 
 MOST_SERIES = 8  # that a reader can tell apart
+LONGEST = 40  # part of a file's name, of which a file system takes 255 bytes
 
 
 @dataclass(frozen=True)
@@ -91,11 +93,15 @@ def by_neuron(runs: Sequence[Run], points: Callable[[list[Run]], list[Point]]) -
         reason = f"one of {len(dropped)} variants of {name}, more than one figure can tell apart ({MOST_SERIES})"
         left_out += [(run, reason) for same in dropped for run in same]
     order = [*names.NEURONS, *sorted(variants.keys() - names.NEURONS.keys())]
-    series = []
+    series, recipes = [], []
     for name in sorted(variants, key=order.index):
         differing = distinctions([neuron(same[0]) for same in variants[name]])
         labels = [names.neuron(name) + (f" ({text})" if text else "") for text in differing]
         series += [Series(label, name, points(same)) for label, same in zip(labels, variants[name], strict=True)]
+        recipes += [same[0].recipe for same in variants[name]]
+    labels = [one.label for one in series]
+    for one, recipe in zip(series, recipes, strict=True):
+        one.label += f" [{recipe}]" if labels.count(one.label) > 1 else ""
     return series, left_out
 
 
@@ -121,7 +127,8 @@ def title(run: Run, middle: Iterable[str], n: Sequence[int]) -> str:
 def stem(kind: str, key: object, run: Run, *more: str) -> str:
     """The file's name: readable, and with a hash of `key`, different for every group of runs."""
     digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:8]
-    return "-".join([kind, run.config["data"]["name"], run.config["backbone"]["name"], *more, digest])
+    words = [run.config["data"]["name"], run.config["backbone"]["name"], *more]
+    return "-".join([kind, *(re.sub(r"[^\w.-]+", "_", word, flags=re.ASCII)[:LONGEST] for word in words), digest])
 
 
 def tell_apart(figures: Sequence[Figure], recipe: Callable[[Run], dict[str, Any]]) -> None:

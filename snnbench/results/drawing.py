@@ -48,6 +48,7 @@ STYLE: Any = {  # to matplotlib, its keys are a type
     "hatch.color": "#999999",
     "hatch.linewidth": 0.5,
     "pdf.fonttype": 42,  # text stays text
+    "text.parse_math": False,  # a $ in a name is a $
     "savefig.dpi": 300,
 }
 
@@ -108,7 +109,9 @@ def _lines(figure: Lines) -> Figure:
     series = figure.panels[0].series
     if len(series) > 1:
         fitting = max(1, int(width * 16) // (max(len(one.label) for one in series) + 6))
-        axes[0, 0].legend(loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0.2, ncols=min(len(series), fitting))
+        entries = axes[0, 0].containers, [one.label for one in series]  # left to matplotlib, names with _ first vanish
+        columns = min(len(series), fitting)
+        axes[0, 0].legend(*entries, loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0.2, ncols=columns)
     _below(canvas, _meaning(points))
     return canvas
 

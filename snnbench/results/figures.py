@@ -116,6 +116,12 @@ def grid(runs: Sequence[Run], protocol: str) -> Drawn:
     decays = drawn.measure(runs, _fixed_decays, "its neuron has no fixed decays alpha and beta")
     found = drawn.measure(list(decays), lambda run: run.accuracy(protocol), f"has no accuracy {SHORT[protocol]}")
     for same in grouped(found, _all_but_decays):
+        first_of: dict[tuple[float, float, int], Run] = {}  # 1.0 and "ones" are two recipes, but one cell
+        for run in same:
+            other = first_of.setdefault((*decays[run], run.seed), run)
+            if other is not run:
+                drawn.left_out.append((run, f"seed {run.seed} of its cell again; drawn is {other.folder}"))
+        same = list(first_of.values())
         cells: dict[tuple[float, float], tuple[float, ...]] = {}
         for run in same:
             cells[decays[run]] = (*cells.get(decays[run], ()), found[run])
@@ -132,11 +138,18 @@ def grid(runs: Sequence[Run], protocol: str) -> Drawn:
 
 @dataclass(frozen=True)
 class Kind:
-    """How to choose, from selected runs and a protocol, what to draw; and what to say where there is nothing."""
+    """How to draw selected runs by a protocol; and what to say where there is nothing to draw."""
 
-    choose: Callable[[Sequence[Run], str], Drawn]
+    draw: Callable[[Sequence[Run], str], Drawn]
     needs: str
     command: str
+
+    def choose(self, runs: Sequence[Run], protocol: str) -> Drawn:
+        """The figures of the runs whose configs say what they are of."""
+        drawn = self.draw([run for run in runs if _named(run)], protocol)
+        nameless = "its config.yaml lacks T or the name of its data, backbone or neuron"
+        drawn.left_out += [(run, nameless) for run in runs if not _named(run)]
+        return drawn
 
 
 KINDS = {
@@ -184,6 +197,16 @@ def _over_timesteps(drawn: Drawn, kind: str, found: dict[Run, float], label: str
     tell_apart(drawn.figures, setting)
 
 
+def _named(run: Run) -> bool:
+    groups = [run.config.get(group) for group in ("data", "backbone", "neuron")]
+    found = [group.get("name") for group in groups if isinstance(group, dict)]
+    return (
+        len(found) == 3
+        and all(isinstance(name, str) and name for name in found)
+        and isinstance(run.config.get("T"), int)
+    )
+
+
 def _less(runs: Sequence[Run], crowd: Sequence[LeftOut]) -> list[Run]:
     dropped = {run for run, _ in crowd}
     return [run for run in runs if run not in dropped]
@@ -209,11 +232,13 @@ def _fixed_decays(run: Run) -> tuple[float, float] | None:
         return None
     if options.get("learn_alpha") is not False or options.get("learn_beta") is not False:
         return None
-    squash = SQUASHES[options["squash"]]
-    alpha, beta = (
-        squash(1.0 if options[key] == "ones" else float(options[key])) for key in ("alpha_init", "beta_init")
-    )
-    return alpha, beta
+    try:
+        squash = SQUASHES[options["squash"]]
+        starts = (1.0 if options[key] == "ones" else float(options[key]) for key in ("alpha_init", "beta_init"))
+        alpha, beta = map(squash, starts)
+    except (KeyError, TypeError, ValueError, OverflowError):
+        return None
+    return (alpha, beta) if math.isfinite(alpha) and math.isfinite(beta) else None
 
 
 def _picojoule(run: Run) -> float | None:
