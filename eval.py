@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +19,7 @@ def evaluate(cfg: DictConfig) -> int:
 
 def main() -> int:
     try:
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C, until cli.main handles both
         from snnbench import cli
 
         return cli.main(evaluate, Path(__file__).parent / "configs", "eval")

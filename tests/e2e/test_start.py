@@ -43,8 +43,9 @@ def test_importing_the_package_imports_nothing_heavy():
 
 
 @pytest.mark.parametrize("script", ["train.py", "eval.py"])
-def test_ctrl_c_while_libraries_are_imported_is_an_interruption(tmp_path, script):
-    (tmp_path / "hydra.py").write_text("raise KeyboardInterrupt")
+@pytest.mark.parametrize("number", ["SIGINT", "SIGTERM"])
+def test_a_signal_while_libraries_are_imported_is_an_interruption(tmp_path, script, number):
+    (tmp_path / "hydra.py").write_text(f"import os, signal, time; os.kill(os.getpid(), signal.{number}); time.sleep(5)")
     done = python(script, PYTHONPATH=str(tmp_path))
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
 
