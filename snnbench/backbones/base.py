@@ -22,7 +22,13 @@ class Backbone(nn.Module):
         in_channels: channels of the input.
         image_size: height and width of the input, or one number for both.
         reduction: by how much the network reduces height and width; a smaller image is refused.
+
+    Attributes:
+        in_parts: whether each timestep brings another part of one image, so that a network without spikes would have
+            to make T passes, too.
     """
+
+    in_parts = False
 
     def __init__(self, *, T: int, in_channels: int, image_size: ImageSize, reduction: int) -> None:
         super().__init__()

@@ -84,6 +84,8 @@ class SeqNet(PSNNet):
         width: channels of every convolution.
     """
 
+    in_parts = True
+
     def __init__(
         self,
         *,

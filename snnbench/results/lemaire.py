@@ -60,9 +60,9 @@ def neurons(layer: Neurons) -> dict[str, float]:
 
 
 def ann(layer: Synapses) -> dict[str, float]:
-    """Picojoules of the ANN counterpart of a layer, by part: one pass, real input, outputs written to memory."""
-    cost = _formal(layer, layer.ann_mac, passes=1)
-    cost["memory"] += layer.outputs * access(layer.outputs)
+    """Picojoules of the ANN counterpart of a layer, by part: real input, outputs written to memory."""
+    cost = _formal(layer, layer.ann_mac, layer.ann_passes)
+    cost["memory"] += layer.outputs * layer.ann_passes * access(layer.outputs)
     return cost
 
 

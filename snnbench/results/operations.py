@@ -14,10 +14,11 @@ class Synapses:
         input_rate: share of its inputs, over all timesteps, that are not zero.
         ac: accumulates: a weight added because a spike came.
         mac: multiply-accumulates: all products with real inputs, zero or not.
-        ann_mac: multiply-accumulates of the ANN counterpart: one pass over one frame, zero or not.
+        ann_mac: multiply-accumulates of the ANN counterpart, zero or not: `ann_passes` times one frame.
         events: spikes that come in; of sums, with their multiplicity; 0 where the input is real.
         inputs, outputs: how many numbers one pass reads and makes.
         passes: how many times it runs: T, or 1 where the input is the same at every timestep.
+        ann_passes: how many times it runs in the ANN counterpart: 1, or T where the timesteps are parts of one input.
         weights, biases: number of parameters.
         kernel: weights of a convolution for one input channel, C_out x kernel size; 0 for a linear layer.
     """
@@ -31,6 +32,7 @@ class Synapses:
     inputs: float = 0.0
     outputs: float = 0.0
     passes: float = 1.0
+    ann_passes: float = 1.0
     weights: int = 0
     biases: int = 0
     kernel: int = 0

@@ -28,6 +28,14 @@ class SynOps:
     - averages of spikes: an accumulate wherever the average is not zero;
     - anything else after the first neuron (a membrane led past it, a linear layer after a linear layer): MACs.
 
+    The ANN counterpart sees one frame once. Where the network has `in_parts` set, its timesteps are parts of one input
+    (the columns of an image), and the ANN makes as many passes.
+
+    Spikes and averages are recognised by their values alone, of which some thousands of each batch are looked at.
+    Averages are those over 1, 4, 9, 16, 36, 49, 64 or 144 positions (`tally.WINDOWS`) or over the whole map that fired
+    last; over others, as of a 5x5 window, they count as real. In turn, real numbers that all happen to be such
+    fractions and not negative count as averages, or as spikes where they are whole; so do rare ones that are not seen.
+
     Biases, norms, pools and the neurons themselves are not counted. Only modules are seen, not functional calls.
     Time may be folded into the batch; where it is not, it is dimension 0 and the batch dimension 1.
 
@@ -51,7 +59,8 @@ class SynOps:
         self.stop()
         self.samples = 0
         self._neurons = {name: NeuronTally(layer) for name, layer in spiking_layers(self.network).items()}
-        self._synapses = {name: SynapseTally(layer) for name, layer in synaptic_layers(self.network).items()}
+        in_parts = bool(getattr(self.network, "in_parts", False))
+        self._synapses = {name: SynapseTally(layer, in_parts) for name, layer in synaptic_layers(self.network).items()}
         self._hooks.append(self.network.register_forward_pre_hook(self._begin))
         for neurons in self._neurons.values():
             self._hooks.append(neurons.layer.register_forward_hook(self._count_neurons(neurons)))

@@ -28,10 +28,14 @@ class SynapseTally:
     """Sums over the calls of one convolution or linear layer.
 
     What depends on values stays on the device until it is asked for; what depends on sizes is counted here.
+
+    Args:
+        layer: whose calls are counted.
+        in_parts: whether the timesteps are parts of one input, so that the ANN counterpart makes every pass, too.
     """
 
-    def __init__(self, layer: Synaptic) -> None:
-        self.layer = layer
+    def __init__(self, layer: Synaptic, in_parts: bool) -> None:
+        self.layer, self.in_parts = layer, in_parts
         self._sizes: Counter[str] = Counter()
         self._values: Tensor | None = None
         self._fan_out: dict[tuple[int, ...], Tensor] = {}
@@ -79,6 +83,8 @@ class SynapseTally:
         """The counts divided by the number of samples."""
         assert self._values is not None
         layer, size = self.layer, self._sizes
+        passes = size["inputs"] / size["inputs_once"]
+        ann_passes = passes if self.in_parts else 1.0
         real_nonzero, nonzero, ac_of_nonzero, spikes, ac_of_spikes, *misses = self._values.tolist()
         mac = size["dense"] - size["spiking"]
         if not size["spiking"] or all(misses):
@@ -92,11 +98,12 @@ class SynapseTally:
             input_rate=(real_nonzero + nonzero) / size["inputs"],
             ac=ac / samples,
             mac=mac / samples,
-            ann_mac=size["dense_once"] / samples,
+            ann_mac=size["dense_once"] * ann_passes / samples,
             events=events / samples,
             inputs=size["inputs_once"] / samples,
             outputs=size["outputs_once"] / samples,
-            passes=size["inputs"] / size["inputs_once"],
+            passes=passes,
+            ann_passes=ann_passes,
             weights=layer.weight.numel(),
             biases=0 if layer.bias is None else layer.bias.numel(),
             kernel=0 if isinstance(layer, nn.Linear) else layer.out_channels * math.prod(layer.kernel_size),
