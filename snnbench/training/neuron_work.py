@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from snnbench.errors import UserError
 from snnbench.kernels.graph import Node, needed
 from snnbench.kernels.plans import plan_of
+from snnbench.kernels.trace import Program
 from snnbench.neurons import SpikingNeuron
 from snnbench.neurons.psn import ParallelNeuron
 
@@ -14,7 +17,8 @@ PRODUCTS = {"mul", "div", "reciprocal", "pow", "addcmul", "addcdiv", "lerp"}
 def neuron_work(layer: SpikingNeuron) -> dict[str, int]:
     """Multiplications, resets, reads and writes of one neuron in one timestep, as in `operations.Neurons`.
 
-    A product with the spike is no multiplication, but part of the reset; divisions count as multiplications. The
+    A product with the spike, or with what follows from spikes and coefficients alone, is no multiplication, but part
+    of the reset; a state that is the last timestep's spike counts as one. Divisions count as multiplications. The
     neurons of the PSN family multiply as many stored inputs as their weights span timesteps, and have no reset.
 
     Raises:
@@ -28,14 +32,27 @@ def neuron_work(layer: SpikingNeuron) -> dict[str, int]:
     if program is None:
         raise UserError(f"energy=lemaire: cannot tell what the neurons compute: {plan.obstacle}. Use energy=45nm.")
     nodes = needed([program.spikes, *program.next_states])
-    after: set[Node] = set()
-    for node in nodes:
-        if node is program.spikes or not after.isdisjoint(node.inputs):
-            after.add(node)
+    gates, after = _of_spikes(program, nodes)
     states = len(program.states)
     return {
-        "products": sum(node.op.split(".")[0] in PRODUCTS and node not in after for node in nodes),
-        "resets": sum(state in after for state in program.next_states),
+        "products": sum(node.op.split(".")[0] in PRODUCTS and gates.isdisjoint(node.inputs) for node in nodes),
+        "resets": sum(state in after and state is not program.spikes for state in program.next_states),
         "reads": states,
         "writes": states,
     }
+
+
+def _of_spikes(program: Program, nodes: Sequence[Node]) -> tuple[set[Node], set[Node]]:
+    """The nodes that follow from spikes and coefficients alone; and all that spikes have a part in."""
+    stored = {("v", number) for number, state in enumerate(program.next_states) if state is program.spikes}
+    known: set[Node] = set()
+    after: set[Node] = set()
+    for node in nodes:
+        inputs = set(node.inputs)
+        spike = node is program.spikes or (node.op == "input" and node.args in stored)
+        fixed = node.op == "constant" or (node.op == "input" and node.args[0] == "c")
+        if spike or fixed or (inputs and inputs <= known):
+            known.add(node)
+        if spike or not after.isdisjoint(inputs):
+            after.add(node)
+    return known & after, after

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from snnbench.errors import UserError
-from snnbench.neurons import CLIF, DALIF, IF, KLIF, LIF, PLIF, PSN, SlidingPSN, SpikingNeuron
+from snnbench.neurons import ARLIF, CLIF, DALIF, GLIF, IF, KLIF, LIF, PLIF, PSN, SlidingPSN, SpikingNeuron
 from tests.training.scripted import Chain, count
 
 
@@ -19,6 +19,8 @@ from tests.training.scripted import Chain, count
         (KLIF(), 2, 1, 1),
         (DALIF(), 2, 1, 1),
         (CLIF(), 3, 2, 2),
+        (ARLIF(), 5, 2, 2),  # leak v, a tanh(x), c x, and the two halves of the memory times their gates
+        (GLIF(T=3), 2, 1, 2),  # decay v and gain x; the stored spike gates the rest and is no state that is reset
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, SpikingNeuron) else str(value),
 )
