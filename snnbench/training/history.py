@@ -32,7 +32,8 @@ class History(lightning.Callback):
             per-channel coefficients by `.mean` and `.std`).
         train_seconds, train_samples: over all epochs, without evaluation.
         wall_seconds: all of it, up to the last finished epoch, over every resumption.
-        energy: the `energy` block of result.json, once the last epoch was evaluated.
+        energy: the `energy` block of result.json, once the last planned epoch was evaluated; None if it never is, as
+            with EarlyStopping.
     """
 
     def __init__(self, folder: Path) -> None:

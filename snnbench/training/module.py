@@ -56,7 +56,8 @@ class SpikingClassifier(lightning.LightningModule):
         compile: whether training (not evaluation) runs through torch.compile.
 
     Attributes:
-        count_operations: whether an evaluation outside training counts operations; in training, the last epoch's does.
+        count_operations: whether an evaluation outside training counts operations; in training, that of the
+            last planned epoch does, so that a training which ends earlier has no energy yet.
     """
 
     def __init__(

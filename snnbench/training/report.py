@@ -42,8 +42,8 @@ def summary(result: dict[str, Any]) -> dict[str, str]:
         rows["data"] = f"{result['provenance']}: not for tables"
     if result["firing_rate"] is not None:
         rows["firing rate"] = f"{result['firing_rate']:.3f} spikes per neuron and timestep"
-    if result["energy"]:
-        rows["energy of a sample"] = _energies(result["energy"])
+    energy = result["energy"]
+    rows["energy of a sample"] = _energies(energy) if energy else "not measured: eval.py energy=true"
     parameters = result["parameters"]
     rows["parameters"] = f"{parameters['total']:,} ({parameters['neurons']:,} in neurons)"
     if result["samples_per_second"]:

@@ -85,3 +85,13 @@ def test_energy_is_of_the_last_epoch_and_outlives_a_kill_after_it(command):
     done = command("train", f"resume={done.folder}")
     assert done.code == 0, done.err
     assert done.result()["energy"] == recorded
+
+
+def test_a_training_that_ends_early_says_how_to_measure_its_energy(command):
+    stop = "{_target_: lightning.pytorch.callbacks.EarlyStopping, monitor: test/acc, mode: max, stopping_threshold: 0}"
+    done = command("train", *TINY, "threads=1", f"+callbacks.stop={stop}")
+    assert done.code == 0, done.err
+    assert (done.result()["epochs"], done.result()["energy"]) == ({"planned": 2, "run": 1}, None)
+    assert "not measured: eval.py energy=true" in done.out
+    assert command("eval", f"run={done.folder}", "energy=true").code == 0
+    assert done.result()["energy"]["samples"] == 128

@@ -209,6 +209,8 @@ def test_two_processes_train_as_one_and_write_one_result(tmp_path):
     two, one = (json.loads(path.read_text()) for path in sorted(tmp_path.glob("*/*/result.json")))
     assert (two["tags"], one["tags"]) == ([], ["alone"])
     assert two["status"] == "finished"
+    for key in ("samples", "mac", "ann_mac"):
+        assert two["energy"][key] == one["energy"][key]
     # the batch statistics differ (half a batch each), so the runs agree only roughly; both saw every test sample once
     assert two["final_loss"]["test/loss"] == pytest.approx(one["final_loss"]["test/loss"], rel=0.2)
     assert two["accuracy"]["last_epoch"] * 1.3 == pytest.approx(round(two["accuracy"]["last_epoch"] * 1.3), abs=1e-3)
