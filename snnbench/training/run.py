@@ -167,7 +167,7 @@ def _fit(
     except BaseException as error:
         if was_interrupted(error):
             record.fail("interrupted", "interrupted by Ctrl-C or SIGTERM", history)
-            report.interrupted(folder, checkpoint is not None or bool(history.metrics))
+            report.interrupted(folder, (folder / "checkpoints" / "last.ckpt").exists())
             raise Interrupted from error
         logging.getLogger("traceback").error("the run failed", exc_info=True)
         record.fail("failed", f"{type(error).__name__}: {error}", history)

@@ -1,13 +1,16 @@
 """Every mistake gets one or two lines, exit code 2, no traceback, and leaves nothing behind."""
 
 import os
-import subprocess
+import resource
+import signal
 import sys
+import time
 
 import pytest
 import torch
 
-from tests.conftest import ROOT, TINY
+from snnbench.training.checkpoint import AtomicCheckpointIO
+from tests.conftest import TINY
 
 MISTAKES = [
     (["neuron=dalfi"], ["neuron=dalfi", "'dalif'"]),
@@ -147,6 +150,27 @@ def test_a_run_in_use_is_not_resumed(command):
     assert "still going on" in done.err
 
 
+def test_a_forked_process_does_not_keep_the_lock_of_a_killed_run(tmp_path):
+    from snnbench.training.folder import locked
+
+    reader, writer = os.pipe()
+    with locked(tmp_path):
+        worker = os.fork()
+        if worker == 0:
+            os.write(writer, b"x")
+            time.sleep(60)
+            os._exit(0)
+        os.read(reader, 1)
+    try:
+        with locked(tmp_path):
+            pass
+    finally:
+        os.kill(worker, signal.SIGKILL)
+        os.waitpid(worker, 0)
+        os.close(reader)
+        os.close(writer)
+
+
 def test_two_folders_made_at_the_same_instant_differ(tmp_path, monkeypatch):
     from omegaconf import OmegaConf
 
@@ -158,27 +182,24 @@ def test_two_folders_made_at_the_same_instant_differ(tmp_path, monkeypatch):
     assert len(made) == 3
 
 
-def test_a_disk_that_fills_up_keeps_the_previous_checkpoint(tmp_path):
+def test_a_disk_that_fills_up_keeps_the_previous_checkpoint(command, monkeypatch):
     """The limit on file size stands in for the full disk; only a checkpoint is as large as it."""
-    code = (
-        "import resource, signal, sys, runpy\n"
-        "from snnbench.training import checkpoint\n"
-        "real = checkpoint.AtomicCheckpointIO.save_checkpoint\n"
-        "def save(self, state, path, storage_options=None):\n"
-        "    if state['epoch'] == 1:\n"
-        "        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
-        "        resource.setrlimit(resource.RLIMIT_FSIZE, (8000, 8000))\n"
-        "    real(self, state, path, storage_options)\n"
-        "checkpoint.AtomicCheckpointIO.save_checkpoint = save\n"
-        "sys.argv = ['train.py', *sys.argv[1:]]\n"
-        "runpy.run_path('train.py', run_name='__main__')\n"
-    )
-    environment = {**os.environ, "SNNBENCH_OUTPUTS": str(tmp_path)}
-    words = [sys.executable, "-c", code, *TINY, "epochs=3"]
-    done = subprocess.run(words, capture_output=True, text=True, cwd=ROOT, env=environment)
-    assert done.returncode == 2, done.stderr
-    assert "cannot write" in done.stderr
-    assert "resume=" in done.stderr
-    (checkpoints,) = tmp_path.glob("*/*/checkpoints")
+    save = AtomicCheckpointIO.save_checkpoint
+
+    def save_on_a_full_disk(self, checkpoint, path, storage_options=None):
+        before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        if checkpoint["epoch"] == 1:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (8000, before[1]))
+        try:
+            save(self, checkpoint, path, storage_options)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+    monkeypatch.setattr(AtomicCheckpointIO, "save_checkpoint", save_on_a_full_disk)
+    done = command("train", *TINY, "epochs=3")
+    assert done.code == 2, done.err
+    assert "cannot write" in done.err
+    assert "resume=" in done.err
+    checkpoints = done.folder / "checkpoints"
     assert torch.load(checkpoints / "last.ckpt", weights_only=True)["epoch"] == 0
     assert all(path.suffix == ".ckpt" and not path.name.startswith(".") for path in checkpoints.iterdir())
