@@ -22,25 +22,25 @@ def table(out: str) -> list[str]:
 
 
 def test_a_sweep_ends_with_a_table_and_is_not_repeated(command):
-    words = ("-m", *SHORT, "neuron=lif,dalif", "seed=0,1")
+    words = ("-m", *SHORT, "neuron=lif,dalif", "seed=0")
     first = command("train", *words)
     assert first.code == 0, first.err
-    assert len(first.folders) == 4
+    assert len(first.folders) == 2
     rows = table(first.out)
-    assert len(rows) == 4
+    assert len(rows) == 2
     for folder, result in zip(first.folders, results(first.folders), strict=True):
-        (row,) = (row for row in rows if f"neuron={result['neuron']} seed={result['seed']}" in row)
+        (row,) = (row for row in rows if f"neuron={result['neuron']}" in row)
         assert "finished" in row
         assert folder.name in row
         assert f"{result['accuracy']['last_epoch']:.2f}" in row
         assert "epochs" not in row
 
     files = {folder: (folder / "result.json").stat().st_mtime_ns for folder in first.folders}
-    more = command("train", *words[:-1], "seed=0,1,2")
+    more = command("train", *words[:-1], "seed=0,1")
     assert more.code == 0, more.err
-    assert len(more.folders) == 6
-    assert more.err.count("skipped, finished already") == 4
-    assert sum("finished, skipped" in row for row in table(more.out)) == 4
+    assert len(more.folders) == 4
+    assert more.err.count("skipped, finished already") == 2
+    assert sum("finished, skipped" in row for row in table(more.out)) == 2
     assert {folder: (folder / "result.json").stat().st_mtime_ns for folder in files} == files
 
 
