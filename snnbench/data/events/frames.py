@@ -100,7 +100,7 @@ def to_frames(events: Events, height: int, width: int, rule: FrameRule) -> NDArr
     x, y, p, t = sort_by_time(events) if rule.time_order == "sort" else events
     pixels = 2 * height * width
     frames = np.empty((rule.T, pixels), COUNTS[0])
-    narrow: type[np.signedinteger[Any]] = np.int16 if pixels <= 2**15 else np.int64  # of a 128x128 sensor, positions just fit
+    narrow: type[np.signedinteger[Any]] = np.int16 if pixels <= 2**15 else np.int64  # 128x128 just fits
     for i, (start, stop) in enumerate(slice_bounds(t, rule)):
         # slice by slice, so that the positions and the counts stay in the cache
         place = p[start:stop].astype(narrow)
