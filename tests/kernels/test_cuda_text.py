@@ -111,12 +111,19 @@ def nvrtc(text: str, architecture: str) -> str:
 
 
 @pytest.mark.parametrize("name", STEPPED)
-@pytest.mark.parametrize("architecture", ["sm_80", "sm_90"])
-def test_nvrtc_compiles_every_neuron(name: str, architecture: str) -> None:
+@pytest.mark.parametrize(
+    ("architecture", "types"),
+    [
+        ("sm_80", ("float", "half", "bfloat")),
+        ("sm_90", ("bfloat",)),
+        pytest.param("sm_90", ("float", "half"), marks=pytest.mark.slow),
+    ],
+)
+def test_nvrtc_compiles_every_neuron(name: str, architecture: str, types: tuple[str, ...]) -> None:
     pytest.importorskip("cuda.bindings.nvrtc")
     program = trace(NEURONS[name](4, 3))
     n = len(program.coefficients)
-    for io in ("float", "half", "bfloat") if architecture == "sm_80" else ("bfloat",):
+    for io in types:
         for steps, vec, static in ((4, 2, False), (40, 1, True)):
             variant = Variant(steps, io, static, (True,) * n, (True,) * n, False)
             for backward in (False, True):
