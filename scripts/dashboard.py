@@ -24,6 +24,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--output", type=Path, help="default: dashboard.html in the first folder")
     parser.add_argument("--configs", type=Path, default=CONFIGS, help="where papers.yaml and experiment/ lie")
     arguments = parser.parse_args(argv)
+    sys.stdout.reconfigure(errors="backslashreplace")  # names of folders may be any bytes
     start = time.perf_counter()
     try:
         dashboard = build(arguments.folders, arguments.configs)

@@ -3,6 +3,7 @@
 import base64
 import gzip
 import json
+import os
 import re
 import shutil
 
@@ -150,12 +151,18 @@ def test_hostile_names_and_numbers_stay_data(lab, dashboard):
     config = lab.runs["seed1"] / "config.yaml"
     config.write_text(config.read_text().replace("name: digits-", f"name: {HOSTILE}", 1))
     lab.edit_result("failed", error=HOSTILE)
-    lab.edit_result("seed0", firing_rate=float("nan"), parameters={"total": float("inf")})
-    text = dashboard()[-1]
+    lab.edit_result("seed0", firing_rate=float("nan"), parameters={"total": 10**400})
+    lab.edit_result("no_row", energy={"picojoule": "much", "layers": {"a": 5, "b": {"picojoule": None}}})
+    counted = str(lab.outputs / os.fsdecode(b"no text \xff") / "run")
+    shutil.copytree(lab.runs["seed0"], counted)
+    code, out, _, text = dashboard()
+    assert code == 0
+    assert "no text \\udcff/run" in out
     runs = {run["folder"]: run for run in script(text, "data")["runs"]}
     assert runs[str(lab.runs["seed1"])]["name"].startswith(HOSTILE)
+    assert runs[str(lab.runs["no_row"])]["picojoule"] is None
     assert runs[str(lab.runs["failed"])]["error"] == HOSTILE
-    assert runs[str(lab.runs["seed0"])]["firing"] is runs[str(lab.runs["seed0"])]["parameters"] is None
+    assert runs[counted]["firing"] is runs[counted]["parameters"] is None
     assert "alert(1)</script>" not in text
 
 

@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from snnbench.results.dashboard.entries import number, storable
+from snnbench.results.dashboard.entries import number
 from snnbench.results.ledger import MANY, Run
 
 LAYER_EPOCHS = 16_000  # of layers.csv over all runs of a page; beyond, each run's epochs are thinned out
@@ -45,7 +45,8 @@ def packed(job: tuple[Path, bool, Any], most: int) -> tuple[str, list[str]]:
 
     Returns:
         JSON, gzipped, as base64: {"metrics": {column: values}, "layers": {quantity: {layer: [epochs, values]}},
-        "energy"}, where a list of numbers is a text with commas; and a line for each file that is missing or damaged.
+        "energy": {"model", "picojoules": {layer: per sample}}, or null}, where lists of numbers are texts with commas;
+        and a line for each file that is missing or damaged.
     """
     folder, finished, energy = job
     problems: list[str] = []
@@ -59,7 +60,7 @@ def packed(job: tuple[Path, bool, Any], most: int) -> tuple[str, list[str]]:
             quantity: {layer: [",".join(epochs), ",".join(values)] for layer, (epochs, values) in each.items()}
             for quantity, each in layers.items()
         },
-        "energy": rounded(energy),
+        "energy": _energy(energy),
     }
     return compressed(json.dumps(found)), problems
 
@@ -134,11 +135,13 @@ def thin(lines: bytes, epochs: Sequence[int], most: int) -> Iterator[str]:
             yield from block[0].decode().splitlines()
 
 
-def rounded(value: Any) -> Any:
-    """`value` as JSON has it, its numbers to four digits."""
-    if isinstance(value, dict):
-        return {str(key): rounded(item) for key, item in value.items()}
-    return number(value, DIGITS) if isinstance(value, float) else storable(value)
+def _energy(energy: Any) -> dict[str, Any] | None:
+    layers = energy.get("layers") if isinstance(energy, dict) else None
+    if not isinstance(layers, dict):
+        return None
+    known = {name: layer for name, layer in layers.items() if isinstance(layer, dict)}
+    picojoules = {name: number(layer.get("picojoule"), DIGITS) for name, layer in known.items()}
+    return {"model": str(energy.get("model")), "picojoules": picojoules}
 
 
 def _rounded(texts: Iterable[str]) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from snnbench.results import fair, names
@@ -16,17 +16,12 @@ MACHINE = ("revision", "dirty", "python", "cuda", "gpus", "cpu", "cores")
 
 
 def entries(runs: Sequence[Run], notes: Mapping[Run, str]) -> list[dict[str, Any]]:
-    """One line for each run. `notes` say why a run is not counted for its row.
-
-    `family` is equal for runs that differ in T and seed alone, `setting` for those that differ in their neuron too.
-    """
-    settings, families = Numbering(), Numbering()
-    lines = []
-    for run in runs:
-        setting = settings.of(fair.setting(run))
-        family = families.of([setting, fair.neuron(run)])
-        lines.append({**_entry(run), "setting": setting, "family": family, "note": notes.get(run)})
-    return lines
+    """One line for each run; `notes` say why one is not counted. Runs of one family differ in T and seed alone."""
+    families = Numbering()
+    return [
+        {**_entry(run), "family": families.of([fair.setting(run), fair.neuron(run)]), "note": notes.get(run)}
+        for run in runs
+    ]
 
 
 def _entry(run: Run) -> dict[str, Any]:
@@ -127,9 +122,9 @@ def storable(value: Any) -> Any:
 
 def number(value: Any, digits: int = 6) -> float | int | None:
     """A finite number to so many significant digits, or None."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        return None
-    return value if isinstance(value, int) else float(f"{value:.{digits}g}")
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value if abs(value) < 2**63 else None
+    return float(f"{value:.{digits}g}") if isinstance(value, float) and math.isfinite(value) else None
 
 
 def _chosen(result: Mapping[str, Any], protocol: str) -> tuple[float | None, float | None]:
@@ -143,7 +138,3 @@ def _name(config: Mapping[str, Any], group: str) -> str:
 
 def _mapping(value: Any) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}
-
-
-def unique(texts: Iterable[str]) -> list[str]:
-    return list(dict.fromkeys(texts))

@@ -4,7 +4,7 @@ export const NONE = "–";
 
 const or = (write) => (value) => (value === null || value === undefined ? NONE : write(value));
 
-export const fixed = (digits) => or((value) => value.toFixed(digits));
+const fixed = (digits) => or((value) => value.toFixed(digits));
 export const accuracy = fixed(2);
 export const percent = or((value) => (100 * value).toFixed(2));
 export const significant = or((value) => String(Number(value.toPrecision(4))));
@@ -73,7 +73,7 @@ export const controls = (...parts) => element("div", { class: "controls" }, ...p
 export const hint = (...text) => element("span", { class: "hint" }, ...text);
 export const empty = (...text) => element("p", { class: "empty" }, ...text);
 
-// A labelled choice: options are [value, text]; `chosen` stays if it is still among them.
+// A labelled choice among options of [value, text].
 export function choice(label, options, current, onchange) {
   const items = options.map(([key, text]) => element("option", { value: key, selected: key === current }, text));
   const select = element("select", { onchange: (event) => onchange(event.target.value), name: label }, ...items);

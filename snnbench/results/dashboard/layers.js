@@ -56,8 +56,8 @@ function last(layers, quantity) {
 export function activity(node, found) {
   const percent = (layers) => new Map([...last(layers, RATE)].map(([layer, rate]) => [layer, 100 * rate]));
   const firing = found.map((one) => ({ ...one, values: percent(one.layers) })).filter(({ values }) => values.size);
-  const measured = found.filter(({ energy }) => energy?.layers && Object.keys(energy.layers).length);
-  const each = ({ energy }) => Object.entries(energy.layers).map(([layer, { picojoule }]) => [layer, picojoule]);
+  const measured = found.filter(({ energy }) => energy && Object.keys(energy.picojoules).length);
+  const each = ({ energy }) => Object.entries(energy.picojoules);
   const unit = format.energyUnit(measured.flatMap(each).map(([, picojoule]) => picojoule));
   const energies = measured.map((one) => ({
     ...one,
@@ -66,10 +66,11 @@ export function activity(node, found) {
   const left = firing.length ? chart("firing") : empty("No firing rates: none of the selected runs had a test.");
   const right = energies.length ? chart("energy") : empty("No energy: none of the selected runs counted it.");
   node.replaceChildren(legend(found), pair(left, right), ...(measured.length ? [totals(measured)] : []));
-  const drawn = firing.length && profile(left, "Firing rate, last test", `${UNITS[RATE]}, %`, firing);
-  if (!energies.length) return drawn;
-  const models = [...new Set(measured.map(({ energy }) => String(energy.model ?? "model not named")))].join(", ");
-  return profile(right, `Energy, model ${plain(models)}`, `${unit.name} per test sample`, energies);
+  const models = [...new Set(measured.map(({ energy }) => energy.model))].join(", ");
+  return Promise.all([
+    firing.length && profile(left, "Firing rate, last test", `${UNITS[RATE]}, %`, firing),
+    energies.length && profile(right, `Energy, model ${plain(models)}`, `${unit.name} per test sample`, energies),
+  ]);
 }
 
 function totals(measured) {
@@ -120,9 +121,9 @@ export function coefficients(node, found, redraw) {
     values: last(each.layers, state.quantity),
     spread: std === state.quantity ? null : last(each.layers, std),
   }));
-  profile(left, "Layer by layer, last epoch", unitOf(state.quantity), lines, "normal");
+  const drawn = profile(left, "Layer by layer, last epoch", unitOf(state.quantity), lines, "normal");
   right.style.height = left.style.height;
-  return overEpochs(right, one);
+  return Promise.all([drawn, overEpochs(right, one)]);
 }
 
 // A line for each layer, from the input (dark) to the output (light).

@@ -3,7 +3,7 @@
 import { forget, look, MOST } from "chart";
 import { compare } from "compare";
 import { curves } from "curves";
-import { element, STATUS } from "format";
+import { element, empty, STATUS } from "format";
 import { activity, coefficients } from "layers";
 import { labels } from "names";
 import { papers, problems } from "papers";
@@ -61,13 +61,22 @@ function redrawPapers() {
 async function drawPanel() {
   const turn = ++latest;
   found("panel").ariaBusy = "true";
+  try {
+    await draw(turn);
+  } catch (error) {
+    found("panel").replaceChildren(empty(`This could not be drawn: ${error.message}`));
+    throw error;
+  }
+  if (turn === latest) found("panel").ariaBusy = "false";
+}
+
+async function draw(turn) {
   const some = chosen.selected.slice(0, MOST);
   const details = await Promise.all(some.map(detail));
   if (turn !== latest) return;
   const names = labels(some);
   const known = (run, place) => ({ run, label: names.get(run), look: look(place), ...details[place] });
   await keepFocus(found("panel"), (node) => PANELS[panel].show(node, some.map(known), drawPanel));
-  if (turn === latest) found("panel").ariaBusy = "false";
 }
 
 function keepFocus(node, draw) {
@@ -121,7 +130,7 @@ const first = runs
 choose({ shown: runs });
 requestAnimationFrame(() =>
   setTimeout(() => {
-    openPanel(panel);
     if (first.length) table.rows(first).select();
+    openPanel(panel);
   }),
 );
