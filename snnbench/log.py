@@ -36,13 +36,18 @@ def to_file(path: Path) -> Iterator[None]:
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     root = logging.getLogger()
     root.addHandler(handler)
-    for name in LIBRARIES:
-        library = logging.getLogger(name)
-        library.propagate = True
-        for own in list(library.handlers):
-            library.removeHandler(own)
+    quieten()
     try:
         yield
     finally:
         root.removeHandler(handler)
         handler.close()
+
+
+def quieten() -> None:
+    """Keep Lightning, which has been imported, from writing to the terminal by itself."""
+    for name in LIBRARIES:
+        library = logging.getLogger(name)
+        library.propagate = True
+        for own in list(library.handlers):
+            library.removeHandler(own)

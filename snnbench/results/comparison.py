@@ -130,9 +130,10 @@ def _unequal(comparison: Comparison) -> list[str]:
     notes = []
     for key in CONSTANTS:
         values = {
-            variant.label: neuron(runs[0]).get(f"neuron.{key}")
+            variant.label: found[f"neuron.{key}"]
             for variant in comparison.variants
             for runs in variant.runs.values()
+            if f"neuron.{key}" in (found := neuron(runs[0]))
         }
         if len({str(value) for value in values.values()}) > 1:
             notes.append(f"{key}: " + ", ".join(f"{label} {_text(value)}" for label, value in values.items()))

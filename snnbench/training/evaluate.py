@@ -10,7 +10,7 @@ from omegaconf import DictConfig
 from rich.console import Console
 from rich.table import Table
 
-from snnbench import kernels
+from snnbench import kernels, log
 from snnbench.errors import UserError, did_you_mean
 from snnbench.files import write_json
 from snnbench.results.energy import choose_model
@@ -37,6 +37,7 @@ def evaluate(cfg: DictConfig) -> int:
         UserError: no such run or checkpoint, or a damaged one; no such energy model, or none for its neurons.
     """
     model = choose_model(cfg.energy)
+    log.quieten()
     folder, run = open_folder(cfg.run)
     result = read_result(folder)
     checkpoint = read_checkpoint(_checkpoint_path(folder, cfg.ckpt))

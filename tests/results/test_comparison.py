@@ -84,7 +84,17 @@ def test_variants_of_a_neuron_are_told_apart(outputs):
     accuracy = {line[0]: line[1:3] for line in table(found).lines}
     assert accuracy["LIF (v_th 0.5)"] == ["90.00 (single seed)", "-"]
     assert accuracy["AR-LIF"] == ["86.00 ± 2.65 (n=3)", "88.00 ± 2.65 (n=3)"]
-    assert any(note.startswith("v_th: ") for note in table(found).notes)
+
+
+def test_constants_that_differ_are_said_and_absent_ones_are_not(tmp_path):
+    for neuron, options in (
+        ("lif", {"v_th": 1.0, "v_reset": None}),
+        ("klif", {"v_th": 0.5, "v_reset": None}),
+        ("glif", {}),
+    ):
+        run(tmp_path, neuron=neuron, options=options)
+    (found,) = comparisons(tmp_path)
+    assert table(found).notes == ["v_th: LIF 1, KLIF 0.5"]
 
 
 def test_many_variants_of_one_neuron_lose_no_run(tmp_path):
