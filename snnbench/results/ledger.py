@@ -9,7 +9,6 @@ import json
 import math
 import os
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -18,13 +17,13 @@ from typing import Any
 import yaml
 
 from snnbench.errors import UserError
+from snnbench.results import cores
 from snnbench.results.recipe import recipe_hash
 from snnbench.results.rows import read_yaml
 
 SCHEMA = 1
 STATUSES = ("finished", "failed", "interrupted", "running")
 PROTOCOLS = ("last_epoch", "best_test_epoch", "validation_chosen")
-MANY = 100  # runs, from which on more than one process reads them
 NOT_RUNS = {"checkpoints", "wandb", ".sweeps"}
 
 
@@ -123,7 +122,7 @@ def read_ledger(folders: Iterable[str | Path]) -> Ledger:
     """
     ledger = Ledger()
     found: dict[str, list[Run]] = {}
-    for run in _read_all(list(_run_folders(folders, ledger.problems))):
+    for run in cores.each(_run_or_problem, list(_run_folders(folders, ledger.problems))):
         if isinstance(run, Run):
             found.setdefault(run.identity, []).append(run)
         else:
@@ -136,15 +135,8 @@ def read_ledger(folders: Iterable[str | Path]) -> Ledger:
     return ledger
 
 
-def _read_all(folders: list[Path]) -> list[Run | str]:
-    """The run in each folder, or why there is none; many are read by all cores, since YAML takes its time."""
-    if len(folders) < MANY:
-        return list(map(_run_or_problem, folders))
-    with ProcessPoolExecutor() as pool:
-        return list(pool.map(_run_or_problem, folders, chunksize=16))
-
-
 def _run_or_problem(folder: Path) -> Run | str:
+    """The run in the folder, or why there is none."""
     try:
         run = read_run(folder)
     except Unreadable as error:

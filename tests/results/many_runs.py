@@ -6,6 +6,7 @@ import json
 import math
 import random
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 EPOCHS, LAYERS, SHAPES = 200, 20, 8
@@ -13,10 +14,10 @@ NEURONS = ("lif", "plif", "klif", "glif", "clif", "dalif", "arlif")
 COEFFICIENTS = ("alpha", "beta")
 
 
-def multiply(run: Path, outputs: Path, count: int) -> None:
+def multiply(run: Path, outputs: Path, count: int, rows: Sequence[str]) -> None:
     """Make `count` runs below `outputs` out of the finished `run`, with the full digits that a training writes.
 
-    Their neurons, T, seeds and learning rates differ; eight shapes of curves take turns.
+    Their neurons, T and seeds differ; eight shapes of curves take turns. A few say that they are of one of `rows`.
     """
     draw = random.Random(0)
     shapes = [_curves(draw) for _ in range(SHAPES)]
@@ -29,22 +30,20 @@ def multiply(run: Path, outputs: Path, count: int) -> None:
         (folder / "metrics.csv").write_text(metrics)
         (folder / "layers.csv").write_text(layers)
         shutil.copy(run / "environment.jsonl", folder)
-        (folder / "config.yaml").write_text(_config(config, folder, neuron, T, seed))
+        (folder / "config.yaml").write_text(
+            _config(config, folder, neuron, T, seed, rows[number] if number < len(rows) else None)
+        )
         accuracy = {"last_epoch": draw.uniform(60, 99), "best_test_epoch": {"acc": draw.uniform(97, 99), "epoch": 150}}
         changed = {"T": T, "seed": seed, "accuracy": accuracy, "layers": last, "energy": _energy(draw, last)}
         epochs = {"planned": EPOCHS, "run": EPOCHS}
         (folder / "result.json").write_text(json.dumps({**result, **changed, "epochs": epochs}, indent=2))
 
 
-def _config(text: str, folder: Path, neuron: str, T: int, seed: int) -> str:
-    lines = []
-    for line in text.splitlines():
-        key = line.partition(":")[0]
-        new = {"T": T, "seed": seed, "epochs": EPOCHS, "name": f"digits-convnet-{neuron}-T{T}"}.get(key)
-        if line == "  output_dir:" or key == "  output_dir":
-            new = folder
-        lines.append(line if new is None else f"{key}: {new}")
-    text = "\n".join(lines) + "\n"
+def _config(text: str, folder: Path, neuron: str, T: int, seed: int, row: str | None) -> str:
+    new = {"T": T, "seed": seed, "epochs": EPOCHS, "name": f"digits-convnet-{neuron}-T{T}", "  output_dir": folder}
+    new |= {"row": f"{{id: {row}}}"} if row else {}
+    lines = [(line, line.partition(":")[0]) for line in text.splitlines()]
+    text = "".join(f"{key}: {new[key]}\n" if key in new else f"{line}\n" for line, key in lines)
     return text.replace("\n  name: lif\n", f"\n  name: {neuron}\n")
 
 

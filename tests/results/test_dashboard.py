@@ -170,8 +170,7 @@ def test_many_runs_are_read_by_several_processes_with_the_same_outcome(lab, dash
     lab.edit_result("short", schema=99)
     (lab.runs["no_row"] / "layers.csv").unlink()
     one = dashboard()[-1]
-    monkeypatch.setattr("snnbench.results.ledger.MANY", 2)
-    monkeypatch.setattr("snnbench.results.dashboard.details.MANY", 2)
+    monkeypatch.setattr("snnbench.results.cores.MANY", 2)
     several = dashboard()[-1]
     assert script(several, "details") == script(one, "details")
     first, second = script(one, "data"), script(several, "data")

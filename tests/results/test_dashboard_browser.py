@@ -8,6 +8,7 @@ import time
 import pytest
 
 from scripts.dashboard import main
+from snnbench.results.rows import read_rows
 from tests.conftest import read_csv
 from tests.results.browser import browser, opened  # noqa: F401
 from tests.results.conftest import ROW, RUNS
@@ -279,7 +280,8 @@ SLACK = 4  # machines that run tests are slower and busier than those on which s
 
 @pytest.mark.slow
 def test_a_thousand_runs_of_200_epochs_are_built_soon_of_modest_size_and_usable_at_once(whole, tmp_path, browser):  # noqa: F811
-    multiply(whole.runs["no_row"], tmp_path / "outputs", 1000)
+    rows, _ = read_rows(whole.configs)
+    multiply(whole.runs["no_row"], tmp_path / "outputs", 1000, list(rows)[:10])
     seconds = {}
     start = time.perf_counter()
     path = built(tmp_path / "outputs", tmp_path / "page.html", whole.configs)
@@ -289,7 +291,7 @@ def test_a_thousand_runs_of_200_epochs_are_built_soon_of_modest_size_and_usable_
         seconds["usable"] = time.perf_counter() - start
         assert page.inner_text(".dt-info") == "1,000 runs"
         start = time.perf_counter()
-        page.fill(".dt-search input", "arlif")
+        page.fill(".dt-search input", "arlif-T")
         page.wait_for_selector(".dt-info:has-text('142 ')")
         seconds["filtered"] = time.perf_counter() - start
         start = time.perf_counter()

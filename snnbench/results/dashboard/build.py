@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from snnbench.errors import UserError
+from snnbench.results import cores
 from snnbench.results.dashboard.details import details
 from snnbench.results.dashboard.entries import config_columns, entries
 from snnbench.results.dashboard.page import page
@@ -39,7 +41,7 @@ def build(folders: Iterable[str | Path], configs: Path = CONFIGS) -> Dashboard:
     ledger.problems[:0] = unread
     packed, damaged = details(ledger.runs)
     ledger.problems += damaged
-    found = outcomes(ledger, rows, cache(partial(compose_row, configs=configs)))
+    found = outcomes(ledger, rows, _composed(sorted({str(run.row) for run in ledger.runs} & rows.keys()), configs))
     others = groups(ledger, rows)
     apart = dict(pair for outcome in found.values() for pair in outcome.apart)
     apart |= dict(pair for group in others for pair in group.apart)
@@ -53,6 +55,26 @@ def build(folders: Iterable[str | Path], configs: Path = CONFIGS) -> Dashboard:
         "problems": ledger.problems,
     }
     return Dashboard(page(data, packed), len(ledger.runs), ledger_notes(ledger))
+
+
+def _composed(rows: list[str], configs: Path) -> Callable[[str], dict[str, Any]]:
+    """`compose_row`, worked out for these rows already; each takes a tenth of a second."""
+    found = dict(zip(rows, cores.each(partial(_config_or_error, configs=configs), rows, many=4), strict=True))
+
+    def compose(row: str) -> dict[str, Any]:
+        config = found[row]
+        if isinstance(config, UserError):
+            raise config
+        return config
+
+    return compose
+
+
+def _config_or_error(row: str, configs: Path) -> dict[str, Any] | UserError:
+    try:
+        return compose_row(row, configs)
+    except UserError as error:
+        return error
 
 
 def _papers(configs: Path, rows: dict[str, Row], found: dict[str, Outcome]) -> list[dict[str, Any]]:

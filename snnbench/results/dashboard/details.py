@@ -7,13 +7,13 @@ import gzip
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from snnbench.results import cores
 from snnbench.results.dashboard.entries import number
-from snnbench.results.ledger import MANY, Run
+from snnbench.results.ledger import Run
 
 LAYER_EPOCHS = 16_000  # of layers.csv over all runs of a page; beyond, each run's epochs are thinned out
 FEWEST = 10
@@ -27,12 +27,7 @@ Layers = dict[str, dict[str, tuple[list[str], list[str]]]]
 def details(runs: Sequence[Run]) -> tuple[list[str], list[str]]:
     """Each run's details as `packed` has them, and one line for each file that is missing or damaged."""
     jobs = [(run.folder, run.status == "finished", run.result.get("energy")) for run in runs]
-    pack = partial(packed, most=max(FEWEST, LAYER_EPOCHS // max(len(runs), 1)))
-    if len(runs) < MANY:
-        found = list(map(pack, jobs))
-    else:
-        with ProcessPoolExecutor() as pool:
-            found = list(pool.map(pack, jobs, chunksize=16))
+    found = cores.each(partial(packed, most=max(FEWEST, LAYER_EPOCHS // max(len(runs), 1))), jobs)
     return [text for text, _ in found], [problem for _, problems in found for problem in problems]
 
 

@@ -33,9 +33,9 @@ export function varying(some, keys = RECIPE) {
 }
 
 // The text of something gzipped, as base64.
-export async function inflated(text) {
-  const { body } = await fetch(`data:application/gzip;base64,${text}`);
-  return new Response(body.pipeThrough(new DecompressionStream("gzip"))).text();
+export function inflated(text) {
+  const bytes = Uint8Array.from(atob(text), (char) => char.charCodeAt(0));
+  return new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"))).text();
 }
 
 let packed;
