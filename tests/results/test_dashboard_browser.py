@@ -237,6 +237,9 @@ def test_papers_and_problems_are_shown(lab, show):
         assert page.locator("#paper-demo .main-svg").count() > 0
         assert page.locator("#paper-arlif").count() == 0
         page.check("[name='also rows without a run']")
+        cell = page.locator("#paper-arlif tr", has_text="cifar10_resnet18_t4").first.locator("td").nth(1)
+        assert "[" not in cell.inner_text()
+        assert cell.locator("sup").count() >= 1
         assert "not runnable: its network is not known" in page.inner_text("#paper-demo")
         assert page.locator("#paper-arlif tbody tr").count() > 10
         page.click("#tab-problems")

@@ -25,7 +25,7 @@ function linesOf({ key, lines, points }) {
 }
 
 function cardOf({ key, title, columns, footnotes, notes }, lines, chart) {
-  const used = new Set(lines.flat().map((text) => marked(text)[1]));
+  const used = new Set(lines.flat().flatMap(marksOf));
   const marks = Object.entries(footnotes).filter(([mark]) => used.has(mark));
   const rows = lines.map((line) => element("tr", {}, ...line.map((text, place) => cell(text, columns[place]))));
   const list = element("ul", {}, ...notes.map((note) => element("li", {}, note)));
@@ -48,13 +48,14 @@ function cardOf({ key, title, columns, footnotes, notes }, lines, chart) {
   );
 }
 
-// "90.00 [a]" is a value with a footnote.
-const marked = (text) => text.match(/^(.*) \[([a-z])\]$/s)?.slice(1) ?? [text, null];
+// "90.00 [a]; last epoch: 89.50 [b]" has two footnotes: texts and marks take turns.
+const parted = (text) => text.split(/ \[([a-z])\]/);
+const marksOf = (text) => parted(text).filter((_, place) => place % 2);
 
 function cell(text, column) {
-  const [shown, mark] = marked(text);
-  const verdict = column === "status" ? VERDICTS.find((word) => shown.startsWith(word)) : null;
-  return element("td", { class: verdict }, shown, mark && element("sup", {}, mark));
+  const parts = parted(text).map((part, place) => (place % 2 ? element("sup", {}, part) : part));
+  const verdict = column === "status" ? VERDICTS.find((word) => text.startsWith(word)) : null;
+  return element("td", { class: verdict }, ...parts);
 }
 
 // Reported and reproduced accuracy of each row that has been run.

@@ -127,7 +127,7 @@ export function runsTable() {
     return [...kept, ...now];
   };
   table.on("select deselect", () => choose({ selected: inOrder() }));
-  table.on("search", () => choose({ shown: table.rows({ search: "applied" }).data().toArray() }));
+  table.on("search", () => choose({ shown: table.rows({ search: "applied", order: "index" }).data().toArray() }));
   return table;
 }
 
