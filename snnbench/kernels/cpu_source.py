@@ -13,6 +13,8 @@ from snnbench.kernels.trace import Program
 from snnbench.kernels.variant import Variant, input_names, lines, split, sweeps
 
 _HERE = Path(__file__).parent
+UNROLL = 4
+"""Up to so many timesteps stand one after the other; beyond, they are a loop."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,6 +47,7 @@ class _Source:
         self.along = [i for i, c in enumerate(variant.channelled) if c and variant.period]
         self.uniform = [i for i in range(len(program.coefficients)) if i not in self.along]
         self.slots = variant.slots(program)
+        self.taped = [i for i in self.states if any(n.args == ("v", i) for n in self.sweeps.reverse)]
 
     def text(self, backward: bool) -> str:
         variant = self.variant
@@ -79,7 +82,7 @@ class _Source:
         once, each, inner = self.split(self.sweeps.forward)
         body = self.start(once, names)
         body += self.time("int t = 0; t < T; ++t", each, names)
-        body += self.neuron(inner, names, "v")
+        body += self.neuron(inner, names, {i: f"v[{i}]" for i in self.states})
         body += f"          put(past, sp + t * sp_t + k * W, {value(self.program.spikes, names)});\n"
         body += self.next_states(names) + "        }\n      }\n"
         for i in self.states:
@@ -100,7 +103,8 @@ class _Source:
         both = sorted({*self.sweeps.replay, *self.sweeps.reverse}, key=lambda node: node.index)
         names = input_names(both)
         body = self.start(self.split(both)[0], names)
-        body += f"      V tape[T][STATES + 1][VECS], kept[T][{len(self.sweeps.kept) + 1}][VECS], g[STATES + 1][VECS];\n"
+        kept = len(self.sweeps.kept)
+        body += f"      V tape[T][{len(self.taped) + 1}][VECS], kept[T][{kept + 1}][VECS], g[STATES + 1][VECS];\n"
         body += self.replay(dict(names))
         for i in self.states:
             body += f"      EACH_VECTOR g[{i}][k] = glast{i} ? load(glast{i} + k * W) : V{{}};\n"
@@ -120,9 +124,9 @@ class _Source:
         kept = self.sweeps.kept
         _, each, inner = self.split(self.sweeps.replay)
         text = self.time("int t = 0; t < T; ++t", each, names)
-        text += "".join(f"          tape[t][{i}][k] = v[{i}][k];\n" for i in self.states)
+        text += "".join(f"          tape[t][{j}][k] = v[{i}][k];\n" for j, i in enumerate(self.taped))
         text += "" if kept else "          if (t == T - 1) continue;\n"
-        text += self.neuron(inner, names, "v")
+        text += self.neuron(inner, names, {i: f"v[{i}]" for i in self.states})
         text += "".join(f"          kept[t][{i}][k] = {names[node]};\n" for i, node in enumerate(kept))
         return text + self.next_states(names) + "        }\n      }\n"
 
@@ -132,7 +136,7 @@ class _Source:
         text = self.time("int t = T - 1; t >= 0; --t", each, names)
         text += "          const V gs = load(gsp + t * gsp_t + k * W); fetch(gsp + t * gsp_t + k * W + B);\n"
         text += "".join(f"          const V gv{i} = g[{i}][k];\n" for i in self.states)
-        text += self.neuron(inner, names, "tape[t]")
+        text += self.neuron(inner, names, {i: f"tape[t][{j}]" for j, i in enumerate(self.taped)})
         gx = value(self.program.grad_x, names)
         if self.variant.static:
             text += f"          all[k] += {gx};\n"
@@ -192,17 +196,18 @@ class _Source:
 
     def time(self, loop: str, each: Sequence[Node], names: dict[Node, str]) -> str:
         """The head of a loop over time, and in it over the vectors of a block."""
-        text = f"      for ({loop}) {{\n"
+        text = f"#pragma GCC unroll {UNROLL}\n" if self.variant.steps <= UNROLL else ""
+        text += f"      for ({loop}) {{\n"
         for j, i in enumerate(self.uniform):
             if self.program.per_step[i]:
                 text += f"        const V c{i} = K(u[{j}].p[t * u[{j}].over_time]);\n"
         return text + lines(each, names, 8) + "        EACH_VECTOR {\n"
 
-    def neuron(self, inner: Sequence[Node], names: dict[Node, str], states: str) -> str:
-        """The inputs of a timestep, and its statements."""
+    def neuron(self, inner: Sequence[Node], names: dict[Node, str], states: dict[int, str]) -> str:
+        """The inputs of a timestep, and its statements. `states` says where those that are needed stand."""
         at = f"xp + {'' if self.variant.static else 't * xp_t + '}k * W"
         text = f"          const V x = load({at}); fetch({at} + B);\n"
-        text += "".join(f"          const V v{i} = {states}[{i}][k];\n" for i in self.states)
+        text += "".join(f"          const V v{i} = {place}[k];\n" for i, place in states.items())
         for i in self.along:
             at = f"t * c{i}p_t + k * W" if self.program.per_step[i] else "k * W"
             text += f"          const V c{i} = load(c{i}p + {at});\n"

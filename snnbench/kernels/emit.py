@@ -118,10 +118,6 @@ def _sign(a: str) -> str:
     return f"sel({a} > {number(0)}, {number(1)}, sel({a} < {number(0)}, {number(-1)}, {number(0)}))"
 
 
-def _sigmoid(a: str) -> str:
-    return f"{number(1)} / ({number(1)} + vexp(-{a}))"
-
-
 def _hard_sigmoid(a: str) -> str:
     return f"vmin(vmax({a} + {number(3)}, {number(0)}), {number(6)}) / {number(6)}"
 
@@ -172,7 +168,6 @@ OPS: dict[str, Rule] = {
     "relu": Rule("f", lambda a: f"vmax({a}, {number(0)})"),
     "where": Rule("bff", lambda m, a, b: f"sel({m}, {a}, {b})"),
     "masked_fill": Rule("fbf", lambda a, m, value: f"sel({m}, {value}, {a})"),
-    "sigmoid": Rule("f", _sigmoid),
     "silu": Rule("f", lambda a: f"{a} / ({number(1)} + vexp(-{a}))"),
     "softplus": Rule("frr", _softplus),
     "elu": Rule("frrr", _elu),
@@ -208,7 +203,7 @@ OPS: dict[str, Rule] = {
 }
 _SIGNS = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<", "eq": "==", "ne": "!="}
 OPS |= {name: _compare(sign) for name, sign in _SIGNS.items()}
-_FUNCTIONS = "abs floor ceil trunc sqrt exp expm1 log log1p sin cos tanh erf"
+_FUNCTIONS = "abs floor ceil trunc sqrt exp expm1 log log1p sin cos sigmoid tanh erf"
 OPS |= {name: _unary(f"v{name}") for name in _FUNCTIONS.split()}
 OPS["round.default"] = _unary("vround")
 

@@ -24,6 +24,7 @@ INLINE V vtrunc(V a) { return truncf(a); }
 INLINE V vround(V a) { return rintf(a); }
 INLINE V vsqrt(V a) { return sqrtf(a); }
 INLINE V vexp(V a) { return expf(a); }
+INLINE V vsigmoid(V a) { return 1.0f / (1.0f + expf(-a)); }
 INLINE V vexpm1(V a) { return expm1f(a); }
 INLINE V vlog(V a) { return logf(a); }
 INLINE V vlog1p(V a) { return log1pf(a); }

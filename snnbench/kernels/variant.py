@@ -9,6 +9,9 @@ from snnbench.kernels.emit import EXPENSIVE, statements
 from snnbench.kernels.graph import Node, needed
 from snnbench.kernels.trace import Program
 
+WORTH = 3
+"""A value is kept from the replay for the gradients if that spares so many operations."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Variant:
@@ -44,8 +47,8 @@ class Sweeps:
 
     Attributes:
         forward: computes the spikes and the next states.
-        replay: computes the next states, and what of it is worth keeping for `reverse`.
-        kept: these expensive nodes.
+        replay: computes the next states, and of it what is worth keeping for `reverse`.
+        kept: these nodes.
         reverse: computes the gradients, given the states before the timestep and `kept`.
     """
 
@@ -59,14 +62,32 @@ def sweeps(program: Program, variant: Variant) -> Sweeps:
     """Cut `program` into what each pass over time has to compute."""
     replay = needed(program.next_states)
     gradients = [program.grad_x, *program.grad_states, *wanted(program.grad_coefficients, variant)]
-    again = set(needed(gradients))
-    kept = [n for n in replay if n in again and n.op in EXPENSIVE and _varies(n)]
+    kept = _worth_keeping([n for n in replay if n.op != "input" and n.dtype == "float" and _varies(n)], gradients)
     return Sweeps(
         forward=needed([program.spikes, *program.next_states]),
         replay=replay,
         kept=kept,
         reverse=needed(gradients, given=kept),
     )
+
+
+def _worth_keeping(candidates: Sequence[Node], outputs: Sequence[Node]) -> list[Node]:
+    """Those of `candidates` without which `outputs` would take at least WORTH operations more, each time the best."""
+    kept: list[Node] = []
+    total = _work(needed(outputs))
+    while True:
+        rest = {n: _work(needed(outputs, given=[*kept, n])) for n in candidates if n not in kept}
+        best = min(rest, key=rest.__getitem__, default=None)
+        if best is None or total - rest[best] < WORTH:
+            return sorted(kept, key=lambda node: node.index)
+        kept.append(best)
+        total = rest[best]
+
+
+def _work(nodes: Sequence[Node]) -> int:
+    """About how many machine operations they are; what turns a mask into 0 and 1 becomes part of the next one."""
+    free = ("input", "constant", "to_float")
+    return sum(16 if n.op in EXPENSIVE else n.op not in free for n in nodes)
 
 
 def wanted(items: Sequence[Node], variant: Variant) -> list[Node]:

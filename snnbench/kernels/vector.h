@@ -108,7 +108,21 @@ INLINE F bound(F x, float limit) {
   const F high = limit - F{};
   return __builtin_ia32_maxps512_mask(-high, __builtin_ia32_minps512_mask(high, x, x, -1, 4), x, -1, 4);
 }
-INLINE F scale(F p, F n) { return __builtin_ia32_scalefps512_mask(p, n, p, -1, 4); }
+// 2^(i / 16)
+static const F ROOTS = {1.0f, 1.04427373f, 1.09050775f, 1.13878858f,
+                        1.18920708f, 1.24185777f, 1.29683959f, 1.35425556f,
+                        1.41421354f, 1.47682619f, 1.54221082f, 1.61049032f,
+                        1.68179286f, 1.75625217f, 1.8340081f, 1.91520655f};
+
+// exp(x) = 2^n exp(r): n is the multiple of 1/16 nearest to x / ln 2, and 2^(n - floor(n)) stands in ROOTS. At most
+// 1.1 ulp from the true value.
+INLINE F vexp(F x) {
+  x = bound(x, 104.0f);
+  const F near = fma3(x, 1.44269504f - F{}, 786432.0f - F{}), n = near - 786432.0f;
+  const F r = fma3(n, 2.12194440e-4f - F{}, fma3(n, -0.693359375f - F{}, x));
+  const F p = fma3(fma3(r, 0.166666667f - F{}, 0.5f - F{}), r * r, r), root = __builtin_shuffle(ROOTS, (I)near);
+  return __builtin_ia32_scalefps512_mask(fma3(root, p, root), n, x, -1, 4);
+}
 #else
 INLINE F bound(F x, float limit) { return x > limit ? limit - F{} : (x < -limit ? -limit - F{} : x); }
 // p 2^n in two halves, so that results beyond the normal range come out as subnormals, 0 or infinity.
@@ -116,22 +130,23 @@ INLINE F scale(F p, F n) {
   I whole = __builtin_convertvector(n, I), half = whole >> 1;
   return p * (F)((half + 127) << 23) * (F)((whole - half + 127) << 23);
 }
-#endif
 
 // exp(x) = 2^n exp(r): n is the nearest integer to x / ln 2. Within 1 ulp of the true value where FMA exists.
-INLINE V vexp(V x) {
-  V bounded = {bound(x.a, 104.0f), bound(x.b, 104.0f)};
-  V n = fma3(bounded, K(1.44269504f), K(12582912.0f)) - K(12582912.0f);
-  V r = fma3(n, K(-0.693359375f), bounded);
-  r = fma3(n, K(2.12194440e-4f), r);
-  V p = fma3(K(1.9875691500e-4f), r, K(1.3981999507e-3f));
-  p = fma3(p, r, K(8.3334519073e-3f));
-  p = fma3(p, r, K(4.1665795894e-2f));
-  p = fma3(p, r, K(1.6666665459e-1f));
-  p = fma3(p, r, K(5.0000001201e-1f));
-  p = fma3(p, r * r, r) + K(1.0f);
-  return {scale(p.a, n.a), scale(p.b, n.b)};
+INLINE F vexp(F x) {
+  x = bound(x, 104.0f);
+  const F n = fma3(x, 1.44269504f - F{}, 12582912.0f - F{}) - 12582912.0f;
+  const F r = fma3(n, 2.12194440e-4f - F{}, fma3(n, -0.693359375f - F{}, x));
+  F p = fma3(1.9875691500e-4f - F{}, r, 1.3981999507e-3f - F{});
+  p = fma3(p, r, 8.3334519073e-3f - F{});
+  p = fma3(p, r, 4.1665795894e-2f - F{});
+  p = fma3(p, r, 1.6666665459e-1f - F{});
+  p = fma3(p, r, 5.0000001201e-1f - F{});
+  return scale(fma3(p, r * r, r) + 1.0f, n);
 }
+#endif
+
+UNARY(vexp)
+INLINE V vsigmoid(V x) { return K(1.0f) / (K(1.0f) + vexp(-x)); }
 
 INLINE F signed_as(F size, F x) { return (F)((I)size | ((I)x & (I{} + (int)0x80000000))); }
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import platform
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -11,7 +13,7 @@ import torch.nn.functional as F
 from compare import close
 from torch import Tensor
 
-from snnbench.kernels import cuda, run
+from snnbench.kernels import build, cpu, cuda, plans, run
 from snnbench.kernels.emit import OPS
 from snnbench.kernels.plans import plan_of
 from snnbench.neurons.surrogate import make_surrogate
@@ -132,6 +134,20 @@ def test_every_operation_is_covered() -> None:
     assert set(OPS) == {node.op for node in needed(outputs)} - {"input", "constant"}
 
 
+@pytest.fixture(params=["native", "-mno-avx512f", "-mno-avx"])
+def registers(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Kernels for this machine's widest registers, and for narrower ones, whose functions are written differently."""
+    if request.param != "native":
+        if platform.machine() != "x86_64":
+            pytest.skip("the flags are those of x86-64 compilers")
+        monkeypatch.setattr(build, "LIBRARIES", (*build.LIBRARIES, request.param))  # behind -march=native
+    monkeypatch.setattr(plans, "_by_key", {})
+    cpu.compiled.cache_clear()
+    yield
+    cpu.compiled.cache_clear()
+
+
+@pytest.mark.usefixtures("registers")
 @pytest.mark.parametrize("name", ["exp", "tanh", "sigmoid"])
 def test_functions_over_their_whole_range(name: str) -> None:
     """At most 4 units in the last place from float64, infinities and subnormals included."""
