@@ -42,15 +42,6 @@ class Signature:
         return layout(self.shape, self.strides, any(self.channelled(program)))
 
 
-@dataclasses.dataclass
-class Gradients:
-    """Of the sum of spikes x gs and final states x g_last. None for what was not asked for."""
-
-    x: Tensor | None
-    states: list[Tensor | None]
-    coefficients: list[Tensor | None]
-
-
 def frames(value: Tensor, strides: tuple[int, ...]) -> Tensor:
     """`value` [T, ...] with frames laid out as `strides` says: itself, or a copy where it is not so."""
     given = value.stride()

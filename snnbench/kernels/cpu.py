@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import functools
 import os
+import struct
 from collections.abc import Callable
 
 import torch
@@ -62,11 +63,10 @@ class Kernel(FrameKernel):
         super().__init__(program, signature)
         place = self.layout
         self.period = place.channels > 1 and place.inner < SHORT
-        length, self.repeat = place.inner if place.channels > 1 else place.size, 1
+        length = place.inner if place.channels > 1 else place.size
         if self.period:
             pattern = place.channels * place.inner
-            self.repeat = max(1, min(PERIOD // pattern, place.size // max(pattern, 1)))
-            length = pattern * self.repeat
+            length = pattern * max(1, min(PERIOD // pattern, place.size // max(pattern, 1)))
         past = self.work * signature.dtype.itemsize > last_level_cache() and not signature.static
         rows = -(-place.size // length) if length else 0
         self.header = (rows, length, place.size, place.channels, place.inner)
@@ -84,10 +84,9 @@ class Kernel(FrameKernel):
     def launch_forward(self, x: Tensor, first: States, c: tuple[Tensor, ...], s: Tensor, last: States) -> None:
         self.prepare()
         assert self.run_forward is not None
-        given, keep = self.inputs(x, first, c)
+        given = self.inputs(x, first, c)
         given += (s.data_ptr(), self.layout.size)
         self.launch(self.run_forward, [*given, *pointers(last), *self.uniforms(c)])
-        del keep
 
     def launch_backward(
         self,
@@ -103,7 +102,7 @@ class Kernel(FrameKernel):
         if wanted not in self.run_backward:
             self.run_backward[wanted] = compiled(self.program, self.variant(wanted, self.period), True)
         sums = [torch.empty_like(value) if want else None for value, want in zip(c, wanted, strict=True)]
-        given, keep = self.inputs(x, first, c)
+        given = self.inputs(x, first, c)
         given += (gs.data_ptr(), gs.stride(0) if gs.shape[0] > 1 else 0, *pointers(g_last))
         given += (0 if gx is None else gx.data_ptr(), 0 if self.signature.static else self.layout.size)
         given += pointers(g_first)
@@ -112,18 +111,14 @@ class Kernel(FrameKernel):
             if total is not None:
                 given += (total.data_ptr(), *strides)
         self.launch(self.run_backward[wanted], given)
-        del keep
         return list(sums)
 
-    def inputs(self, x: Tensor, first: States, c: tuple[Tensor, ...]) -> tuple[list[int], list[Tensor]]:
-        """The streams that both kernels read, and the tensors made for them, to be kept until they have."""
-        keep: list[Tensor] = []
+    def inputs(self, x: Tensor, first: States, c: tuple[Tensor, ...]) -> list[int]:
+        """The streams that both kernels read."""
         given = [x.data_ptr(), self.layout.time_stride if self.layout.dense else self.layout.size, *pointers(first)]
         for i in self.along:
-            spread = c[i].repeat_interleave(self.layout.inner, -1) if self.layout.inner > 1 else c[i]
-            keep.append(spread.repeat(*[1] * (spread.dim() - 1), self.repeat).contiguous())
-            given += (keep[-1].data_ptr(), self.header[1])
-        return given, keep
+            given += (c[i].data_ptr(), self.coefficient_strides[i][0])
+        return given
 
     def uniforms(self, c: tuple[Tensor, ...]) -> list[int]:
         given: list[int] = []
@@ -133,7 +128,13 @@ class Kernel(FrameKernel):
 
     def launch(self, run: Callable[[object], None], given: list[int]) -> None:
         threads = 1 if self.work <= SERIAL else torch.get_num_threads()
-        run((ctypes.c_int64 * (len(given) + 7))(*self.header, threads, self.past, *given))
+        run(packer(len(given) + 7)(*self.header, threads, self.past, *given))
+
+
+@functools.cache
+def packer(count: int) -> Callable[..., bytes]:
+    """So many integers as an array of int64. It is faster than making one of ctypes'."""
+    return struct.Struct(f"{count}q").pack
 
 
 def pointers(tensors: States) -> list[int]:

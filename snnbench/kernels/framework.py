@@ -5,11 +5,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from snnbench.kernels.call import IO, Gradients, Signature, frame, frames
+from snnbench.kernels.call import IO, Signature, frame, frames
 from snnbench.kernels.trace import Program
 from snnbench.kernels.variant import Variant
 
 States = tuple[Tensor | None, ...]
+Gradients = tuple[Tensor | None, list[Tensor | None], list[Tensor | None]]
+"""Of x, of each state, of each coefficient; None for what was not asked for."""
 
 
 class FrameKernel:
@@ -23,6 +25,7 @@ class FrameKernel:
         self.layout = signature.layout(program)
         self.channelled = signature.channelled(program)
         self.work = self.layout.size * self.layout.steps
+        self.alike = signature.strides == self.layout.strides
         shapes = zip(signature.coefficients, program.per_step, self.channelled, strict=True)
         self.coefficient_strides = [
             ((shape[-1] if len(shape) > 1 else 1) if per_step else 0, int(channelled))
@@ -58,11 +61,8 @@ class FrameKernel:
         self, x: Tensor, states: States, coefficients: tuple[Tensor, ...], last: bool
     ) -> tuple[Tensor, list[Tensor]]:
         """Spikes, and the final states if `last`."""
-        shape, strides = self.signature.shape, self.layout.strides
-        s = torch.empty_strided(shape, strides, dtype=x.dtype, device=x.device)
-        finals: list[Tensor] = []
-        if last:
-            finals = [torch.empty_strided(shape[1:], strides[1:], device=x.device, dtype=torch.float32) for _ in states]
+        s = self.like(x, 0)
+        finals = [self.state_like(x) for _ in states] if last else []
         if self.work:
             x, first = self.given(x, states)
             self.launch_forward(x, first, coefficients, s, tuple(finals) or (None,) * len(states))
@@ -77,26 +77,33 @@ class FrameKernel:
         g_last: States,
         wanted: tuple[bool, ...],
     ) -> Gradients:
-        """The gradients that `wanted` asks for: of x, of each state, of each coefficient."""
-        shape, strides, n = self.signature.shape, self.layout.strides, len(states)
-        skip = int(self.signature.static)
-        gx = None
-        if wanted[0]:
-            gx = torch.empty_strided(shape[skip:], strides[skip:], dtype=x.dtype, device=x.device)
-        g_first = tuple(
-            torch.empty_strided(shape[1:], strides[1:], dtype=torch.float32, device=x.device) if want else None
-            for want in wanted[1 : n + 1]
-        )
+        """Of the sum of spikes x gs and final states x g_last, the gradients that `wanted` asks for."""
+        n = len(states)
+        gx = self.like(x, int(self.signature.static)) if wanted[0] else None
+        g_first = [self.state_like(x) if want else None for want in wanted[1 : n + 1]]
         want = wanted[n + 1 :]
         if not self.work:
-            sums = [torch.zeros_like(c) if w else None for c, w in zip(coefficients, want, strict=True)]
-            return Gradients(gx, list(g_first), sums)
+            return gx, g_first, [torch.zeros_like(c) if w else None for c, w in zip(coefficients, want, strict=True)]
+        strides = self.layout.strides
         if gs is None:
-            gs = torch.zeros(shape[1:], dtype=x.dtype, device=x.device).expand(shape)
+            gs = torch.zeros(self.signature.shape[1:], dtype=x.dtype, device=x.device).expand(self.signature.shape)
+        elif gs.stride() != strides:
+            gs = frames(gs, strides)
         x, first = self.given(x, states)
-        last = tuple([frame(g, strides) for g in g_last])
-        sums = self.launch_backward(x, first, coefficients, frames(gs, strides), last, gx, g_first, want)
-        return Gradients(gx, list(g_first), sums)
+        last = tuple([None if g is None else frame(g, strides) for g in g_last])
+        return gx, g_first, self.launch_backward(x, first, coefficients, gs, last, gx, tuple(g_first), want)
+
+    def like(self, x: Tensor, skip: int) -> Tensor:
+        """Memory laid out as the frames are, in x's dtype, for all dimensions but the first `skip`."""
+        if self.alike:
+            return torch.empty_like(x)
+        shape, strides = self.signature.shape[skip:], self.layout.strides[skip:]
+        return torch.empty_strided(shape, strides, dtype=x.dtype, device=x.device)
+
+    def state_like(self, x: Tensor) -> Tensor:
+        """Memory for a state or its gradient."""
+        shape, strides = self.signature.shape[1:], self.layout.strides[1:]
+        return torch.empty_strided(shape, strides, dtype=torch.float32, device=x.device)
 
     def given(self, x: Tensor, states: States) -> tuple[Tensor, States]:
         """x and the states as the kernels take them: as they are, or copies where their layout is another."""

@@ -22,7 +22,7 @@ class Fused(Function):
 
     @staticmethod
     def forward(ctx: Any, kernel: FrameKernel, n: int, last: bool, x: Tensor, *rest: Tensor | None) -> Any:
-        if any(ctx.needs_input_grad):
+        if True in ctx.needs_input_grad:
             ctx.kernel, ctx.n = kernel, n
             ctx.set_materialize_grads(False)
             ctx.save_for_backward(x, *rest)
@@ -35,10 +35,10 @@ class Fused(Function):
             raise RuntimeError("the fused kernels have no second derivative; build the neuron with engine='reference'")
         x, *rest = ctx.saved_tensors
         n = ctx.n
-        g = ctx.kernel.backward(
-            x, tuple(rest[:n]), tuple(rest[n:]), gs, g_last or (None,) * n, ctx.needs_input_grad[3:]
-        )
-        return (None, None, None, g.x, *g.states, *g.coefficients)
+        states, coefficients = tuple(rest[:n]), tuple(rest[n:])
+        wanted = ctx.needs_input_grad[3:]
+        gx, g_states, g_coefficients = ctx.kernel.backward(x, states, coefficients, gs, g_last or (None,) * n, wanted)
+        return (None, None, None, gx, *g_states, *g_coefficients)
 
 
 def run(cell: Cell, x: Tensor, state: State | None, last: bool) -> tuple[Tensor, State]:

@@ -99,10 +99,9 @@ def backward(
     wanted = (True, *[bool(states)] * n, *[True] * len(coefficients))
     given, last = tuple(states) or (None,) * n, tuple(g_last) or (None,) * n
     kernel = _kernel(plan, x, coefficients)
-    g = kernel.backward(x, given, tuple(coefficients), gs, last, wanted)
-    assert g.x is not None
-    found = [v.contiguous() for v in (*g.states, *g.coefficients) if v is not None]
-    return [_like(g.x, x), *found]
+    gx, *rest = kernel.backward(x, given, tuple(coefficients), gs, last, wanted)
+    assert gx is not None
+    return [_like(gx, x), *(value.contiguous() for found in rest for value in found if value is not None)]
 
 
 @forward.register_fake

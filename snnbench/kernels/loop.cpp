@@ -25,6 +25,7 @@ struct Job {
   long rows, length, total, channels, inner, threads, past;
   const Stream* streams;
   const Uniform* uniforms;
+  float* spread;
 };
 
 INLINE void put(bool past, IO* p, V v) { if (past) stream(p, v); else store(p, v); }
@@ -84,12 +85,29 @@ static void use_large_pages(const Stream& s, int size, long neurons, int steps) 
 #endif
 }
 
+// What `a` holds: the first members of Job, the streams, the uniforms. Of coefficients along a period, one value for each
+// channel is given; they are written out here, into memory to be freed as job.spread.
 template <class Kernel>
-static Job read(const long* a) {
-  Job job = {a[0], a[1], a[2], a[3], a[4], a[5], a[6], (const Stream*)(a + 7), nullptr};
-  job.uniforms = (const Uniform*)(job.streams + Kernel::GIVEN);
-  for (int i = 0; i < Kernel::GIVEN; ++i)
-    if (Kernel::PAST[i]) use_large_pages(job.streams[i], Kernel::SIZE[i], job.total, Kernel::STEPS[i]);
+static Job read(const long* a, Stream* streams) {
+  Job job = {a[0], a[1], a[2], a[3], a[4], a[5], a[6], streams, nullptr, nullptr};
+  const Stream* given = (const Stream*)(a + 7);
+  job.uniforms = (const Uniform*)(given + Kernel::GIVEN);
+  long numbers = 0;
+  for (int i = 0; i < Kernel::GIVEN; ++i) {
+    streams[i] = given[i];
+    if (Kernel::PAST[i]) use_large_pages(streams[i], Kernel::SIZE[i], job.total, Kernel::STEPS[i]);
+    if (Kernel::ALONG[i]) numbers += Kernel::STEPS[i] * job.length;
+  }
+  if (!numbers) return job;
+  float* next = job.spread = (float*)malloc(numbers * sizeof(float));
+  for (int i = 0; i < Kernel::GIVEN; ++i) {
+    if (!Kernel::ALONG[i]) continue;
+    streams[i] = {(char*)next, job.length};
+    for (int t = 0; t < Kernel::STEPS[i]; ++t)
+      for (const float* end = next + job.length; next < end;)
+        for (long c = 0; c < job.channels; ++c)
+          for (long k = 0; k < job.inner; ++k) *next++ = ((const float*)given[i].p)[t * given[i].stride + c];
+  }
   return job;
 }
 
@@ -97,10 +115,12 @@ static Job read(const long* a) {
 
 #ifndef BACKWARD
 extern "C" __attribute__((visibility("default"))) void run(const long* a) {
-  const Job job = read<Forward>(a);
+  Stream streams[Forward::GIVEN];
+  const Job job = read<Forward>(a, streams);
   const long chunks = (job.length + CHUNK - 1) / CHUNK;
 #pragma omp parallel for num_threads(job.threads) schedule(static) if (job.threads > 1)
   for (long i = 0; i < job.rows * chunks; ++i) part<Forward>(job, nullptr, i / chunks, i % chunks * CHUNK, nullptr);
+  free(job.spread);
 }
 #else
 
@@ -113,8 +133,12 @@ static void finish(const Job& job, const Uniform* out, long parts, const double*
     for (long c = 0; c < job.channels; ++c) sums[c] = 0;
     const long chunks = (job.length + CHUNK - 1) / CHUNK;
     if (PERIOD)
-      for (long g = 0; g < parts; ++g)
-        for (long p = 0; p < job.length; ++p) sums[p / job.inner % job.channels] += along[(g * SLOTS + slot) * job.length + p];
+      for (long g = 0; g < parts; ++g) {
+        const float *next = along + (g * SLOTS + slot) * job.length, *end = next + job.length;
+        while (next < end)
+          for (long c = 0; c < job.channels; ++c)
+            for (long k = 0; k < job.inner; ++k) sums[c] += *next++;
+      }
     else
       for (long i = 0; i < parts; ++i) sums[i / chunks % job.channels] += totals[i * SLOTS + slot];
     const Uniform& to = out[OWNER[slot]];
@@ -132,7 +156,8 @@ static void finish(const Job& job, const Uniform* out, long parts, const double*
 }  // namespace
 
 extern "C" __attribute__((visibility("default"))) void run(const long* a) {
-  const Job job = read<Backward>(a);
+  Stream streams[Backward::GIVEN];
+  const Job job = read<Backward>(a, streams);
   const Uniform* out = job.uniforms + Backward::UNIFORMS;
   const long chunks = (job.length + CHUNK - 1) / CHUNK;
   // A period's sums are vectors; rows that share them form a group, as many groups as keep 16 threads busy.
@@ -154,5 +179,6 @@ extern "C" __attribute__((visibility("default"))) void run(const long* a) {
   if (SLOTS) finish(job, out, PERIOD ? groups : groups * chunks, totals, along);
   free(totals);
   free(along);
+  free(job.spread);
 }
 #endif
