@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import functools
 import itertools
 import platform
 import sys
@@ -22,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from contestants import Case, contestants, difference
+from contestants import Case, contestants, difference, forward_backward
 from measure import MALLOPT, STEADY, fix_memory, launches, peak_bytes, saved_bytes, timed
 from torch import Tensor
 
@@ -107,9 +108,28 @@ def kernel_alone(case: Case, seconds: float) -> dict[str, Any]:
         "milliseconds": {name: value * 1e3 for name, value in medians.items()},
         "forward_over_copy": medians["forward"] / medians["copy"],
         "backward_over_read2write1": medians["backward"] / medians["read2write1"],
+        "small_call_microseconds": small_call(case),
         "copy_spread": unsteady,
         "steady": unsteady <= STEADY,
     }
+
+
+def small_call(case: Case) -> dict[str, float]:
+    """Microseconds of a forward and backward so small that the host alone counts, of the neuron and of torch.relu."""
+    tiny = dataclasses.replace(case, shape=(2, 8, 4, 4), dtype=torch.float32)
+    x = tiny.input()
+    g = torch.randn_like(x)
+    steps = {}
+    for name, call in {"relu": torch.relu, "neuron": tiny.build(case.device)}.items():
+        step = forward_backward(call, x, g, lambda: None)
+        steps[name] = functools.partial(hundred_times, step)
+    medians, _ = timed(steps, case.device, 1)
+    return {name: value * 1e4 for name, value in medians.items()}
+
+
+def hundred_times(step: Callable[[], Any]) -> None:
+    for _ in range(100):
+        step()
 
 
 def markdown(rows: list[dict[str, Any]], alone: list[dict[str, Any]]) -> str:
@@ -127,9 +147,15 @@ def markdown(rows: list[dict[str, Any]], alone: list[dict[str, Any]]) -> str:
         fraction = f"{row['copy_bandwidth_fraction']:.0%}" if fused else "n/a"
         lines.append(f"| {case} | {shown} | {' | '.join(cells)} | {fraction} | {'yes' if row['steady'] else 'no'} |")
     if alone:
-        lines += ["", "| kernel alone | forward / copy | backward / (read 2, write 1) | steady |", "|---|---|---|---|"]
+        lines += [
+            "",
+            "| kernel alone | forward / copy | backward / (read 2, write 1) | small call µs (relu) | steady |",
+        ]
+        lines += ["|---|---|---|---|---|"]
     for row in alone:
+        small = row["small_call_microseconds"]
         ratios = f"{row['forward_over_copy']:.2f} | {row['backward_over_read2write1']:.2f}"
+        ratios += f" | {small['neuron']:.0f} ({small['relu']:.0f})"
         lines.append(f"| {row['neuron']} T={row['steps']} | {ratios} | {'yes' if row['steady'] else 'no'} |")
     return "\n".join(lines)
 

@@ -55,8 +55,8 @@ def interleaved(steps: dict[str, Callable[[], Any]], device: str, seconds: float
     for step in itertools.chain(steps.values(), steps.values()):
         watch(step)
     times: dict[str, list[float]] = {name: [] for name in steps}
-    end = time.perf_counter() + seconds
-    while time.perf_counter() < end or len(times["copy"]) < 7:
+    end, yardstick = time.perf_counter() + seconds, next(iter(times.values()))
+    while time.perf_counter() < end or len(yardstick) < 7:
         for name, step in steps.items():
             times[name].append(watch(step))
     return times
@@ -69,10 +69,10 @@ def spread(times: list[float]) -> float:
 
 
 def timed(steps: dict[str, Callable[[], Any]], device: str, seconds: float) -> tuple[dict[str, float], float]:
-    """Median seconds of each, and the copy's spread; measured up to three times until that is steady."""
+    """Median seconds of each, and the spread of the first, the yardstick; taken up to three times until it is steady."""
     for _ in range(3):
         times = interleaved(steps, device, seconds)
-        unsteady = spread(times["copy"])
+        unsteady = spread(next(iter(times.values())))
         if unsteady <= STEADY:
             break
     return {name: statistics.median(values) for name, values in times.items()}, unsteady
