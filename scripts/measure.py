@@ -69,7 +69,7 @@ def spread(times: list[float]) -> float:
 
 
 def timed(steps: dict[str, Callable[[], Any]], device: str, seconds: float) -> tuple[dict[str, float], float]:
-    """Median seconds of each, and the spread of the first, the yardstick; taken up to three times until it is steady."""
+    """Median seconds of each, and the spread of the first, the yardstick; taken up to three times till it is steady."""
     for _ in range(3):
         times = interleaved(steps, device, seconds)
         unsteady = spread(next(iter(times.values())))

@@ -9,8 +9,10 @@ from snnbench.kernels.emit import EXPENSIVE, statements
 from snnbench.kernels.graph import Node, needed
 from snnbench.kernels.trace import Program
 
-WORTH = 3
-"""A value is kept from the replay for the gradients if that spares so many operations."""
+WORTH, DEAR = 3, 16
+"""A value is kept from the replay for the gradients if that spares so many operations, beyond ROOM so many."""
+ROOM = 128
+"""So many vectors of states and kept values over time stay in the first-level cache."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,7 +64,8 @@ def sweeps(program: Program, variant: Variant) -> Sweeps:
     """Cut `program` into what each pass over time has to compute."""
     replay = needed(program.next_states)
     gradients = [program.grad_x, *program.grad_states, *wanted(program.grad_coefficients, variant)]
-    kept = _worth_keeping([n for n in replay if n.op != "input" and n.dtype == "float" and _varies(n)], gradients)
+    candidates = [n for n in replay if n.op != "input" and n.dtype == "float" and _varies(n)]
+    kept = _worth_keeping(candidates, gradients, ROOM // variant.steps)
     return Sweeps(
         forward=needed([program.spikes, *program.next_states]),
         replay=replay,
@@ -71,23 +74,28 @@ def sweeps(program: Program, variant: Variant) -> Sweeps:
     )
 
 
-def _worth_keeping(candidates: Sequence[Node], outputs: Sequence[Node]) -> list[Node]:
-    """Those of `candidates` without which `outputs` would take at least WORTH operations more, each time the best."""
+def _worth_keeping(candidates: Sequence[Node], outputs: Sequence[Node], room: int) -> list[Node]:
+    """Those of `candidates` that spare enough work for `outputs`, the best first; `room` is that of a timestep."""
     kept: list[Node] = []
     total = _work(needed(outputs))
     while True:
-        rest = {n: _work(needed(outputs, given=[*kept, n])) for n in candidates if n not in kept}
-        best = min(rest, key=rest.__getitem__, default=None)
-        if best is None or total - rest[best] < WORTH:
-            return sorted(kept, key=lambda node: node.index)
+        rest = {n: needed(outputs, given=[*kept, n]) for n in candidates if n not in kept}
+        best = min(rest, key=lambda n: _work(rest[n]), default=None)
+        if best is None:
+            break
+        states = sum(n.op == "input" and n.args[0] == "v" for n in rest[best])
+        spared = total - _work(rest[best])
+        if spared < (WORTH if len(kept) + 1 + states <= room else DEAR):
+            break
         kept.append(best)
-        total = rest[best]
+        total -= spared
+    return sorted(kept, key=lambda node: node.index)
 
 
 def _work(nodes: Sequence[Node]) -> int:
     """About how many machine operations they are; what turns a mask into 0 and 1 becomes part of the next one."""
     free = ("input", "constant", "to_float")
-    return sum(16 if n.op in EXPENSIVE else n.op not in free for n in nodes)
+    return sum(DEAR if n.op in EXPENSIVE else n.op not in free for n in nodes)
 
 
 def wanted(items: Sequence[Node], variant: Variant) -> list[Node]:
