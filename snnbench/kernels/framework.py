@@ -87,11 +87,10 @@ class FrameKernel:
         strides = self.layout.strides
         if gs is None:
             gs = torch.zeros(self.signature.shape[1:], dtype=x.dtype, device=x.device).expand(self.signature.shape)
-        elif gs.stride() != strides:
-            gs = frames(gs, strides)
         x, first = self.given(x, states)
-        last = tuple([None if g is None else frame(g, strides) for g in g_last])
-        return gx, g_first, self.launch_backward(x, first, coefficients, gs, last, gx, tuple(g_first), want)
+        last = tuple([frame(g, strides) for g in g_last])
+        sums = self.launch_backward(x, first, coefficients, frames(gs, strides), last, gx, tuple(g_first), want)
+        return gx, g_first, sums
 
     def like(self, x: Tensor, skip: int) -> Tensor:
         """Memory laid out as the frames are, in x's dtype, for all dimensions but the first `skip`."""
