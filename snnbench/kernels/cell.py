@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Protocol
 
+import torch
 from torch import Tensor
 
 State = dict[str, Tensor]
@@ -45,7 +46,9 @@ def check_call(cell: Cell, x: Tensor, state: State | None) -> None:
             raise ValueError(f"{name} has no state {key!r}; its states are {', '.join(cell.states)}")
         if value.shape != x.shape[1:]:
             raise ValueError(f"{name}: state {key!r} is {list(value.shape)}, x[t] is {list(x.shape[1:])}")
-    for key, value in cell.coefficients().items():
+    with torch.no_grad():  # a look, of which autograd and checkpoint's count of saved tensors must not know
+        coefficients = cell.coefficients()
+    for key, value in coefficients.items():
         _check_coefficient(name, key, value, x, key in cell.per_step)
 
 

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from snnbench.kernels.call import IO, Signature, frame, frames
+from snnbench.kernels.layout import same_frames
 from snnbench.kernels.trace import Program
 from snnbench.kernels.variant import Variant
 
@@ -25,7 +26,7 @@ class FrameKernel:
         self.layout = signature.layout(program)
         self.channelled = signature.channelled(program)
         self.work = self.layout.size * self.layout.steps
-        self.alike = signature.strides == self.layout.strides
+        self.alike = not signature.static and signature.strides == self.layout.strides
         shapes = zip(signature.coefficients, program.per_step, self.channelled, strict=True)
         self.coefficient_strides = [
             ((shape[-1] if len(shape) > 1 else 1) if per_step else 0, int(channelled))
@@ -79,6 +80,7 @@ class FrameKernel:
     ) -> Gradients:
         """Of the sum of spikes x gs and final states x g_last, the gradients that `wanted` asks for."""
         n = len(states)
+        x = self.as_it_was(x)
         gx = self.like(x, int(self.signature.static)) if wanted[0] else None
         g_first = [self.state_like(x) if want else None for want in wanted[1 : n + 1]]
         want = wanted[n + 1 :]
@@ -91,6 +93,13 @@ class FrameKernel:
         last = tuple([frame(g, strides) for g in g_last])
         sums = self.launch_backward(x, first, coefficients, frames(gs, strides), last, gx, tuple(g_first), want)
         return gx, g_first, sums
+
+    def as_it_was(self, x: Tensor) -> Tensor:
+        """x, which autograd's hooks for saved tensors may have brought back in another layout."""
+        expected, given = self.signature.strides[len(self.signature.shape) - x.dim() :], x.stride()
+        if given == expected or same_frames(tuple(x.shape), given, expected):
+            return x
+        return torch.empty_strided(x.shape, expected, dtype=x.dtype, device=x.device).copy_(x)
 
     def like(self, x: Tensor, skip: int) -> Tensor:
         """Memory laid out as the frames are, in x's dtype, for all dimensions but the first `skip`."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import threading
 import traceback
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -40,9 +41,17 @@ class Program:
 def trace(cell: Cell) -> Program:
     """Trace `cell.step` and its vector-Jacobian product on scalars.
 
+    In a thread of its own: torch.func refuses to work under hooks for saved tensors, such as those of checkpoint, and
+    these belong to a thread.
+
     Raises:
         Unfusable: the step holds something that is not an operation on scalars; names the neuron and the line.
     """
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(_trace, cell).result()
+
+
+def _trace(cell: Cell) -> Program:
     name = type(cell).__name__
     coefficients = tuple(cell.coefficients())
     states = tuple(cell.states)

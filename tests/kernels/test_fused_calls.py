@@ -109,6 +109,39 @@ def test_empty_inputs(shape: tuple[int, ...]) -> None:
     same(*both(DALIF, call))
 
 
+@pytest.mark.parametrize("shape", [(0, 5), (2, 5, 0, 3)])
+def test_empty_constant_input(shape: tuple[int, ...]) -> None:
+    def call(neuron):
+        x = torch.zeros(shape, requires_grad=True)
+        s = neuron(x.expand(3, *shape))
+        s.sum().backward()
+        return s.detach(), x.grad
+
+    same(*both(LIF, call))
+
+
+def test_a_first_call_under_checkpoint_is_fused() -> None:
+    def call(neuron):
+        x = torch.linspace(-1, 3, 60).view(3, 2, 5, 2).requires_grad_()
+        s = checkpoint(neuron, x, use_reentrant=False)
+        s.mul(torch.arange(20.0).view(2, 5, 2)).sum().backward()
+        return s.detach(), x.grad, neuron.w.grad
+
+    same(*both(lambda: PLIF(tau=1.9375, v_th=0.84375), call))  # constants that no other test has traced
+
+
+def test_saved_tensors_that_come_back_in_another_layout() -> None:
+    def call(neuron):
+        x = torch.randn(6, 5, 4, 4, generator=torch.Generator().manual_seed(0))
+        x = x.contiguous(memory_format=torch.channels_last).unflatten(0, (3, 2)).requires_grad_()
+        with torch.autograd.graph.saved_tensors_hooks(lambda t: t.contiguous(), lambda t: t):
+            s = neuron(x)
+        s.mul(torch.linspace(-1, 2, 80).view(5, 4, 4)).sum().backward()
+        return s.detach(), x.grad, neuron.tau.grad
+
+    same(*both(lambda: GLIF(T=3, channels=5), call))
+
+
 def test_nothing_is_saved_without_gradients() -> None:
     x = torch.randn(3, 2, 4)
     neuron = LIF(engine="cpu")
