@@ -147,11 +147,8 @@ def markdown(rows: list[dict[str, Any]], alone: list[dict[str, Any]]) -> str:
         fraction = f"{row['copy_bandwidth_fraction']:.0%}" if fused else "n/a"
         lines.append(f"| {case} | {shown} | {' | '.join(cells)} | {fraction} | {'yes' if row['steady'] else 'no'} |")
     if alone:
-        lines += [
-            "",
-            "| kernel alone | forward / copy | backward / (read 2, write 1) | small call µs (relu) | steady |",
-        ]
-        lines += ["|---|---|---|---|---|"]
+        head = "| kernel alone | forward / copy | backward / (read 2, write 1) | small call µs (relu) | steady |"
+        lines += ["", head, "|---" * 5 + "|"]
     for row in alone:
         small = row["small_call_microseconds"]
         ratios = f"{row['forward_over_copy']:.2f} | {row['backward_over_read2write1']:.2f}"
