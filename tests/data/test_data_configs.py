@@ -6,7 +6,7 @@ import pytest
 import torch
 from image_files import CONFIGS, image_data, ready, write_cifar, write_imagenet, write_mnist, write_tiny_imagenet
 
-from snnbench.data.images import ImageDataset
+from snnbench.data.images.dataset import ImageDataset
 
 AUGMENTS = sorted(
     path.stem for path in (CONFIGS / "augment").glob("*.yaml") if not path.stem.startswith("dvs_")

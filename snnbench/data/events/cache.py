@@ -20,7 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snnbench.data.events.frames import FrameRule
-from snnbench.data.events.source import EventSource, Recording, Sample
+from snnbench.data.events.source import EventSource, Recording
+from snnbench.data.events.splits import Sample
 from snnbench.files import write_text
 
 FORMAT = 1

@@ -13,7 +13,8 @@ import numpy as np
 from snnbench.data.events import splits
 from snnbench.data.events.aedat import check_magic, read_aedat2
 from snnbench.data.events.frames import Events
-from snnbench.data.events.source import EventSource, Recording, Sample, check_numbers, numbered, quietly, subfolders
+from snnbench.data.events.source import EventSource, Recording, check_numbers, numbered, quietly, subfolders
+from snnbench.data.events.splits import Sample
 from snnbench.data.files import damaged
 from snnbench.errors import UserError
 

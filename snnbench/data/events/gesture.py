@@ -12,8 +12,8 @@ import numpy as np
 
 from snnbench.data.events.aedat import read_aedat3
 from snnbench.data.events.frames import Events
-from snnbench.data.events.source import EventSource, Recording, Sample, numbered, quietly, subfolders
-from snnbench.data.events.splits import by_part
+from snnbench.data.events.source import EventSource, Recording, numbered, quietly, subfolders
+from snnbench.data.events.splits import Sample, by_part
 from snnbench.data.files import damaged
 from snnbench.errors import UserError
 

@@ -9,8 +9,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from snnbench.data.events.frames import Events
-from snnbench.data.events.source import EventSource, Recording, Sample, numbered, quietly, subfolders
-from snnbench.data.events.splits import by_part
+from snnbench.data.events.source import EventSource, Recording, numbered, quietly, subfolders
+from snnbench.data.events.splits import Sample, by_part
 from snnbench.data.files import damaged
 from snnbench.errors import UserError
 

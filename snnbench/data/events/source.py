@@ -11,20 +11,11 @@ from typing import Any, ClassVar, NamedTuple
 
 from snnbench.data.events.archives import archives_are_published
 from snnbench.data.events.frames import Events
-from snnbench.data.events.splits import Split
+from snnbench.data.events.splits import Sample, Split
 from snnbench.data.files import check_present
 from snnbench.errors import UserError
 
 MAX_NAMED = 5
-
-
-class Sample(NamedTuple):
-    """One labelled sample. `number` is the one in its file's name; `part` is "train", "test" or "" for neither."""
-
-    name: str
-    label: int
-    part: str
-    number: int
 
 
 class Recording(NamedTuple):

@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    from snnbench.data.events.source import Sample
+
+class Sample(NamedTuple):
+    """One labelled sample. `number` is the one in its file's name; `part` is "train", "test" or "" for neither."""
+
+    name: str
+    label: int
+    part: str
+    number: int
+
 
 Mask = NDArray[np.bool_]
-Split = Callable[[Sequence["Sample"], int], Mask]
+Split = Callable[[Sequence[Sample], int], Mask]
 """(samples, seed) -> whether each is a test sample, bool [N]."""
 
 

@@ -5,7 +5,7 @@ import pytest
 
 from snnbench.data.events import splits
 from snnbench.data.events.cifar10dvs import CIFAR10DVS
-from snnbench.data.events.source import Sample
+from snnbench.data.events.splits import Sample
 
 ALL = [Sample(f"{label}/{number}", label, "", number) for label in range(10) for number in range(1000)]
 EXPECTED = {

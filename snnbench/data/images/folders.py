@@ -12,8 +12,8 @@ from torchvision import datasets
 from torchvision.datasets.utils import download_and_extract_archive
 
 from snnbench.data.files import check_present, damaged
-from snnbench.data.images import FileImages, Images, MemoryImages
-from snnbench.data.sources import Source
+from snnbench.data.images.dataset import FileImages, Images, MemoryImages
+from snnbench.data.images.sources import Source
 from snnbench.errors import UserError
 
 

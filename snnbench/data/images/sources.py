@@ -18,7 +18,7 @@ import torch
 from torchvision import datasets
 
 from snnbench.data.files import check_md5, check_present, damaged
-from snnbench.data.images import Images, MemoryImages
+from snnbench.data.images.dataset import Images, MemoryImages
 from snnbench.data.splits import stratified_split
 from snnbench.errors import UserError
 

@@ -9,9 +9,9 @@ from typing import Any
 import torch
 
 from snnbench.data.augment import Augment, BatchTransform
-from snnbench.data.images import ImageDataset, Images
+from snnbench.data.images.dataset import ImageDataset, Images
+from snnbench.data.images.sources import Source
 from snnbench.data.module import BenchData, check, whole
-from snnbench.data.sources import Source
 from snnbench.data.splits import stratified_split
 from snnbench.errors import UserError
 
