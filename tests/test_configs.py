@@ -8,8 +8,8 @@ import torch
 from omegaconf import DictConfig
 
 from snnbench import config
+from snnbench.neurons.base import spiking_layers
 from snnbench.training import build
-from snnbench.training.firing import spiking_layers
 from tests.conftest import CONFIGS
 
 OWN_TESTS = {"experiment", "augment", "sweep"}  # walked by tests of their own, with the data that they need

@@ -123,3 +123,8 @@ class SpikingNeuron(nn.Module):
 
     def extra_repr(self) -> str:
         return f"v_th={self.v_th:g}, reset={self.reset_repr()}, surrogate={self.spike}, engine={self.engine}"
+
+
+def spiking_layers(network: nn.Module) -> dict[str, SpikingNeuron]:
+    """The neuron layers by their names in the network, in definition order."""
+    return {name: module for name, module in network.named_modules() if isinstance(module, SpikingNeuron)}

@@ -11,15 +11,15 @@ from rich.console import Console
 from rich.table import Table
 
 from snnbench import kernels, log
+from snnbench.energy.models import choose_model
+from snnbench.energy.neuron_ops import neuron_work
 from snnbench.errors import UserError, did_you_mean
 from snnbench.files import write_json
-from snnbench.results.energy import choose_model
+from snnbench.neurons.base import spiking_layers
 from snnbench.training import build
 from snnbench.training.checkpoint import read_checkpoint
-from snnbench.training.firing import spiking_layers
 from snnbench.training.folder import open_folder, read_result
 from snnbench.training.module import SpikingClassifier
-from snnbench.training.neuron_work import neuron_work
 from snnbench.training.report import energy_table
 
 MISMATCH = 1

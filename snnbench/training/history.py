@@ -13,7 +13,7 @@ import lightning
 
 from snnbench.files import write_text
 from snnbench.neurons import SpikingNeuron
-from snnbench.training.firing import spiking_layers
+from snnbench.neurons.base import spiking_layers
 from snnbench.training.module import SpikingClassifier, classifier
 
 LAYER_COLUMNS = ("epoch", "layer", "quantity", "value")

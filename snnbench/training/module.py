@@ -13,9 +13,8 @@ from torch.optim.lr_scheduler import LRScheduler
 from torchmetrics import MeanMetric
 from torchmetrics.classification import MulticlassAccuracy
 
+from snnbench.energy.counter import FiringRates, SynOps
 from snnbench.seeding import seed_all
-from snnbench.training.firing import FiringRates
-from snnbench.training.synops import SynOps
 
 Batch = tuple[Tensor, Tensor]
 

@@ -18,11 +18,11 @@ from typing import Any
 import torch
 from omegaconf import DictConfig, OmegaConf
 
+from snnbench.energy.counter import parameter_counts
 from snnbench.files import write_json
 from snnbench.training.folder import is_main_process
 from snnbench.training.history import History
 from snnbench.training.module import SpikingClassifier
-from snnbench.training.synops import parameter_counts
 
 RESULT_SCHEMA = 1
 PACKAGES = ("snnbench", "torch", "torchvision", "lightning", "hydra-core", "timm", "tonic", "numpy", "cupy")

@@ -6,7 +6,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from tests.backbones.test_networks import REDUCED, reduced
-from tests.training.scripted import count
+from tests.energy.scripted import count
 
 REAL_AFTER_NEURONS = {"resnet18_glif": {"fc.1"}}
 OTHERS = {

@@ -1,18 +1,19 @@
-"""Synaptic operations, counted on what a network really computes while it is evaluated."""
+"""Spikes and synaptic operations, counted on what a network really computes while it is evaluated."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-from snnbench.results.energy import energy
-from snnbench.results.operations import Neurons, Synapses
-from snnbench.training.fan_out import Synaptic
-from snnbench.training.firing import spiking_layers
-from snnbench.training.tally import NeuronTally, Reduce, SynapseTally
+from snnbench.energy.fan_out import Synaptic
+from snnbench.energy.layer_counts import NeuronTally, Reduce, SynapseTally
+from snnbench.energy.models import energy
+from snnbench.energy.operations import Neurons, Synapses
+from snnbench.neurons.base import spiking_layers
 
 
 class SynOps:
@@ -32,8 +33,8 @@ class SynOps:
     (the columns of an image), and the ANN makes as many passes.
 
     Spikes and averages are recognised by their values alone, of which some thousands of each batch are looked at.
-    Averages are those over 1, 4, 9, 16, 36, 49, 64 or 144 positions (`tally.WINDOWS`) or over the whole map that fired
-    last; over others, as of a 5x5 window, they count as real. In turn, real numbers that all happen to be such
+    Averages are those over 1, 4, 9, 16, 36, 49, 64 or 144 positions (`layer_counts.WINDOWS`) or over the whole map that
+    fired last; over others, as of a 5x5 window, they count as real. In turn, real numbers that all happen to be such
     fractions and not negative count as averages, or as spikes where they are whole; so do rare ones that are not seen.
 
     Biases, norms, pools and the neurons themselves are not counted. Only modules are seen, not functional calls.
@@ -123,6 +124,52 @@ class SynOps:
         def count(layer: nn.Module, inputs: tuple[Tensor, ...], named: dict[str, Tensor], outputs: Tensor) -> None:
             x = inputs[0] if inputs else named["input"]
             tally.add(x, outputs, batch=self._batch, real=not self._fired, area=self._area)
+
+        return count
+
+
+class FiringRates:
+    """Counts the spikes of every neuron layer between `start` and `stop`, on the device, without a sync."""
+
+    def __init__(self, network: nn.Module) -> None:
+        self.layers = spiking_layers(network)
+        self._hooks: list[RemovableHandle] = []
+        self._spikes: dict[str, Tensor] = {}
+        self._sites: dict[str, int] = {}
+
+    def start(self) -> None:
+        """Forget earlier counts and count from now on."""
+        self.stop()
+        self._spikes, self._sites = {}, {}
+        for name, layer in self.layers.items():
+            self._hooks.append(layer.register_forward_hook(self._counter(name)))
+
+    def stop(self) -> None:
+        """Stop counting; the counts stay."""
+        for hook in self._hooks:
+            hook.remove()
+        self._hooks = []
+
+    def sum_over_devices(self, reduce: Callable[[Tensor], Tensor]) -> None:
+        """Add up the counts of all devices; `reduce` sums a tensor over them."""
+        for name, spikes in self._spikes.items():
+            both = reduce(torch.stack([spikes, spikes.new_tensor(float(self._sites[name]))]))
+            self._spikes[name], self._sites[name] = both[0], int(both[1])
+
+    def rates(self) -> dict[str, float]:
+        """Spikes per neuron and timestep, for each layer that ran."""
+        return {name: float(self._spikes[name]) / sites for name, sites in self._sites.items() if sites}
+
+    def mean(self) -> float | None:
+        """Spikes per neuron and timestep over the whole network, or None if nothing ran."""
+        sites = sum(self._sites.values())
+        return sum(float(spikes) for spikes in self._spikes.values()) / sites if sites else None
+
+    def _counter(self, name: str) -> Any:
+        def count(module: nn.Module, inputs: Any, spikes: Tensor) -> None:
+            total = spikes.sum(dtype=torch.float32).double()
+            self._spikes[name] = self._spikes[name] + total if name in self._spikes else total
+            self._sites[name] = self._sites.get(name, 0) + spikes.numel()
 
         return count
 

@@ -18,7 +18,7 @@ import torch
 from torch import nn
 
 from tests.backbones.conftest import build as _build
-from tests.training.scripted import count
+from tests.energy.scripted import count
 
 build = _build
 

@@ -10,10 +10,10 @@ from functools import lru_cache
 import torch
 from torch import Tensor, nn
 
+from snnbench.energy.fan_out import Synaptic, fan_out, spatial_dims
+from snnbench.energy.neuron_ops import neuron_work
+from snnbench.energy.operations import Neurons, Synapses
 from snnbench.neurons import SpikingNeuron
-from snnbench.results.operations import Neurons, Synapses
-from snnbench.training.fan_out import Synaptic, fan_out, spatial_dims
-from snnbench.training.neuron_work import neuron_work
 
 # Averages of spikes are multiples of 1 / n: of windows of 2x2, 3x3, ... 12x12, and of a 2x2 window of 2x2 windows.
 WINDOWS = (1, 4, 9, 16, 36, 49, 64, 144)

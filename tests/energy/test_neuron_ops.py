@@ -6,7 +6,7 @@ from torch import nn
 
 from snnbench.errors import UserError
 from snnbench.neurons import ARLIF, CLIF, DALIF, GLIF, IF, KLIF, LIF, PLIF, PSN, SlidingPSN, SpikingNeuron
-from tests.training.scripted import Chain, count
+from tests.energy.scripted import Chain, count
 
 
 @pytest.mark.parametrize(

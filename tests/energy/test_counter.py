@@ -8,8 +8,8 @@ import torch
 from torch import nn
 
 from snnbench.backbones.layers import Conv2d
-from snnbench.training.synops import SynOps, parameter_counts
-from tests.training.scripted import Chain, Scripted, count
+from snnbench.energy.counter import SynOps, parameter_counts
+from tests.energy.scripted import Chain, Scripted, count
 
 
 def places(shape, *where):

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from snnbench.energy import lemaire
+from snnbench.energy.operations import Neurons, Synapses
 from snnbench.errors import UserError, did_you_mean
-from snnbench.results import lemaire
-from snnbench.results.operations import Neurons, Synapses
 
 # Picojoules of one 32-bit float operation at 45 nm (Horowitz, ISSCC 2014), as the papers use them.
 MAC_PJ = 4.6
@@ -42,7 +42,7 @@ def energy(
     """The `energy` block of result.json, in picojoules per sample.
 
     "45nm": 0.9 pJ an accumulate and 4.6 pJ a multiply-accumulate of the synapses, nothing else; the ANN counterpart
-    costs 4.6 pJ x its multiply-accumulates. "lemaire": see `snnbench.results.lemaire`.
+    costs 4.6 pJ x its multiply-accumulates. "lemaire": see `snnbench.energy.lemaire`.
 
     Args:
         synapses: the convolutions and linear layers by name.

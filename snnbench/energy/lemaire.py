@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from snnbench.results.operations import Neurons, Synapses
+from snnbench.energy.operations import Neurons, Synapses
 
 ADD_PJ = 0.1
 MULTIPLY_PJ = 3.1

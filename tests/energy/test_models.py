@@ -8,12 +8,12 @@ from spikingjelly.activation_based import neuron as sj_neuron
 from spikingjelly.activation_based import op_counter
 from torch import nn
 
+from snnbench.energy.lemaire import access, ann
+from snnbench.energy.models import choose_model, energy
+from snnbench.energy.operations import Neurons, Synapses
 from snnbench.errors import UserError
 from snnbench.neurons import IF, LIF
-from snnbench.results.energy import choose_model, energy
-from snnbench.results.lemaire import access, ann
-from snnbench.results.operations import Neurons, Synapses
-from tests.training.scripted import Chain, count
+from tests.energy.scripted import Chain, count
 
 STEM = Synapses("real", 0.9, ac=0, mac=1000, ann_mac=1000, inputs=100, outputs=2048, passes=1, weights=2048, kernel=36)
 HIDDEN = Synapses(

@@ -3,8 +3,8 @@
 import torch
 from torch import nn
 
+from snnbench.energy.counter import SynOps
 from snnbench.neurons import IF
-from snnbench.training.synops import SynOps
 
 
 class Scripted(IF):

@@ -1,0 +1,1 @@
+"""Operations counted while a network runs, and what they would cost in energy."""
