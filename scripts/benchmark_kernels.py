@@ -28,8 +28,8 @@ from measure import MALLOPT, STEADY, fix_memory, launches, peak_bytes, saved_byt
 from torch import Tensor
 
 from snnbench.files import write_json
-from snnbench.kernels.call import Signature
 from snnbench.kernels.dispatch import engine
+from snnbench.kernels.engines.signature import Signature
 from snnbench.kernels.plans import plan_of
 from snnbench.training.record import environment
 

@@ -8,8 +8,9 @@ from types import ModuleType
 
 import torch
 
-from snnbench.kernels import build, dispatch, run
+from snnbench.kernels import dispatch, run
 from snnbench.kernels.cell import NoEngine
+from snnbench.kernels.engines import build
 from snnbench.neurons import DALIF
 
 
@@ -41,7 +42,7 @@ def _cuda() -> str:
 
 
 def _cupy() -> str:
-    from snnbench.kernels import cuda
+    from snnbench.kernels.engines import cuda
 
     return _try(lambda: str(cuda.cupy().__version__))
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from snnbench.errors import UserError
-from snnbench.kernels.graph import Node, needed
+from snnbench.kernels.codegen.graph import Node, needed
+from snnbench.kernels.codegen.trace import Program
 from snnbench.kernels.plans import plan_of
-from snnbench.kernels.trace import Program
 from snnbench.neurons import SpikingNeuron
 from snnbench.neurons.psn import ParallelNeuron
 

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from snnbench.errors import UserError, did_you_mean
-from snnbench.kernels import reference
 from snnbench.kernels.cell import Cell, State, check_call
+from snnbench.kernels.engines import reference
 
 __all__ = ["ENGINES", "Cell", "State", "check_engine", "run"]
 

@@ -10,9 +10,9 @@ from types import ModuleType
 from torch import Tensor
 
 from snnbench.errors import UserError
-from snnbench.kernels.call import IO, Signature
 from snnbench.kernels.cell import Cell, NoEngine
-from snnbench.kernels.framework import FrameKernel
+from snnbench.kernels.engines.base import FrameKernel
+from snnbench.kernels.engines.signature import IO, Signature
 from snnbench.kernels.plans import Plan
 
 _log = logging.getLogger("snnbench.kernels")
@@ -25,7 +25,7 @@ def engine(device: str) -> ModuleType | str:
     if device not in _FUSED:
         return f"there is no fused engine for {device}"
     try:
-        module = importlib.import_module(f"snnbench.kernels.{device}")
+        module = importlib.import_module(f"snnbench.kernels.engines.{device}")
         module.check()
     except NoEngine as error:
         return str(error)

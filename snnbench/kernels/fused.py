@@ -8,12 +8,12 @@ import torch
 from torch import Tensor
 from torch.autograd import Function
 
-from snnbench.kernels import reference
-from snnbench.kernels.call import Signature
 from snnbench.kernels.cell import Cell, State, check_call
 from snnbench.kernels.dispatch import bind
-from snnbench.kernels.framework import FrameKernel
-from snnbench.kernels.layout import same_frames
+from snnbench.kernels.engines import reference
+from snnbench.kernels.engines.base import FrameKernel
+from snnbench.kernels.engines.layout import same_frames
+from snnbench.kernels.engines.signature import Signature
 from snnbench.kernels.plans import plan_of
 
 

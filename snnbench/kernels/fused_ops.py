@@ -12,11 +12,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from snnbench.kernels import reference
-from snnbench.kernels.call import Signature
 from snnbench.kernels.cell import Cell, State, check_call
 from snnbench.kernels.dispatch import bind
-from snnbench.kernels.framework import FrameKernel
+from snnbench.kernels.engines import reference
+from snnbench.kernels.engines.base import FrameKernel
+from snnbench.kernels.engines.signature import Signature
 from snnbench.kernels.plans import Plan, plan_named, plan_of
 
 

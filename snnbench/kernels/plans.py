@@ -9,9 +9,9 @@ from typing import Any
 from torch import nn
 
 from snnbench.kernels.cell import Cell, Unfusable
-from snnbench.kernels.framework import FrameKernel
-from snnbench.kernels.graph import Node, needed
-from snnbench.kernels.trace import Program, trace
+from snnbench.kernels.codegen.graph import Node, needed
+from snnbench.kernels.codegen.trace import Program, trace
+from snnbench.kernels.engines.base import FrameKernel
 
 _INTERNAL = frozenset(vars(nn.Module())) - {"training"} | {"engine"}
 _LIMIT = 4096

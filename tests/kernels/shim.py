@@ -10,16 +10,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from snnbench.kernels import build, cuda, cuda_source
-from snnbench.kernels.call import Signature
+from snnbench.kernels.codegen import cuda as cuda_source
+from snnbench.kernels.codegen.trace import trace
+from snnbench.kernels.engines import build, cuda
+from snnbench.kernels.engines.signature import Signature
 from snnbench.kernels.fused import Fused
-from snnbench.kernels.trace import trace
 
 HEADER = Path(__file__).with_name("shim.h").read_text()
 
 
 def load(source: cuda_source.CudaSource) -> Callable[..., None]:
-    """As snnbench.kernels.cuda.load, but for the CPU."""
+    """As snnbench.kernels.engines.cuda.load, but for the CPU."""
     arguments = ", ".join(f"({kind})a[{i}]" for i, (kind, _) in enumerate(source.parameters))
     text = f"""{HEADER}{source.text}
 extern "C" __attribute__((visibility("default"))) void launch(I grid, I block, const I* a) {{

@@ -8,10 +8,10 @@ import torch
 from compare import Fixed, close, outcome
 from test_fused_neurons import NEURONS, SHAPES, check_coefficients, inputs
 
-from snnbench.kernels import cuda
-from snnbench.kernels.cuda_source import cuda_source
-from snnbench.kernels.trace import trace
-from snnbench.kernels.variant import Variant
+from snnbench.kernels.codegen.cuda import cuda_source
+from snnbench.kernels.codegen.passes import Variant
+from snnbench.kernels.codegen.trace import trace
+from snnbench.kernels.engines import cuda
 
 STEPPED = ["LIF", "KLIF", "DALIF", "GLIF", "CLIF", "ARLIF"]
 
@@ -78,7 +78,7 @@ def test_constant_input() -> None:
     x0 = torch.randn(2, 4, 6, requires_grad=True)
     once = shim.run(cell, x0.unsqueeze(0).expand(3, -1, -1, -1), None)[0]
     (g_once,) = torch.autograd.grad((once * torch.arange(48).view(2, 4, 6)).sum(), x0)
-    from snnbench.kernels import reference
+    from snnbench.kernels.engines import reference
 
     repeated = reference.run(cell, x0.expand(3, -1, -1, -1), None)[0]
     (g_repeated,) = torch.autograd.grad((repeated * torch.arange(48).view(2, 4, 6)).sum(), x0)

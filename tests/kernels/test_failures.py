@@ -15,8 +15,9 @@ import torch
 
 from snnbench import doctor
 from snnbench.errors import UserError
-from snnbench.kernels import build, cpu, cuda, dispatch, plans
+from snnbench.kernels import dispatch, plans
 from snnbench.kernels.cell import NoEngine
+from snnbench.kernels.engines import build, cpu, cuda
 from snnbench.neurons import LIF, PLIF
 
 

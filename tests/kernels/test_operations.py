@@ -13,8 +13,9 @@ import torch.nn.functional as F
 from compare import close
 from torch import Tensor
 
-from snnbench.kernels import build, cpu, cuda, plans, run
-from snnbench.kernels.emit import OPS
+from snnbench.kernels import plans, run
+from snnbench.kernels.codegen.ops import OPS
+from snnbench.kernels.engines import build, cpu, cuda
 from snnbench.kernels.plans import plan_of
 from snnbench.neurons.surrogate import make_surrogate
 
@@ -126,7 +127,7 @@ def test_operations_in_cuda_text(names: list[str], monkeypatch: pytest.MonkeyPat
 
 
 def test_every_operation_is_covered() -> None:
-    from snnbench.kernels.graph import needed
+    from snnbench.kernels.codegen.graph import needed
 
     program = plan_of(cell_of(list(FUNCTIONS), "cpu")).program
     assert program is not None

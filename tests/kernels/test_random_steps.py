@@ -12,7 +12,8 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from snnbench.kernels import cuda, run
+from snnbench.kernels import run
+from snnbench.kernels.engines import cuda
 from snnbench.neurons.surrogate import make_surrogate
 
 UNARY = {

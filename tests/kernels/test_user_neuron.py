@@ -11,7 +11,8 @@ from compare import Fixed, close, outcome
 from torch import nn
 
 from snnbench.errors import UserError
-from snnbench.kernels import cuda, dispatch
+from snnbench.kernels import dispatch
+from snnbench.kernels.engines import cuda
 from snnbench.neurons import LIF, SpikingNeuron
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from snnbench.kernels.call import IO, Signature, frame, frames
-from snnbench.kernels.layout import same_frames
-from snnbench.kernels.trace import Program
-from snnbench.kernels.variant import Variant
+from snnbench.kernels.codegen.passes import Variant
+from snnbench.kernels.codegen.trace import Program
+from snnbench.kernels.engines.layout import same_frames
+from snnbench.kernels.engines.signature import IO, Signature, frame, frames
 
 States = tuple[Tensor | None, ...]
 Gradients = tuple[Tensor | None, list[Tensor | None], list[Tensor | None]]

@@ -7,10 +7,10 @@ import string
 from collections.abc import Sequence
 from pathlib import Path
 
-from snnbench.kernels.emit import value
-from snnbench.kernels.graph import Node
-from snnbench.kernels.trace import Program
-from snnbench.kernels.variant import Variant, input_names, lines, split, sweeps
+from snnbench.kernels.codegen.graph import Node
+from snnbench.kernels.codegen.ops import value
+from snnbench.kernels.codegen.passes import Variant, input_names, lines, split, sweeps
+from snnbench.kernels.codegen.trace import Program
 
 _HERE = Path(__file__).parent
 UNROLL = 4

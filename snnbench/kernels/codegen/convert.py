@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from snnbench.kernels.cell import Cell, Unfusable
-from snnbench.kernels.emit import OPS
-from snnbench.kernels.graph import Graph, Node
+from snnbench.kernels.codegen.graph import Graph, Node
+from snnbench.kernels.codegen.ops import OPS
 
 _DTYPES = {torch.float32: "float", torch.bool: "bool"}
 _SAME = {"alias", "detach", "detach_", "view", "_unsafe_view", "reshape", "expand", "squeeze", "lift_fresh", "_to_copy"}

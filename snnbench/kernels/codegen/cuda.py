@@ -12,10 +12,10 @@ import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
-from snnbench.kernels.emit import value
-from snnbench.kernels.graph import Node, needed
-from snnbench.kernels.trace import Program
-from snnbench.kernels.variant import Variant, input_names, lines
+from snnbench.kernels.codegen.graph import Node, needed
+from snnbench.kernels.codegen.ops import value
+from snnbench.kernels.codegen.passes import Variant, input_names, lines
+from snnbench.kernels.codegen.trace import Program
 
 REGISTERS = 16
 """So many values of states over time a thread holds."""

@@ -16,11 +16,11 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
 
 from snnbench.kernels.cell import Cell, Unfusable
-from snnbench.kernels.convert import Converter
-from snnbench.kernels.graph import Graph, Node
+from snnbench.kernels.codegen.convert import Converter
+from snnbench.kernels.codegen.graph import Graph, Node
 
 _LOCK = threading.RLock()
-_OWN = (str(Path(torch.__file__).parent), str(Path(__file__).parent))
+_OWN = (str(Path(torch.__file__).parent), str(Path(__file__).parents[1]))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -13,12 +13,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from snnbench.kernels.call import Signature
 from snnbench.kernels.cell import NoEngine
-from snnbench.kernels.cuda_source import REGISTERS, CudaSource, cuda_source
-from snnbench.kernels.framework import FrameKernel, States
-from snnbench.kernels.trace import Program
-from snnbench.kernels.variant import Variant
+from snnbench.kernels.codegen.cuda import REGISTERS, CudaSource, cuda_source
+from snnbench.kernels.codegen.passes import Variant
+from snnbench.kernels.codegen.trace import Program
+from snnbench.kernels.engines.base import FrameKernel, States
+from snnbench.kernels.engines.signature import Signature
 
 OPTIONS = ("-std=c++17", "--fmad=false")
 BLOCK = 256

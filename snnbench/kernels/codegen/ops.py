@@ -13,7 +13,7 @@ import struct
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from snnbench.kernels.graph import Node
+from snnbench.kernels.codegen.graph import Node
 
 
 @dataclasses.dataclass(frozen=True)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
-from snnbench.kernels.emit import EXPENSIVE, statements
-from snnbench.kernels.graph import Node, needed
-from snnbench.kernels.trace import Program
+from snnbench.kernels.codegen.graph import Node, needed
+from snnbench.kernels.codegen.ops import EXPENSIVE, statements
+from snnbench.kernels.codegen.trace import Program
 
 WORTH, DEAR = 3, 16
 """A value is kept from the replay for the gradients if that spares so many operations, beyond ROOM so many."""

@@ -7,8 +7,8 @@ import dataclasses
 import torch
 from torch import Tensor
 
-from snnbench.kernels.layout import Layout, layout, same_frames
-from snnbench.kernels.trace import Program
+from snnbench.kernels.codegen.trace import Program
+from snnbench.kernels.engines.layout import Layout, layout, same_frames
 
 IO = {torch.float32: "float", torch.float16: "half", torch.bfloat16: "bfloat"}
 """The dtypes that x and the spikes may have, and what the kernels call them."""

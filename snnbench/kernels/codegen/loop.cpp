@@ -1,4 +1,4 @@
-// The loops around the generated statements, on a CPU. cpu_source.py fills in what begins with a dollar sign.
+// The loops around the generated statements, on a CPU. cpu.py fills in what begins with a dollar sign.
 //
 // A frame is rows x length neurons: one row where no coefficient is per channel; else a row is a run of neurons that
 // share a channel or, where such runs are short (PERIOD), some periods of the pattern of channels, and the coefficients

@@ -11,12 +11,12 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from snnbench.kernels import build
-from snnbench.kernels.call import Signature
-from snnbench.kernels.cpu_source import cpu_source
-from snnbench.kernels.framework import FrameKernel, States
-from snnbench.kernels.trace import Program
-from snnbench.kernels.variant import Variant
+from snnbench.kernels.codegen.cpu import cpu_source
+from snnbench.kernels.codegen.passes import Variant
+from snnbench.kernels.codegen.trace import Program
+from snnbench.kernels.engines import build
+from snnbench.kernels.engines.base import FrameKernel, States
+from snnbench.kernels.engines.signature import Signature
 
 SERIAL = 1 << 15
 """Up to so many neurons x timesteps, one thread is faster than waking others."""
