@@ -30,7 +30,7 @@ from snnbench.data.events import AEDAT2, EventData  # noqa: E402
 from snnbench.data.events.cifar10dvs import CLASSES  # noqa: E402
 from snnbench.data.events.frames import Events, FrameRule, to_frames  # noqa: E402
 from snnbench.files import write_json  # noqa: E402
-from snnbench.training.record import environment  # noqa: E402
+from snnbench.runs.environment import environment  # noqa: E402
 
 T, SIZE, BATCH = 16, 128, 32
 TARGETS = {"frames": 10.0, "batch": 20.0, "memory_bytes": 2 * 2**30, "cores_used": 1.5}

@@ -23,15 +23,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from contestants import Case, contestants, difference, forward_backward
-from measure import MALLOPT, STEADY, fix_memory, launches, peak_bytes, saved_bytes, timed
+from baselines import Case, contestants, difference, forward_backward
+from timing import MALLOPT, STEADY, fix_memory, launches, peak_bytes, saved_bytes, timed
 from torch import Tensor
 
 from snnbench.files import write_json
 from snnbench.kernels.dispatch import engine
 from snnbench.kernels.engines.signature import Signature
 from snnbench.kernels.plans import plan_of
-from snnbench.training.record import environment
+from snnbench.runs.environment import environment
 
 NEURONS = ("IF", "LIF", "PLIF", "KLIF", "DALIF", "CLIF", "GLIF", "ARLIF")
 SIZES = {"conv": (32, 128, 32, 32), "small": (8, 64, 8, 8)}

@@ -14,11 +14,11 @@ from pathlib import Path
 
 from snnbench.errors import UserError
 from snnbench.files import write_json
-from snnbench.results import render
-from snnbench.results.comparison import compare, record, table
-from snnbench.results.fair import select
-from snnbench.results.ledger import read_ledger
-from snnbench.results.tables import SHORT, ledger_notes
+from snnbench.results.selection import select
+from snnbench.results.tables import render
+from snnbench.results.tables.comparison import compare, record, table
+from snnbench.results.tables.papers import SHORT, ledger_notes
+from snnbench.runs.read import read_ledger
 
 
 def main(argv: Sequence[str] | None = None) -> int:

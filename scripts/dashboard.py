@@ -12,10 +12,10 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from snnbench.config import CONFIGS
 from snnbench.errors import UserError
 from snnbench.files import write_text
 from snnbench.results.dashboard import build
-from snnbench.results.rows import CONFIGS
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -13,10 +13,10 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from snnbench.errors import UserError
-from snnbench.results.fair import LeftOut, select
-from snnbench.results.figures import KINDS, Drawn
-from snnbench.results.ledger import Run, read_ledger
-from snnbench.results.tables import SHORT, ledger_notes
+from snnbench.results.figures.kinds import KINDS, Drawn
+from snnbench.results.selection import LeftOut, select
+from snnbench.results.tables.papers import SHORT, ledger_notes
+from snnbench.runs.read import Run, read_ledger
 
 NOTHING = 2
 
@@ -74,7 +74,7 @@ def _make(folder: Path) -> None:
 
 
 def _draw(drawn: Drawn, folder: Path) -> None:
-    from snnbench.results.drawing import save
+    from snnbench.results.figures.draw import save
 
     for figure in drawn.figures:
         paths = save(figure, folder)

@@ -29,7 +29,7 @@ def main(arguments: list[str] | None = None) -> int:
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
 
-    from snnbench import cli, log
+    from snnbench import explain, log
     from snnbench.errors import UserError
 
     log.to_terminal()
@@ -39,7 +39,7 @@ def main(arguments: list[str] | None = None) -> int:
         for length in lengths[-1] if lengths else [None]:
             prepare(words.data, [*others, f"T={length}"] if length is not None else others, words.verify)
     except (HydraException, OmegaConfBaseException, UserError) as error:
-        print(f"error: {cli.explain(error)}", file=sys.stderr)
+        print(f"error: {explain.explain(error)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("interrupted; nothing half-written is left", file=sys.stderr)

@@ -17,9 +17,9 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from snnbench.config import CONFIGS
 from snnbench.errors import UserError
-from snnbench.results.rows import CONFIGS
-from snnbench.results.sweep import plan
+from snnbench.sweep import plan
 
 INTERRUPTED = 130
 TRAIN = Path(__file__).parent.parent / "train.py"

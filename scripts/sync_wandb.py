@@ -15,8 +15,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from snnbench.errors import UserError
-from snnbench.results.ledger import Unreadable, read_run
-from snnbench.wandb_key import has_wandb_key
+from snnbench.runs.read import Unreadable, read_run
+from snnbench.training.loggers import has_wandb_key
 
 
 def main(argv: Sequence[str] | None = None, upload: Callable[[list[Path]], int] | None = None) -> int:

@@ -14,12 +14,13 @@ from collections.abc import Sequence
 from functools import cache, partial
 from pathlib import Path
 
+from snnbench.config import CONFIGS, compose_row
 from snnbench.errors import UserError
-from snnbench.results import check, render
-from snnbench.results.ledger import read_ledger
-from snnbench.results.rows import CONFIGS, choose, compose_row, read_registry, read_rows
-from snnbench.results.summary import groups, outcomes
-from snnbench.results.tables import groups_table, ledger_notes, order, paper_table
+from snnbench.results.outcomes import groups, outcomes
+from snnbench.results.rows import choose, read_registry, read_rows
+from snnbench.results.tables import check, render
+from snnbench.results.tables.papers import groups_table, ledger_notes, order, paper_table
+from snnbench.runs.read import read_ledger
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -1,14 +1,17 @@
-"""The root schema of a training config, and the checks that need no torch."""
+"""Where the configs lie, the root schema of a training config, and the checks that need no torch."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from omegaconf import MISSING, DictConfig, OmegaConf
 
 from snnbench.errors import UserError
+
+CONFIGS = Path(__file__).parents[1] / "configs"
 
 
 @dataclass
@@ -109,3 +112,24 @@ def _positive(key: str, value: Any, whole: bool = False) -> None:
     kinds = int if whole else (int, float)
     if isinstance(value, bool) or not isinstance(value, kinds) or value <= 0:
         raise UserError(f"{key}={value}: must be a {'whole ' if whole else ''}number above 0.")
+
+
+def compose_row(row: str, configs: Path = CONFIGS) -> dict[str, Any]:
+    """The row's config as a run would resolve it.
+
+    Raises:
+        UserError: its files do not compose.
+    """
+    import hydra
+    from hydra.errors import HydraException
+    from omegaconf.errors import OmegaConfBaseException
+
+    register_schema()
+    try:
+        with hydra.initialize_config_dir(str(configs.absolute()), version_base="1.3"):
+            cfg = hydra.compose("train", [f"experiment={row}"])
+        resolved = OmegaConf.to_container(cfg, resolve=True)
+    except (HydraException, OmegaConfBaseException) as error:
+        raise UserError(f"experiment={row}: does not compose: {' '.join(str(error).split())}") from error
+    assert isinstance(resolved, dict)
+    return {str(key): value for key, value in resolved.items()}

@@ -1,4 +1,4 @@
-"""Writing files so that a reader, or a crash, never sees half of one."""
+"""Writing files so that a reader, or a crash, never sees half of one; reading YAML fast."""
 
 from __future__ import annotations
 
@@ -10,7 +10,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
+import yaml
+
 from snnbench.errors import UserError
+
+Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 class WriteError(UserError, OSError):
@@ -70,3 +74,8 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, value: Any) -> None:
     """Replace `path` by `value` as JSON, atomically; not-a-number and infinity are refused."""
     write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
+
+
+def read_yaml(path: Path) -> Any:
+    """The file's content, by libyaml where there is one."""
+    return yaml.load(path.read_bytes(), Loader)

@@ -1,10 +1,17 @@
-"""SIGTERM, which cluster schedulers send some time before they kill, ends a command as Ctrl-C does."""
+"""How commands end: their exit codes, and SIGTERM, which schedulers send before they kill, treated as Ctrl-C."""
 
 from __future__ import annotations
 
 import contextlib
 import signal
 from collections.abc import Iterator
+
+FAILED, WRONG_INPUT, INTERRUPTED = 1, 2, 130
+"""Exit codes; 0 is done."""
+
+
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C or SIGTERM, of which the user has been told already."""
 
 
 @contextlib.contextmanager

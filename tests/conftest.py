@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from tests.lab import _runs, lab, tables  # noqa: F401  (fixtures)
+
 ROOT = Path(__file__).parent.parent
 CONFIGS = ROOT / "configs"
 

@@ -8,10 +8,9 @@ from typing import Any
 
 import yaml
 
+from snnbench.config import CONFIGS
 from snnbench.errors import UserError, did_you_mean
-
-CONFIGS = Path(__file__).parents[2] / "configs"
-Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+from snnbench.files import read_yaml
 
 
 @dataclass(frozen=True)
@@ -69,11 +68,6 @@ class Registry:
     quoted: tuple[Quoted, ...]
 
 
-def read_yaml(path: Path) -> Any:
-    """The file's content, by libyaml where there is one."""
-    return yaml.load(path.read_bytes(), Loader)
-
-
 def read_registry(configs: Path = CONFIGS) -> Registry:
     raw = read_yaml(configs / "papers.yaml")
     names = [part.name for part in fields(Quoted)]
@@ -112,30 +106,6 @@ def _row(block: dict[str, Any]) -> Row:
         milestone_tolerance=float(block.get("milestone_tolerance", 0.0)),
         block=block,
     )
-
-
-def compose_row(row: str, configs: Path = CONFIGS) -> dict[str, Any]:
-    """The row's config as a run would resolve it.
-
-    Raises:
-        UserError: its files do not compose.
-    """
-    import hydra
-    from hydra.errors import HydraException
-    from omegaconf import OmegaConf
-    from omegaconf.errors import OmegaConfBaseException
-
-    from snnbench import config
-
-    config.register_schema()
-    try:
-        with hydra.initialize_config_dir(str(configs.absolute()), version_base="1.3"):
-            cfg = hydra.compose("train", [f"experiment={row}"])
-        resolved = OmegaConf.to_container(cfg, resolve=True)
-    except (HydraException, OmegaConfBaseException) as error:
-        raise UserError(f"experiment={row}: does not compose: {' '.join(str(error).split())}") from error
-    assert isinstance(resolved, dict)
-    return {str(key): value for key, value in resolved.items()}
 
 
 def choose(kind: str, name: str, known: dict[str, Any]) -> None:

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
-import logging
-import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import lightning
@@ -20,10 +16,8 @@ from torch.optim import Optimizer
 
 from snnbench.errors import UserError
 from snnbench.seeding import seed_all
-from snnbench.training import loggers
 from snnbench.training.module import SpikingClassifier
 from snnbench.training.optim import parameter_groups
-from snnbench.wandb_key import has_wandb_key
 
 
 def make(cfg: DictConfig, group: str, drop: Sequence[str] = ("name",), **extra: Any) -> Any:
@@ -139,34 +133,6 @@ def check_device(cfg: DictConfig, key: str = "trainer.accelerator") -> None:
         raise UserError("trainer.precision=16-mixed: needs a CUDA device. Use bf16-mixed or 32-true on the CPU.")
     if precision == "bf16-mixed" and on_cuda and not torch.cuda.is_bf16_supported():
         raise UserError("trainer.precision=bf16-mixed: this GPU has no bfloat16. Use 16-mixed or 32-true.")
-
-
-@contextlib.contextmanager
-def logged(trainer: lightning.Trainer, cfg: DictConfig, folder: Path) -> Iterator[None]:
-    """Inside, `trainer` has the config's logger; then wandb learns how the run in `folder` ended, also from errors."""
-    try:
-        trainer.logger = build_logger(cfg) or None
-        yield
-    finally:
-        loggers.close_wandb(folder)
-
-
-def build_logger(cfg: DictConfig) -> Any:
-    """The config's logger, told the resolved config; False for none. wandb without a key works offline."""
-    if not (cfg.logger and cfg.logger.get("_target_")):
-        return False
-    wandb = str(cfg.logger._target_).endswith(".WandbLogger")
-    if wandb and cfg.logger.get("offline") is False and "WANDB_MODE" not in os.environ and not has_wandb_key():
-        cfg.logger.offline = True
-        logging.getLogger("snnbench").info(
-            "wandb: no key here, so this run is logged offline; python scripts/sync_wandb.py uploads it"
-        )
-    again = {"id": loggers.earlier_wandb_id(cfg)} if wandb else {}
-    logger = make(cfg, "logger", drop=(), **again)
-    logger.log_hyperparams(OmegaConf.to_container(cfg, resolve=True))
-    if wandb:
-        loggers.begin_wandb(logger, cfg)
-    return logger
 
 
 def epoch_counter(trainer: lightning.Trainer, data: Any) -> Callable[[], int]:

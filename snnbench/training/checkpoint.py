@@ -13,7 +13,7 @@ from lightning.pytorch.plugins.io import TorchCheckpointIO
 
 from snnbench.errors import UserError
 from snnbench.files import atomic
-from snnbench.training.folder import is_main_process, rebased
+from snnbench.runs.folder import is_main_process, rebased
 
 _FOLDER = "run_folder"
 

@@ -16,9 +16,9 @@ from snnbench.energy.neuron_ops import neuron_work
 from snnbench.errors import UserError, did_you_mean
 from snnbench.files import write_json
 from snnbench.neurons.base import spiking_layers
+from snnbench.runs.folder import open_folder, read_result
 from snnbench.training import build
 from snnbench.training.checkpoint import read_checkpoint
-from snnbench.training.folder import open_folder, read_result
 from snnbench.training.module import SpikingClassifier
 from snnbench.training.report import energy_table
 

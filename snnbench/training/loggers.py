@@ -1,19 +1,54 @@
-"""What wandb is told at the start and at the end of a run; each epoch's values come from History."""
+"""The loggers of a run, and what wandb is told at its start and end; each epoch's values come from History."""
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import netrc
+import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
+import lightning
 from lightning.pytorch.utilities import rank_zero_only
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
-from snnbench.results.ledger import Run, Unreadable, read_run
-from snnbench.results.summary import overrides
+from snnbench.results.outcomes import overrides
+from snnbench.runs.read import Run, Unreadable, read_run
+from snnbench.training import build
 
 PROTOCOLS = ("last_epoch", "best_test_epoch", "validation_chosen")
+
+
+@contextlib.contextmanager
+def logged(trainer: lightning.Trainer, cfg: DictConfig, folder: Path) -> Iterator[None]:
+    """Inside, `trainer` has the config's logger; then wandb learns how the run in `folder` ended, also from errors."""
+    try:
+        trainer.logger = build_logger(cfg) or None
+        yield
+    finally:
+        close_wandb(folder)
+
+
+def build_logger(cfg: DictConfig) -> Any:
+    """The config's logger, told the resolved config; False for none. wandb without a key works offline."""
+    if not (cfg.logger and cfg.logger.get("_target_")):
+        return False
+    wandb = str(cfg.logger._target_).endswith(".WandbLogger")
+    if wandb and cfg.logger.get("offline") is False and "WANDB_MODE" not in os.environ and not has_wandb_key():
+        cfg.logger.offline = True
+        logging.getLogger("snnbench").info(
+            "wandb: no key here, so this run is logged offline; python scripts/sync_wandb.py uploads it"
+        )
+    again = {"id": earlier_wandb_id(cfg)} if wandb else {}
+    logger = build.make(cfg, "logger", drop=(), **again)
+    logger.log_hyperparams(OmegaConf.to_container(cfg, resolve=True))
+    if wandb:
+        begin_wandb(logger, cfg)
+    return logger
 
 
 def earlier_wandb_id(cfg: DictConfig) -> str | None:
@@ -77,3 +112,14 @@ def outcome(run: Run) -> dict[str, Any]:
     if whole and run.provenance == "real" and not changed and reached is not None and expected is not None:
         found["row/difference"] = reached - expected
     return found
+
+
+def has_wandb_key() -> bool:
+    """A key or an identity token in the environment, or an entry for wandb's host where `wandb login` leaves it."""
+    if os.environ.get("WANDB_API_KEY") or os.environ.get("WANDB_IDENTITY_TOKEN_FILE"):
+        return True
+    host = urlsplit(os.environ.get("WANDB_BASE_URL", "")).netloc or "wandb"
+    try:
+        return any(host in known for known in netrc.netrc(os.environ.get("NETRC")).hosts)
+    except (OSError, netrc.NetrcParseError):
+        return False

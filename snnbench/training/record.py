@@ -3,15 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.metadata
 import json
-import os
-import platform
 import resource
-import shlex
-import subprocess
-import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -20,61 +13,11 @@ from omegaconf import DictConfig, OmegaConf
 
 from snnbench.energy.counter import parameter_counts
 from snnbench.files import write_json
-from snnbench.training.folder import is_main_process
+from snnbench.runs.environment import environment
+from snnbench.runs.folder import is_main_process
+from snnbench.runs.schema import RESULT_SCHEMA
 from snnbench.training.history import History
 from snnbench.training.module import SpikingClassifier
-
-RESULT_SCHEMA = 1
-PACKAGES = ("snnbench", "torch", "torchvision", "lightning", "hydra-core", "timm", "tonic", "numpy", "cupy")
-
-
-def environment() -> dict[str, Any]:
-    """Command, revision, versions and hardware of this process."""
-    cuda = torch.cuda.is_available()
-    return {
-        "command": shlex.join([Path(sys.executable).name, *sys.argv]),
-        "time": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-        **_revision(),
-        "python": platform.python_version(),
-        "versions": {name: version for name in PACKAGES if (version := _version(name))},
-        "cuda": torch.version.cuda if cuda else None,
-        "gpus": [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())] if cuda else [],
-        "cpu": _cpu(),
-        "cores": os.cpu_count(),
-        "threads": torch.get_num_threads(),
-        "platform": platform.platform(),
-    }
-
-
-def _version(package: str) -> str | None:
-    names = [package, f"{package}-cuda13x", f"{package}-cuda12x"] if package == "cupy" else [package]
-    for name in names:
-        try:
-            return importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return None
-
-
-def _revision() -> dict[str, Any]:
-    """The git commit of the code and whether it was modified; both None outside a checkout."""
-
-    def git(*words: str) -> str:
-        folder = Path(__file__).parent
-        return subprocess.run(["git", *words], cwd=folder, capture_output=True, text=True, check=True).stdout.strip()
-
-    try:
-        return {"revision": git("rev-parse", "HEAD"), "dirty": bool(git("status", "--porcelain"))}
-    except (OSError, subprocess.CalledProcessError):
-        return {"revision": None, "dirty": None}
-
-
-def _cpu() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()
 
 
 class Record:

@@ -18,15 +18,14 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig, OmegaConf
 
 from snnbench import config, log, status
-from snnbench.cli import FAILED, Interrupted
 from snnbench.errors import UserError
 from snnbench.files import write_text
-from snnbench.interrupt import was_interrupted
-from snnbench.results.ledger import Run
-from snnbench.results.sweep import Job, earlier_runs, run_of
-from snnbench.training import build, report
+from snnbench.interrupt import FAILED, Interrupted, was_interrupted
+from snnbench.runs.folder import is_main_process, locked, new_folder, open_folder, read_result
+from snnbench.runs.read import Run
+from snnbench.sweep import Job, earlier_runs, run_of
+from snnbench.training import build, loggers, report
 from snnbench.training.checkpoint import AtomicCheckpointIO, last_checkpoint, read_checkpoint, remove_leftovers
-from snnbench.training.folder import is_main_process, locked, new_folder, open_folder, read_result
 from snnbench.training.guard import NonFinite
 from snnbench.training.history import History
 from snnbench.training.module import SpikingClassifier
@@ -65,7 +64,7 @@ def train(cfg: DictConfig) -> int:
         remove_leftovers(folder)
         history = History(folder)
         trainer = build.build_trainer(cfg, [history], [AtomicCheckpointIO()], last=[last_checkpoint(folder)])
-        with build.logged(trainer, cfg, folder):
+        with loggers.logged(trainer, cfg, folder):
             result = _fit(trainer, module, data, history, Record(folder, cfg, data), checkpoint)
         if result is None:
             return FAILED

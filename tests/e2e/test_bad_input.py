@@ -139,7 +139,7 @@ def test_an_existing_output_folder_is_not_written_into(command, tmp_path):
 
 
 def test_a_run_in_use_is_not_resumed(command):
-    from snnbench.training.folder import locked
+    from snnbench.runs.folder import locked
 
     run = command("train", *TINY)
     result = (run.folder / "result.json").read_text()
@@ -151,7 +151,7 @@ def test_a_run_in_use_is_not_resumed(command):
 
 
 def test_a_forked_process_does_not_keep_the_lock_of_a_killed_run(tmp_path):
-    from snnbench.training.folder import locked
+    from snnbench.runs.folder import locked
 
     reader, writer = os.pipe()
     with locked(tmp_path):
@@ -174,7 +174,7 @@ def test_a_forked_process_does_not_keep_the_lock_of_a_killed_run(tmp_path):
 def test_two_folders_made_at_the_same_instant_differ(tmp_path, monkeypatch):
     from omegaconf import OmegaConf
 
-    from snnbench.training import folder
+    from snnbench.runs import folder
 
     monkeypatch.setattr(folder.time, "strftime", lambda pattern: "20260101-000000")
     cfg = OmegaConf.create({"name": "x", "seed": 0, "paths": {"outputs": str(tmp_path), "output_dir": None}})

@@ -70,7 +70,7 @@ def test_the_runs_own_accelerator_is_kept_unless_another_is_given(command, run):
 
 
 def test_data_is_read_from_where_the_environment_says(command, run, tmp_path, monkeypatch):
-    from snnbench.training.folder import open_folder
+    from snnbench.runs.folder import open_folder
 
     monkeypatch.setenv("SNNBENCH_DATA", "/elsewhere")
     _, cfg = open_folder(str(run))

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from snnbench.kernels.codegen import cuda as cuda_source
+from snnbench.kernels.codegen.cuda import CudaSource
 from snnbench.kernels.codegen.trace import trace
 from snnbench.kernels.engines import build, cuda
 from snnbench.kernels.engines.signature import Signature
@@ -19,7 +19,7 @@ from snnbench.kernels.fused import Fused
 HEADER = Path(__file__).with_name("shim.h").read_text()
 
 
-def load(source: cuda_source.CudaSource) -> Callable[..., None]:
+def load(source: CudaSource) -> Callable[..., None]:
     """As snnbench.kernels.engines.cuda.load, but for the CPU."""
     arguments = ", ".join(f"({kind})a[{i}]" for i, (kind, _) in enumerate(source.parameters))
     text = f"""{HEADER}{source.text}

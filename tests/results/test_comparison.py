@@ -6,9 +6,9 @@ import statistics
 import pytest
 
 from scripts.compare import main
-from snnbench.results.comparison import compare, record, table
-from snnbench.results.fair import select
-from snnbench.results.ledger import read_ledger
+from snnbench.results.selection import select
+from snnbench.results.tables.comparison import compare, record, table
+from snnbench.runs.read import read_ledger
 from tests.results.test_figures import edit, run
 
 

@@ -11,9 +11,9 @@ import pytest
 
 from snnbench.results.dashboard import details
 from snnbench.results.dashboard.entries import config_columns
-from snnbench.results.ledger import read_ledger
+from snnbench.runs.read import read_ledger
 from tests.conftest import read_csv
-from tests.results.conftest import ROW, RUNS
+from tests.lab import ROW, RUNS
 
 HOSTILE = "</script><script>alert(1)</script>&<img src=x onerror=alert(2)>"
 
@@ -170,7 +170,7 @@ def test_many_runs_are_read_by_several_processes_with_the_same_outcome(lab, dash
     lab.edit_result("short", schema=99)
     (lab.runs["no_row"] / "layers.csv").unlink()
     one = dashboard()[-1]
-    monkeypatch.setattr("snnbench.results.cores.MANY", 2)
+    monkeypatch.setattr("snnbench.parallel.MANY", 2)
     several = dashboard()[-1]
     assert script(several, "details") == script(one, "details")
     first, second = script(one, "data"), script(several, "data")

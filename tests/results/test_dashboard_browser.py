@@ -10,8 +10,8 @@ import pytest
 from scripts.dashboard import main
 from snnbench.results.rows import read_rows
 from tests.conftest import read_csv
+from tests.lab import ROW, RUNS
 from tests.results.browser import browser, opened  # noqa: F401
-from tests.results.conftest import ROW, RUNS
 from tests.results.many_runs import multiply
 from tests.results.test_dashboard import HOSTILE
 

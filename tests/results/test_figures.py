@@ -10,10 +10,10 @@ import pytest
 import yaml
 
 from scripts.figures import main
-from snnbench.results.drawing import draw, save
-from snnbench.results.fair import select
-from snnbench.results.figures import KINDS
-from snnbench.results.ledger import read_ledger
+from snnbench.results.figures.draw import draw, save
+from snnbench.results.figures.kinds import KINDS
+from snnbench.results.selection import select
+from snnbench.runs.read import read_ledger
 from tests.conftest import TINY
 
 SECONDS = itertools.count()

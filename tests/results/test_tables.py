@@ -8,7 +8,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from tests.results.conftest import ROW, ROW_FILE
+from tests.lab import ROW, ROW_FILE
 
 COUNTED = ("seed0", "seed1", "resumed")
 APART = {

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from snnbench.results.ledger import Run
+from snnbench.runs.read import Run
 from snnbench.training import loggers
 from snnbench.training.loggers import close_wandb, earlier_wandb_id, outcome
 from tests.conftest import TINY

@@ -9,15 +9,16 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from snnbench import parallel
+from snnbench.config import CONFIGS, compose_row
 from snnbench.errors import UserError
-from snnbench.results import cores
 from snnbench.results.dashboard.details import details
 from snnbench.results.dashboard.entries import config_columns, entries
 from snnbench.results.dashboard.page import page
-from snnbench.results.ledger import read_ledger
-from snnbench.results.rows import CONFIGS, Row, compose_row, read_registry, read_rows
-from snnbench.results.summary import Outcome, groups, outcomes
-from snnbench.results.tables import Table, groups_table, ledger_notes, order, paper_table
+from snnbench.results.outcomes import Outcome, groups, outcomes
+from snnbench.results.rows import Row, read_registry, read_rows
+from snnbench.results.tables.papers import Table, groups_table, ledger_notes, order, paper_table
+from snnbench.runs.read import read_ledger
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ def build(folders: Iterable[str | Path], configs: Path = CONFIGS) -> Dashboard:
 
 def _composed(rows: list[str], configs: Path) -> Callable[[str], dict[str, Any]]:
     """`compose_row`, worked out for these rows already; each takes a tenth of a second."""
-    found = dict(zip(rows, cores.each(partial(_config_or_error, configs=configs), rows, many=4), strict=True))
+    found = dict(zip(rows, parallel.each(partial(_config_or_error, configs=configs), rows, many=4), strict=True))
 
     def compose(row: str) -> dict[str, Any]:
         config = found[row]

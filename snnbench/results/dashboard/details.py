@@ -11,9 +11,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from snnbench.results import cores
+from snnbench import parallel
 from snnbench.results.dashboard.entries import number
-from snnbench.results.ledger import Run
+from snnbench.runs.read import Run
 
 LAYER_EPOCHS = 16_000  # of layers.csv over all runs of a page; beyond, each run's epochs are thinned out
 FEWEST = 10
@@ -27,7 +27,7 @@ Layers = dict[str, dict[str, tuple[list[str], list[str]]]]
 def details(runs: Sequence[Run]) -> tuple[list[str], list[str]]:
     """Each run's details as `packed` has them, and one line for each file that is missing or damaged."""
     jobs = [(run.folder, run.status == "finished", run.result.get("energy")) for run in runs]
-    found = cores.each(partial(packed, most=max(FEWEST, LAYER_EPOCHS // max(len(runs), 1))), jobs)
+    found = parallel.each(partial(packed, most=max(FEWEST, LAYER_EPOCHS // max(len(runs), 1))), jobs)
     return [text for text, _ in found], [problem for _, problems in found for problem in problems]
 
 

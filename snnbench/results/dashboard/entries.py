@@ -7,9 +7,9 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from snnbench.results import fair, names
-from snnbench.results.ledger import Run
-from snnbench.results.recipe import flat
+from snnbench.results import labels, selection
+from snnbench.runs.read import Run
+from snnbench.runs.recipe import flat
 
 BESIDE = ("seed", "epochs", "engine", "compile", "threads", "trainer.accelerator")
 MACHINE = ("revision", "dirty", "python", "cuda", "gpus", "cpu", "cores")
@@ -19,7 +19,7 @@ def entries(runs: Sequence[Run], notes: Mapping[Run, str]) -> list[dict[str, Any
     """One line for each run; `notes` say why one is not counted. Runs of one family differ in T and seed alone."""
     families = Numbering()
     return [
-        {**_entry(run), "family": families.of([fair.setting(run), fair.neuron(run)]), "note": notes.get(run)}
+        {**_entry(run), "family": families.of([selection.setting(run), selection.neuron(run)]), "note": notes.get(run)}
         for run in runs
     ]
 
@@ -31,9 +31,9 @@ def _entry(run: Run) -> dict[str, Any]:
     return {
         "name": str(config.get("name")),
         "row": run.row,
-        "neuron": names.neuron(_name(config, "neuron")),
-        "data": names.data(_name(config, "data")),
-        "backbone": names.backbone(_name(config, "backbone")),
+        "neuron": labels.neuron(_name(config, "neuron")),
+        "data": labels.data(_name(config, "data")),
+        "backbone": labels.backbone(_name(config, "backbone")),
         "T": number(config["T"]),
         "seed": run.seed,
         "status": run.status,

@@ -16,10 +16,10 @@ from typing import Any
 
 import yaml
 
+from snnbench import parallel
 from snnbench.errors import UserError
-from snnbench.results import cores
-from snnbench.results.recipe import recipe_hash
-from snnbench.results.rows import read_yaml
+from snnbench.files import read_yaml
+from snnbench.runs.recipe import recipe_hash
 
 SCHEMA = 1
 STATUSES = ("finished", "failed", "interrupted", "running")
@@ -122,7 +122,7 @@ def read_ledger(folders: Iterable[str | Path]) -> Ledger:
     """
     ledger = Ledger()
     found: dict[str, list[Run]] = {}
-    for run in cores.each(_run_or_problem, list(_run_folders(folders, ledger.problems))):
+    for run in parallel.each(_run_or_problem, list(_run_folders(folders, ledger.problems))):
         if isinstance(run, Run):
             found.setdefault(run.identity, []).append(run)
         else:

@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from snnbench.results import names
-from snnbench.results.fair import LeftOut, distinctions, grouped, neuron
-from snnbench.results.layers import Measured
-from snnbench.results.ledger import Run
+from snnbench.results import labels
+from snnbench.results.selection import LeftOut, distinctions, grouped, neuron
+from snnbench.runs.layers import Measured
+from snnbench.runs.read import Run
 
 MOST_SERIES = 8  # that a reader can tell apart
 LONGEST = 40  # part of a file's name, of which a file system takes 255 bytes
@@ -77,7 +77,7 @@ def over_layers(measured: Sequence[Measured]) -> list[Point]:
     for layer in measured[0]:
         bands = [band for found in measured if (band := found[layer][1]) is not None]
         values = tuple(found[layer][0] for found in measured)
-        points.append(Point(names.layer(layer), values, statistics.fmean(bands) if bands else None))
+        points.append(Point(labels.layer(layer), values, statistics.fmean(bands) if bands else None))
     return points
 
 
@@ -92,16 +92,16 @@ def by_neuron(runs: Sequence[Run], points: Callable[[list[Run]], list[Point]]) -
         dropped = variants.pop(name)
         reason = f"one of {len(dropped)} variants of {name}, more than one figure can tell apart ({MOST_SERIES})"
         left_out += [(run, reason) for same in dropped for run in same]
-    order = [*names.NEURONS, *sorted(variants.keys() - names.NEURONS.keys())]
+    order = [*labels.NEURONS, *sorted(variants.keys() - labels.NEURONS.keys())]
     series, recipes = [], []
     for name in sorted(variants, key=order.index):
         differing = distinctions([neuron(same[0]) for same in variants[name]])
-        labels = [names.neuron(name) + (f" ({text})" if text else "") for text in differing]
-        series += [Series(label, name, points(same)) for label, same in zip(labels, variants[name], strict=True)]
+        texts = [labels.neuron(name) + (f" ({text})" if text else "") for text in differing]
+        series += [Series(label, name, points(same)) for label, same in zip(texts, variants[name], strict=True)]
         recipes += [same[0].recipe for same in variants[name]]
-    labels = [one.label for one in series]
+    texts = [one.label for one in series]
     for one, recipe in zip(series, recipes, strict=True):
-        one.label += f" [{recipe}]" if labels.count(one.label) > 1 else ""
+        one.label += f" [{recipe}]" if texts.count(one.label) > 1 else ""
     return series, left_out
 
 
@@ -119,7 +119,7 @@ def counts(series: Iterable[Series]) -> list[int]:
 def title(run: Run, middle: Iterable[str], n: Sequence[int]) -> str:
     """Data, backbone and what else the runs of a figure have in common, and how many seeds stand behind a value."""
     seeds = f"n = {min(n)}" if min(n) == max(n) else f"n = {min(n)} to {max(n)}"
-    parts = [names.data(run.config["data"]["name"]), names.backbone(run.config["backbone"]["name"]), *middle]
+    parts = [labels.data(run.config["data"]["name"]), labels.backbone(run.config["backbone"]["name"]), *middle]
     parts += [f"{run.planned} epochs", "single seed" if max(n) == 1 else f"{seeds} seeds"]
     return ", ".join(parts) + ("" if run.provenance == "real" else f", not the real data: {run.provenance}")
 

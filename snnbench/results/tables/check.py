@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from snnbench.results.recipe import recipe_hash
-from snnbench.results.rows import Row, compose_row
-from snnbench.results.summary import Compose, Outcome, Spread
-from snnbench.results.tables import SHORT
+from snnbench.config import compose_row
+from snnbench.results.outcomes import Compose, Outcome, Spread
+from snnbench.results.rows import Row
+from snnbench.results.tables.papers import SHORT
+from snnbench.runs.recipe import recipe_hash
 
 AGREES, DIFFERS, NOTHING = 0, 1, 2
 

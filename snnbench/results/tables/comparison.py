@@ -7,12 +7,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from snnbench.results import names
-from snnbench.results.fair import LeftOut, distinctions, grouped, neuron, setting
-from snnbench.results.layers import picojoule
-from snnbench.results.ledger import Run
-from snnbench.results.summary import Spread
-from snnbench.results.tables import SHORT, Table
+from snnbench.results import labels
+from snnbench.results.outcomes import Spread
+from snnbench.results.selection import LeftOut, distinctions, grouped, neuron, setting
+from snnbench.results.tables.papers import SHORT, Table
+from snnbench.runs.layers import picojoule
+from snnbench.runs.read import Run
 
 CONSTANTS = ("surrogate.name", "v_th", "v_reset", "detach_reset")
 ENVIRONMENT = ("revision", "dirty", "versions", "cpu", "gpus", "threads")
@@ -48,7 +48,7 @@ class Comparison:
     def title(self) -> str:
         run = self.cells[0][2][0]
         seeds = {None: "n as stated", 1: "single seed"}.get(self.seeds, f"n = {self.seeds} seeds")
-        parts = [names.data(run.config["data"]["name"]), names.backbone(run.config["backbone"]["name"])]
+        parts = [labels.data(run.config["data"]["name"]), labels.backbone(run.config["backbone"]["name"])]
         parts += [f"{run.planned} epochs", SHORT[self.protocol], seeds, *([self.apart] if self.apart else [])]
         return ", ".join(parts) + ("" if run.provenance == "real" else f", not the real data: {run.provenance}")
 
@@ -58,7 +58,7 @@ class Comparison:
 
 
 def compare(runs: Sequence[Run], protocol: str = "last_epoch") -> tuple[list[Comparison], list[LeftOut]]:
-    """A comparison for each setting with more than one neuron, from runs as fair.select chooses them.
+    """A comparison for each setting with more than one neuron, from runs as selection.select chooses them.
 
     Returns:
         The comparisons; and each run that stands in none, with the reason.
@@ -70,7 +70,7 @@ def compare(runs: Sequence[Run], protocol: str = "last_epoch") -> tuple[list[Com
         if len(groups) < 2:
             left_out += [(run, "no other neuron was trained under its recipe") for run in same]
             continue
-        order = [*names.NEURONS, *sorted({_name(group) for group in groups} - names.NEURONS.keys())]
+        order = [*labels.NEURONS, *sorted({_name(group) for group in groups} - labels.NEURONS.keys())]
         groups.sort(key=lambda group: order.index(_name(group)))
         variants = [Variant(label, {}) for label in _labels(groups)]
         for variant, group in zip(variants, groups, strict=True):
@@ -100,13 +100,13 @@ def _name(runs: Sequence[Run]) -> str:
 
 def _labels(groups: Sequence[Sequence[Run]]) -> list[str]:
     """The neurons' names, with what tells the variants of one neuron apart; each label once."""
-    labels: list[str] = []
+    found: list[str] = []
     for runs in groups:
         rivals = [other for other in groups if _name(other) == _name(runs)]
         text = distinctions([neuron(other[0]) for other in rivals])[rivals.index(runs)]
-        label = names.neuron(_name(runs)) + (f" ({text})" if text else "")
-        labels.append(label if label not in labels else f"{label} [{runs[0].recipe}]")
-    return labels
+        label = labels.neuron(_name(runs)) + (f" ({text})" if text else "")
+        found.append(label if label not in found else f"{label} [{runs[0].recipe}]")
+    return found
 
 
 def table(comparison: Comparison) -> Table:

@@ -7,7 +7,7 @@ import html
 import io
 from collections.abc import Callable, Iterable, Sequence
 
-from snnbench.results.tables import Table
+from snnbench.results.tables.papers import Table
 
 LATEX = {
     **{char: f"\\{char}" for char in "&%$#_{}"},

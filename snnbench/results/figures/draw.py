@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from snnbench.files import atomic
-from snnbench.results import charts, names
-from snnbench.results.charts import HeatMap, Lines, Panel, Point, Series
-from snnbench.results.summary import Spread
+from snnbench.results import labels
+from snnbench.results.figures.data import Figure as FigureData
+from snnbench.results.figures.data import HeatMap, Lines, Panel, Point, Series
+from snnbench.results.outcomes import Spread
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -53,7 +54,7 @@ STYLE: Any = {  # to matplotlib, its keys are a type
 }
 
 
-def save(figure: charts.Figure, folder: Path) -> list[Path]:
+def save(figure: FigureData, folder: Path) -> list[Path]:
     """Write <stem>.png and <stem>.pdf into `folder`."""
     import matplotlib
 
@@ -71,7 +72,7 @@ def save(figure: charts.Figure, folder: Path) -> list[Path]:
     return paths
 
 
-def draw(figure: charts.Figure) -> Figure:
+def draw(figure: FigureData) -> Figure:
     """The figure as matplotlib's, outside pyplot and so without a display or anything global."""
     if isinstance(figure, HeatMap):
         return _heat_map(figure)
@@ -131,9 +132,9 @@ def _panel(axis: Axes, panel: Panel, named: bool) -> None:
         _series(axis, series, style, (number - (len(panel.series) - 1) / 2) * 0.05 * gap)
     axis.set_ylabel(panel.label)
     if named:
-        labels = [str(point.x) for point in panel.series[0].points]
-        places = [float(number) for number in range(len(labels))]
-        axis.set_xticks(places, labels, rotation=90 if len(labels) > 6 else 0)
+        ticks = [str(point.x) for point in panel.series[0].points]
+        places = [float(number) for number in range(len(ticks))]
+        axis.set_xticks(places, ticks, rotation=90 if len(ticks) > 6 else 0)
     else:
         axis.set_xticks(places)
     axis.set_xlim(places[0] - 0.35 * gap, places[-1] + 0.35 * gap)
@@ -160,7 +161,7 @@ def _series(axis: Axes, series: Series, style: dict[str, Any], shift: float) -> 
 
 def _styles(neurons: Sequence[str]) -> list[dict[str, Any]]:
     """A neuron has the same colour and marker in every figure, where it is there in one variant."""
-    order, taken, styles = list(names.NEURONS), set[int](), []
+    order, taken, styles = list(labels.NEURONS), set[int](), []
     for neuron in neurons:
         number = order.index(neuron) % len(COLOURS) if neuron in order else len(COLOURS) - 1
         while number in taken:
@@ -184,8 +185,8 @@ def _heat_map(figure: HeatMap) -> Figure:
     axis.tick_params(length=0)
     axis.grid(visible=False)
     axis.spines[:].set_visible(False)
-    axis.set_xlabel(names.coefficient("dalif", "beta"))
-    axis.set_ylabel(names.coefficient("dalif", "alpha"))
+    axis.set_xlabel(labels.coefficient("dalif", "beta"))
+    axis.set_ylabel(labels.coefficient("dalif", "alpha"))
     for (alpha, beta), values in figure.cells.items():
         place = betas.index(beta) + 0.5, alphas.index(alpha) + 0.5
         dark = image.norm(_mean(values)) < 0.45

@@ -15,8 +15,8 @@ import pytest
 import yaml
 
 from snnbench import cli
+from snnbench.config import CONFIGS
 from snnbench.training.run import train
-from tests.conftest import CONFIGS
 
 ROW = "demo/digits_convnet_t2"
 REPORTED = 90.0
@@ -55,7 +55,7 @@ class Stop(lightning.Callback):
 
 
 def stop(epoch: int, interrupt: bool) -> str:
-    return f"+callbacks.stop={{_target_: tests.results.conftest.Stop, epoch: {epoch}, interrupt: {interrupt}}}"
+    return f"+callbacks.stop={{_target_: tests.lab.Stop, epoch: {epoch}, interrupt: {interrupt}}}"
 
 
 @dataclass

@@ -4,7 +4,7 @@ import copy
 
 import pytest
 
-from snnbench.results.recipe import describe, differences, recipe_hash
+from snnbench.runs.recipe import describe, differences, recipe_hash
 
 CONFIG = {
     "T": 4,

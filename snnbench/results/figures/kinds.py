@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from snnbench.results import names
-from snnbench.results.charts import (
+from snnbench.results import labels
+from snnbench.results.figures.data import (
     Figure,
     HeatMap,
     Lines,
@@ -23,10 +23,10 @@ from snnbench.results.charts import (
     tell_apart,
     title,
 )
-from snnbench.results.fair import LeftOut, grouped, neuron, setting
-from snnbench.results.layers import layers, learned, rates
-from snnbench.results.ledger import Run
-from snnbench.results.tables import SHORT
+from snnbench.results.selection import LeftOut, grouped, neuron, setting
+from snnbench.results.tables.papers import SHORT
+from snnbench.runs.layers import layers, learned, rates
+from snnbench.runs.read import Run
 
 SQUASHES: dict[str, Callable[[float], float]] = {
     "tanh": math.tanh,
@@ -63,9 +63,9 @@ def coefficients(runs: Sequence[Run], protocol: str) -> Drawn:
         first, name, T = same[0], str(same[0].config["neuron"]["name"]), same[0].config["T"]
         panels = []
         for quantity in found[first]:
-            series = Series(names.neuron(name), name, over_layers([found[run][quantity] for run in same]))
-            panels.append(Panel(names.coefficient(name, quantity), [series]))
-        heading = title(first, [names.neuron(name), f"T = {T}"], [len(same)])
+            series = Series(labels.neuron(name), name, over_layers([found[run][quantity] for run in same]))
+            panels.append(Panel(labels.coefficient(name, quantity), [series]))
+        heading = title(first, [labels.neuron(name), f"T = {T}"], [len(same)])
         file = stem("coefficients", _recipe(first), first, name, f"T{T}")
         drawn.figures.append(Lines(file, heading, same, LAYERS, panels))
     tell_apart(drawn.figures, lambda run: neuron(run) | setting(run))

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from omegaconf import DictConfig
+
+from snnbench.config import CONFIGS
 from snnbench.errors import UserError
-from snnbench.results.ledger import Ledger, Run, read_ledger
-from snnbench.results.recipe import recipe_hash
-from snnbench.results.rows import CONFIGS
+from snnbench.runs.read import Ledger, Run, read_ledger
+from snnbench.runs.recipe import recipe_hash
 
 
 @dataclass(frozen=True)
@@ -52,8 +54,8 @@ def plan(words: Sequence[str], configs: Path = CONFIGS) -> list[Job]:
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
 
-    from snnbench.cli import explain
     from snnbench.config import register_schema
+    from snnbench.explain import explain
 
     register_schema()
     parser = OverridesParser.create()
@@ -91,3 +93,15 @@ def run_of(ledger: Ledger, config: dict[str, Any]) -> Run | None:
     recipe, axes = recipe_hash(config), (config["seed"], config["epochs"])
     same = [run for run in ledger.runs if run.recipe == recipe and (run.seed, run.planned) == axes]
     return max(same, key=lambda run: (run.status == "finished", run.status != "failed", run.epochs), default=None)
+
+
+def jobs_of(cfg: DictConfig) -> Iterator[list[str]]:
+    """The override lists of all jobs, where the sweeper is Hydra's own and so the list is known beforehand."""
+    from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+
+    if cfg.hydra.sweeper.get("_target_", "").endswith("BasicSweeper"):
+        fixed = [f"{key}={value}" for key, value in (cfg.hydra.sweeper.get("params") or {}).items()]
+        parsed = OverridesParser.create().parse_overrides([*fixed, *cfg.hydra.overrides.task])
+        for batch in BasicSweeper.split_arguments(parsed, max_batch_size=None):
+            yield from batch

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from snnbench.results.ledger import Ledger, Run
-from snnbench.results.recipe import flat
+from snnbench.runs.read import Ledger, Run
+from snnbench.runs.recipe import flat
 
 LeftOut = tuple[Run, str]
 

@@ -11,10 +11,10 @@ from scripts.sweep import main
 from snnbench import cli
 from snnbench.errors import UserError
 from snnbench.neurons import SpikingNeuron
-from snnbench.results.sweep import plan
+from snnbench.sweep import plan
 from snnbench.training.run import train
 from tests.conftest import CONFIGS
-from tests.results.conftest import ROW
+from tests.lab import ROW
 
 SWEEPS = {  # number of jobs
     "dalif_parts": 4,

@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from snnbench.results.ledger import Ledger
+from snnbench.results.outcomes import Group, Outcome, Spread
 from snnbench.results.rows import Quoted, Registry, Row
-from snnbench.results.summary import Group, Outcome, Spread
+from snnbench.runs.read import Ledger
 
 COLUMNS = ("row", "reported", "reproduced", "difference", "protocol", "last epoch", "epochs", "status")
 SHORT = {

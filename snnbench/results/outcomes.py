@@ -7,10 +7,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from snnbench.config import compose_row
 from snnbench.errors import UserError
-from snnbench.results.ledger import Ledger, Run
-from snnbench.results.recipe import NOT_RECIPE, describe, differences, recipe_hash
-from snnbench.results.rows import Row, compose_row
+from snnbench.results.rows import Row
+from snnbench.runs.read import Ledger, Run
+from snnbench.runs.recipe import NOT_RECIPE, describe, differences, recipe_hash
 
 Compose = Callable[[str], dict[str, Any]]
 # What on a command line cannot change a recipe, besides the keys outside of it: with nothing else there, a differing

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from snnbench.results.ledger import Run
+from snnbench.runs.read import Run
 
 Layers = dict[str, dict[str, float]]  # by layer, from the input on: values by quantity
 Measured = dict[str, tuple[float, float | None]]  # by layer: a value, and the standard deviation within the layer

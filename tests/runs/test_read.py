@@ -7,8 +7,8 @@ import shutil
 import pytest
 
 from snnbench.errors import UserError
-from snnbench.results.ledger import read_ledger
-from tests.results.conftest import ROW, RUNS
+from snnbench.runs.read import read_ledger
+from tests.lab import ROW, RUNS
 
 
 def statuses(ledger):

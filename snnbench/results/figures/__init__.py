@@ -1,0 +1,1 @@
+"""Figures: what each kind shows, as data, and how it is drawn."""
