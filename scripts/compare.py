@@ -1,6 +1,6 @@
 """Neurons beside each other under one recipe, from finished runs that differ in neuron, T and seed alone.
 
-python scripts/sweep.py +sweep=comparison data=digits
+python train.py -m +sweep=comparison data=digits
 python scripts/compare.py                                    runs below outputs/
 python scripts/compare.py my_outputs --format md --json comparison.json
 """
@@ -33,11 +33,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         ledger = read_ledger(arguments.folders)
         selection = select(ledger, arguments.any_data)
-        found, alone = compare(selection.runs, arguments.protocol)
+        found, alone = compare(selection.counted, arguments.protocol)
         if not found:
             raise UserError(
                 f"{', '.join(arguments.folders)}: no two neurons were trained under one recipe; "
-                "try python scripts/sweep.py +sweep=comparison data=digits"
+                "try python train.py -m +sweep=comparison data=digits"
             )
         if arguments.json:
             write_json(arguments.json, record(found))

@@ -50,7 +50,7 @@ def _run(arguments: argparse.Namespace) -> int:
     ledger = read_ledger(arguments.folders)
     selection = select(ledger, arguments.any_data)
     asked = list(dict.fromkeys(arguments.kind or KINDS))
-    found = {kind: KINDS[kind].choose(selection.runs, arguments.protocol) for kind in asked}
+    found = {kind: KINDS[kind].choose(selection.counted, arguments.protocol) for kind in asked}
     _make(arguments.output)
     for drawn in found.values():
         _draw(drawn, arguments.output)

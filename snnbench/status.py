@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 import os
 import sys
+import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
+
+from snnbench.runs.schema import TIME
 
 STATUS_FILE = "SNNBENCH_STATUS_FILE"
 
@@ -20,19 +23,38 @@ def is_sweep() -> bool:
     return HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN
 
 
+def begin(path: str) -> None:
+    """From now on facts are told into the file at `path`, by this process and those that it starts."""
+    os.environ[STATUS_FILE] = path
+    _append(began=time.strftime(TIME))
+
+
 def tell(job: int | None = None, **facts: Any) -> None:
     """Add to what is known of a job; of this one, where none is given.
 
-    Facts are `words` (its overrides), `folder`, `code` (its exit code) and `skipped`.
+    Facts are `words` (its overrides), `action` and `run` (what is to be done, see `sweep`), `folder`, `code` (its exit
+    code) and `skipped`.
     """
+    if STATUS_FILE in os.environ:
+        _append(job=_number() if job is None else job, **facts)
+
+
+def _append(**facts: Any) -> None:
+    with open(os.environ[STATUS_FILE], "a") as file:  # one short write: lines of parallel jobs do not mix
+        file.write(json.dumps(facts) + "\n")
+
+
+def _number() -> int:
     from hydra.core.hydra_config import HydraConfig
 
-    if STATUS_FILE not in os.environ:
-        return
-    if job is None:
-        job = HydraConfig.get().job.num if is_sweep() else 0
-    with open(os.environ[STATUS_FILE], "a") as file:  # one short write: lines of parallel jobs do not mix
-        file.write(json.dumps({"job": job, **facts}) + "\n")
+    return int(HydraConfig.get().job.num) if is_sweep() else 0
+
+
+def of_this_job() -> dict[str, Any]:
+    """What is known of the job that this process is in, and `began`, when its command was given."""
+    lines = Path(os.environ[STATUS_FILE]).read_text().splitlines()
+    known = {job["job"]: job for job in collect(lines)}
+    return {**json.loads(lines[0]), **known.get(_number(), {})}
 
 
 def collect(lines: Iterable[str]) -> list[dict[str, Any]]:
@@ -40,7 +62,8 @@ def collect(lines: Iterable[str]) -> list[dict[str, Any]]:
     jobs: dict[int, dict[str, Any]] = {}
     for line in lines:
         facts = json.loads(line)
-        jobs.setdefault(facts["job"], {}).update(facts)
+        if "job" in facts:
+            jobs.setdefault(facts["job"], {}).update(facts)
     return [jobs[number] for number in sorted(jobs)]
 
 

@@ -16,6 +16,11 @@ from omegaconf import DictConfig, OmegaConf
 from snnbench.errors import UserError
 
 _CHILD = "SNNBENCH_RUN_FOLDER"
+MOVED = {
+    "snnbench.data.sources.": "snnbench.data.images.sources.",
+    "snnbench.data.folders.": "snnbench.data.images.folders.",
+}
+"""Modules that configs of older runs name, and what they are called now."""
 
 
 def is_main_process() -> bool:
@@ -78,8 +83,7 @@ def open_folder(path: str) -> tuple[Path, DictConfig]:
     for name in ("config.yaml", "result.json"):
         if not (folder / name).is_file():
             raise UserError(f"{path}: not the folder of a run (it has no {name}). Runs lie in outputs/<name>/<time>.")
-    cfg = OmegaConf.load(folder / "config.yaml")
-    assert isinstance(cfg, DictConfig)
+    cfg = OmegaConf.create(with_names_of_today(OmegaConf.to_container(OmegaConf.load(folder / "config.yaml"))))
     if cfg.paths.output_dir:
         cfg = OmegaConf.create(rebased(OmegaConf.to_container(cfg), str(cfg.paths.output_dir), str(folder)))
     cfg.paths.output_dir = str(folder)
@@ -88,6 +92,19 @@ def open_folder(path: str) -> tuple[Path, DictConfig]:
         cfg.data = rebased(OmegaConf.to_container(cfg.data), str(cfg.paths.data), data, keys=("root", "cache"))
         cfg.paths.data = data
     return folder, cfg
+
+
+def with_names_of_today(value: Any) -> Any:
+    """A config whose `_target_`s are where the classes of an older version are now."""
+    if isinstance(value, dict):
+        return {key: with_names_of_today(item) for key, item in value.items()} | _target_of_today(value)
+    return [with_names_of_today(item) for item in value] if isinstance(value, list) else value
+
+
+def _target_of_today(node: dict[Any, Any]) -> dict[str, str]:
+    target = node.get("_target_")
+    moved = next((old for old in MOVED if isinstance(target, str) and target.startswith(old)), None)
+    return {"_target_": MOVED[moved] + str(target)[len(moved) :]} if moved else {}
 
 
 def rebased(value: Any, old: str, new: str, keys: Collection[str] | None = None) -> Any:

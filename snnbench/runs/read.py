@@ -19,7 +19,7 @@ import yaml
 from snnbench import parallel
 from snnbench.errors import UserError
 from snnbench.files import read_yaml
-from snnbench.runs.recipe import recipe_hash
+from snnbench.runs.recipe import flat, lookup, recipe_hash
 
 SCHEMA = 1
 STATUSES = ("finished", "failed", "interrupted", "running")
@@ -68,7 +68,25 @@ class Run:
 
     @cached_property
     def recipe(self) -> str:
-        return recipe_hash(self.config)
+        return recipe_hash(self.config, self.code)
+
+    @property
+    def code(self) -> dict[str, Any]:
+        """What the run recorded of the classes that its config names; see `snnbench.runs.code`."""
+        code = self.result.get("code")
+        return code if isinstance(code, dict) else {}
+
+    @property
+    def data(self) -> str:
+        """Equal for runs on equal data of one recipe: "real", or else what is known of it and where it lay."""
+        if self.provenance == "real":
+            return self.provenance
+        return f"{self.provenance} in {os.path.realpath(str(lookup(self.config, 'data.root')))}"
+
+    @cached_property
+    def flat(self) -> dict[str, Any]:
+        """The recipe itself, by dotted keys."""
+        return flat(self.config, self.code)
 
     @property
     def provenance(self) -> str:

@@ -13,6 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from snnbench.energy.counter import parameter_counts
 from snnbench.files import write_json
+from snnbench.runs.code import code_of
 from snnbench.runs.environment import environment
 from snnbench.runs.folder import is_main_process
 from snnbench.runs.schema import RESULT_SCHEMA
@@ -43,6 +44,7 @@ class Record:
             "provenance": data.provenance,
             "split": data.split,
             "data_details": dict(data.details),
+            "code": code_of(OmegaConf.to_container(cfg, resolve=True)),  # type: ignore[arg-type]
         }
 
     def start(self) -> None:
@@ -54,9 +56,12 @@ class Record:
             file.write(json.dumps(self._environment) + "\n")
         self._write({"status": "running", "error": None})
 
-    def fail(self, status: str, error: str, history: History) -> None:
-        """Say that the run ended early: "failed" or "interrupted", and what it had reached."""
-        values = {"status": status, "error": error, "epochs": self._epochs(history)}
+    def fail(self, status: str, error: str, history: History, diverged: bool = False) -> None:
+        """Say that the run ended early: "failed" or "interrupted", and what it had reached.
+
+        `diverged`: its numbers did, so that it would fail again.
+        """
+        values = {"status": status, "error": error, "diverged": diverged, "epochs": self._epochs(history)}
         self._write({**values, "accuracy": _accuracy(history), "seconds": self._seconds(history)})
 
     def finish(self, module: SpikingClassifier, history: History) -> dict[str, Any]:

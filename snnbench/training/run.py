@@ -17,13 +17,11 @@ from hydra.core.hydra_config import HydraConfig
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig, OmegaConf
 
-from snnbench import config, log, status
+from snnbench import config, log, status, sweep
 from snnbench.errors import UserError
 from snnbench.files import write_text
 from snnbench.interrupt import FAILED, Interrupted, was_interrupted
 from snnbench.runs.folder import is_main_process, locked, new_folder, open_folder, read_result
-from snnbench.runs.read import Run
-from snnbench.sweep import Job, earlier_runs, run_of
 from snnbench.training import build, loggers, report
 from snnbench.training.checkpoint import AtomicCheckpointIO, last_checkpoint, read_checkpoint, remove_leftovers
 from snnbench.training.guard import NonFinite
@@ -48,12 +46,13 @@ def train(cfg: DictConfig) -> int:
     if cfg.resume is not None:
         folder, cfg, checkpoint = _resumable(cfg)
     elif status.is_sweep():
-        job = _earlier(cfg)
-        if job.run and job.action in ("done", "running"):
-            return _skip(job.run)
-        if job.run and job.action == "resume":
-            folder, cfg, checkpoint = _reopen(str(job.run.folder))
-            logging.getLogger("snnbench").info("%s: going on in %s", job.run.status, report.short(folder))
+        config.check(cfg)
+        action, earlier = sweep.this_job(cfg)
+        if earlier and action == "resume":
+            folder, cfg, checkpoint = _reopen(str(earlier))
+            logging.getLogger("snnbench").info("going on in %s", report.short(folder))
+        elif earlier and action != "start":
+            return _skip(action, earlier)
     config.check(cfg)
     build.check_device(cfg)
     _set_threads(cfg)
@@ -73,18 +72,13 @@ def train(cfg: DictConfig) -> int:
         return 0
 
 
-def _earlier(cfg: DictConfig) -> Job:
-    """This job of a sweep, with the run of the same recipe, seed and epochs that is there already."""
-    config.check(cfg)
-    resolved: Any = OmegaConf.to_container(cfg, resolve=True)
-    return Job((), resolved, run_of(earlier_runs(Path(cfg.paths.outputs)), resolved))
-
-
-def _skip(run: Run) -> int:
-    status.tell(folder=str(run.folder.absolute()), skipped=True)
-    state = "finished already" if run.status == "finished" else "running in another process"
-    logging.getLogger("snnbench").info("skipped, %s: %s", state, report.short(run.folder))
-    return 0
+def _skip(action: str, folder: Path) -> int:
+    """Say why this job of a sweep is left, and what that means for the exit code."""
+    status.tell(folder=str(folder.absolute()), skipped=True)
+    state = {"done": "finished already", "running": "running in another process"}
+    reason = state.get(action, "its numbers diverged, and would do so again")
+    logging.getLogger("snnbench").info("skipped, %s: %s", reason, report.short(folder))
+    return FAILED if action == "failed" else 0
 
 
 def _resumable(cfg: DictConfig) -> tuple[Path, DictConfig, Path | None]:
@@ -160,7 +154,7 @@ def _fit(
         record.fail("failed", str(error), history)
         raise UserError(str(error)) from error
     except NonFinite as error:
-        record.fail("failed", str(error), history)
+        record.fail("failed", str(error), history, diverged=True)
         report.failed(folder, error)
         return None
     except BaseException as error:

@@ -58,7 +58,7 @@ def edit(folder: Path, **values) -> None:
 
 
 def choose(kind: str, outputs: Path, protocol: str = "last_epoch"):
-    return KINDS[kind].choose(select(read_ledger([outputs])).runs, protocol)
+    return KINDS[kind].choose(select(read_ledger([outputs])).counted, protocol)
 
 
 def plotted(axis) -> dict[str, tuple[list[float], list[float], list[float]]]:
@@ -212,7 +212,7 @@ def test_a_seed_stands_once_in_a_cell_of_the_grid_however_its_decays_are_spelt(t
     assert figure.title.endswith("single seed")
     ((left_out, why),) = drawn.left_out
     assert left_out.folder == again
-    assert why.startswith("seed 0 of its cell again; drawn is ")
+    assert why.startswith("seed 0 again; counted is ")
 
 
 @pytest.mark.parametrize(
@@ -283,7 +283,7 @@ def test_runs_that_do_not_count_are_named_with_the_reason(tmp_path, capsys):
     assert main([str(tmp_path / "runs"), "--kind", "coefficients", "--output", str(tmp_path / "figures")]) == 0
     out = capsys.readouterr().out
     for folder, why in (
-        (again, f"seed 0 again; drawn is {kept}"),
+        (again, f"seed 0 again; counted is {kept}"),
         (failed, "failed after 3 of 3 epochs"),
         (subset, "not the real data: subset"),
         (damaged, "result.json holds no layers, or damaged ones"),
@@ -312,7 +312,7 @@ def test_nothing_to_draw_says_which_runs_are_needed(tmp_path, capsys):
     assert main([str(tmp_path)]) == 2
     err = capsys.readouterr().err
     assert "no accuracy to draw: needs finished runs of one recipe with two or more T" in err
-    assert "python scripts/sweep.py +sweep=dalif_grid" in err
+    assert "python train.py -m +sweep=dalif_grid" in err
     run(tmp_path, "lif")
     assert main([str(tmp_path), "--kind", "grid", "--kind", "firing", "--output", str(tmp_path / "out")]) == 2
     captured = capsys.readouterr()
@@ -334,7 +334,7 @@ def test_a_real_training_is_drawn_and_marked_where_its_data_is_cut(command, tmp_
     assert main([str(done.outputs), "--output", output, "--any-data"]) == 0
     assert "digits, ConvNet, DA-LIF, T = 2, 2 epochs, single seed, not the real data: subset" in capfd.readouterr().out
     (figure,) = (
-        KINDS["coefficients"].choose(select(read_ledger([done.outputs]), any_data=True).runs, "last_epoch").figures
+        KINDS["coefficients"].choose(select(read_ledger([done.outputs]), any_data=True).counted, "last_epoch").figures
     )
     (series,) = figure.panels[0].series
     recorded = done.result()["layers"]

@@ -44,8 +44,8 @@ def build(folders: Iterable[str | Path], configs: Path = CONFIGS) -> Dashboard:
     ledger.problems += damaged
     found = outcomes(ledger, rows, _composed(sorted({str(run.row) for run in ledger.runs} & rows.keys()), configs))
     others = groups(ledger, rows)
-    apart = dict(pair for outcome in found.values() for pair in outcome.apart)
-    apart |= dict(pair for group in others for pair in group.apart)
+    apart = dict(pair for outcome in found.values() for pair in outcome.left_out)
+    apart |= dict(pair for group in others for pair in group.left_out)
     data = {
         "generated": time.strftime("%Y-%m-%d %H:%M"),
         "folders": [str(folder) for folder in folders],
@@ -103,5 +103,5 @@ def _point(outcome: Outcome) -> dict[str, Any]:
         "mean": spread and spread.mean,
         "std": spread and spread.std,
         "n": spread.n if spread else 0,
-        "runs": len(outcome.counted) + len(outcome.apart),
+        "runs": len(outcome.counted) + len(outcome.left_out),
     }

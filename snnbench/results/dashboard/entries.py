@@ -9,7 +9,6 @@ from typing import Any
 
 from snnbench.results import labels, selection
 from snnbench.runs.read import Run
-from snnbench.runs.recipe import flat
 
 BESIDE = ("seed", "epochs", "engine", "compile", "threads", "trainer.accelerator")
 MACHINE = ("revision", "dirty", "python", "cuda", "gpus", "cpu", "cores")
@@ -88,7 +87,7 @@ def _machine(run: Run) -> dict[str, Any]:
     return {**{key: environment.get(key) for key in MACHINE}, **versions}
 
 
-GROUPS = {"Recipe": lambda run: flat(run.config), "Beside the recipe": _beside, "Code and machine": _machine}
+GROUPS = {"Recipe": lambda run: run.flat, "Beside the recipe": _beside, "Code and machine": _machine}
 
 
 class Numbering:

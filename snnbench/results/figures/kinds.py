@@ -23,7 +23,7 @@ from snnbench.results.figures.data import (
     tell_apart,
     title,
 )
-from snnbench.results.selection import LeftOut, grouped, neuron, setting
+from snnbench.results.selection import LeftOut, choose, grouped, neuron, setting
 from snnbench.results.tables.papers import SHORT
 from snnbench.runs.layers import layers, learned, rates
 from snnbench.runs.read import Run
@@ -116,12 +116,9 @@ def grid(runs: Sequence[Run], protocol: str) -> Drawn:
     decays = drawn.measure(runs, _fixed_decays, "its neuron has no fixed decays alpha and beta")
     found = drawn.measure(list(decays), lambda run: run.accuracy(protocol), f"has no accuracy {SHORT[protocol]}")
     for same in grouped(found, _all_but_decays):
-        first_of: dict[tuple[float, float, int], Run] = {}  # 1.0 and "ones" are two recipes, but one cell
-        for run in same:
-            other = first_of.setdefault((*decays[run], run.seed), run)
-            if other is not run:
-                drawn.left_out.append((run, f"seed {run.seed} of its cell again; drawn is {other.folder}"))
-        same = list(first_of.values())
+        chosen = choose(same, lambda run: None, axis=lambda run: (decays[run], run.seed))  # 1.0 is "ones"
+        drawn.left_out += chosen.left_out
+        same = chosen.counted
         cells: dict[tuple[float, float], tuple[float, ...]] = {}
         for run in same:
             cells[decays[run]] = (*cells.get(decays[run], ()), found[run])
@@ -161,7 +158,7 @@ KINDS = {
     "grid": Kind(
         grid,
         "finished runs of DA-LIF with fixed decays, over two or more of each",
-        "python scripts/sweep.py +sweep=dalif_grid",
+        "python train.py -m +sweep=dalif_grid",
     ),
     "accuracy": Kind(
         accuracy,

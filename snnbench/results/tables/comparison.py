@@ -9,7 +9,7 @@ from typing import Any
 
 from snnbench.results import labels
 from snnbench.results.outcomes import Spread
-from snnbench.results.selection import LeftOut, distinctions, grouped, neuron, setting
+from snnbench.results.selection import LeftOut, choose, distinctions, grouped, neuron, setting
 from snnbench.results.tables.papers import SHORT, Table
 from snnbench.runs.layers import picojoule
 from snnbench.runs.read import Run
@@ -74,12 +74,10 @@ def compare(runs: Sequence[Run], protocol: str = "last_epoch") -> tuple[list[Com
         groups.sort(key=lambda group: order.index(_name(group)))
         variants = [Variant(label, {}) for label in _labels(groups)]
         for variant, group in zip(variants, groups, strict=True):
-            for run in sorted(group, key=lambda run: int(run.config["T"])):
-                cell = variant.runs.setdefault(int(run.config["T"]), [])
-                if run.seed in {other.seed for other in cell}:
-                    left_out.append((run, f"seed {run.seed} again"))
-                else:
-                    cell.append(run)
+            chosen = choose(group, lambda run: None, axis=lambda run: (run.config["T"], run.seed))
+            left_out += chosen.left_out
+            for run in sorted(chosen.counted, key=lambda run: int(run.config["T"])):
+                variant.runs.setdefault(int(run.config["T"]), []).append(run)
         found.append(Comparison(protocol, variants))
     return _told_apart(found), left_out
 

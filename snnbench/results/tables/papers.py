@@ -46,7 +46,7 @@ def paper_table(paper: str, registry: Registry, outcomes: Iterable[Outcome]) -> 
         values = [reported(row.acc, row.source)]
         values += [f"{SHORT[v['protocol']]}: {reported(v['acc'], v['source'])}" for v in row.block.get("also", [])]
         table.lines.append([row.id.partition("/")[2], "; ".join(values), *_measured(outcome)])
-        table.notes += [f"{run.folder}: not counted for {row.id}: {why}" for run, why in outcome.apart]
+        table.notes += [f"{run.folder}: not counted for {row.id}: {why}" for run, why in outcome.left_out]
         table.notes += outcome.notes
     for quoted in registry.quoted:
         if quoted.paper == paper:
@@ -71,8 +71,8 @@ def _measured(outcome: Outcome) -> list[str]:
     epochs = "-"
     if outcome.counted:
         epochs = f"{min(run.epochs for run in outcome.counted)} of {outcome.planned}"
-    elif outcome.apart:
-        furthest = max(run.epochs for run, _ in outcome.apart)
+    elif outcome.left_out:
+        furthest = max(run.epochs for run, _ in outcome.left_out)
         epochs = f"{furthest} of {outcome.planned}" if outcome.planned else str(furthest)
     return [
         "-" if spread is None else str(spread),
@@ -91,7 +91,7 @@ def status(outcome: Outcome, spread: Spread | None) -> str:
         phrase = "no run"
         if outcome.counted:
             phrase = f"no accuracy {SHORT[row.protocol]}"
-        elif outcome.apart:
+        elif outcome.left_out:
             phrase = "no finished run of this recipe"
     elif difference is None:
         phrase = "run; nothing to compare with"
@@ -99,7 +99,7 @@ def status(outcome: Outcome, spread: Spread | None) -> str:
         phrase = "reproduced" if abs(difference) <= row.tolerance else f"outside ± {row.tolerance:g}"
     if row.recipe != "exact" and spread is not None:
         phrase += f", recipe {row.recipe}"
-    return phrase + (f"; {len(outcome.apart)} not counted" if outcome.apart else "")
+    return phrase + (f"; {len(outcome.left_out)} not counted" if outcome.left_out else "")
 
 
 def groups_table(groups: Iterable[Group]) -> Table:
@@ -113,7 +113,7 @@ def groups_table(groups: Iterable[Group]) -> Table:
             spreads.append(str(Spread.of(values)) if values else "-")
         data = ", ".join(sorted({run.provenance for run in group.counted})) or "-"
         table.lines.append([group.name, group.recipe, *spreads, str(group.epochs), data])
-        table.notes += [f"{run.folder}: not counted for {group.name}: {why}" for run, why in group.apart]
+        table.notes += [f"{run.folder}: not counted for {group.name}: {why}" for run, why in group.left_out]
     return table
 
 
