@@ -2,10 +2,8 @@
 
 A class of this project counts by its name and a revision: `code.json` holds, for each class that configs name, its
 revision and a digest of the source behind it. While the source has that digest, the class is the published one; a copy
-that somebody changed is not, and counts by what its source is. After a change of that source:
-
-    python -m snnbench.runs.code                  the numbers are the same as before
-    python -m snnbench.runs.code LIF ResNet20     those of these classes are not: their next revision
+that somebody changed is not, and counts by what its source is. After a change of that source,
+`python scripts/publish_code.py` says which it is: the same numbers as before, or a new revision.
 
 Comments, docstrings and formatting do not count, nor does the name of a module.
 """
@@ -179,9 +177,3 @@ def publish(names: Iterable[str], configs: Path, lock: Path = LOCK) -> None:
     before = json.loads(lock.read_text()) if lock.exists() else {}
     revisions = {name: before.get(name, {"revision": 1})["revision"] + (name in set(names)) for name in found}
     write_json(lock, {name: {"revision": revisions[name], "source": found[name]} for name in sorted(found)})
-
-
-if __name__ == "__main__":
-    from snnbench.config import CONFIGS
-
-    publish(sys.argv[1:], CONFIGS)

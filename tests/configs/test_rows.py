@@ -1,8 +1,10 @@
 """Every row of a paper's table: it composes, has the right network, trains, and its number has a source."""
 
 import functools
+import json
 import math
 import re
+from pathlib import Path
 
 import hydra
 import pytest
@@ -13,6 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from snnbench import config
 from snnbench.data.augment import Augment, BatchTransform
 from snnbench.neurons import LIF, SpikingNeuron
+from snnbench.runs.recipe import recipe_hash
 from snnbench.training import build
 from tests.conftest import CONFIGS
 
@@ -81,6 +84,19 @@ def network_size(cfg: DictConfig) -> int:
     with torch.device("meta"):
         network = build.make(cfg, "backbone", neuron=LIF, norm=build.make(cfg, "norm"))
     return sum(p.numel() for p in network.parameters())
+
+
+RECIPES = json.loads((Path(__file__).parent / "recipes.json").read_text())
+
+
+def test_every_row_has_a_recipe_on_record():
+    assert set(RECIPES) == set(ROWS), "python -m tests.configs.write_recipes"
+
+
+@pytest.mark.parametrize("row", ROWS)
+def test_the_recipe_of_a_row_is_the_one_on_record(row):
+    """A change un-counts the row's runs: look at it, then `python -m tests.configs.write_recipes`."""
+    assert recipe_hash(OmegaConf.to_container(compose(row), resolve=True)) == RECIPES[row]
 
 
 def decimals(value: float) -> int:
