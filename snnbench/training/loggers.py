@@ -16,8 +16,8 @@ import lightning
 from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 
-from snnbench.results.outcomes import overrides
 from snnbench.runs.read import Run, Unreadable, read_run
+from snnbench.runs.recipe import overrides
 from snnbench.training import build
 
 PROTOCOLS = ("last_epoch", "best_test_epoch", "validation_chosen")
