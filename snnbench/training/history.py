@@ -10,17 +10,17 @@ from pathlib import Path
 from typing import Any
 
 import lightning
+import torch
 
 from snnbench.files import write_text
 from snnbench.neurons import SpikingNeuron
-from snnbench.neurons.base import spiking_layers
 from snnbench.training.module import SpikingClassifier, classifier
 
 LAYER_COLUMNS = ("epoch", "layer", "quantity", "value")
 
 
 class History(lightning.Callback):
-    """Collects each epoch's metrics, firing rates and learned coefficients.
+    """Collects each epoch's metrics, firing rates and learned coefficients; what it reads, it leaves as it is.
 
     The rows live in the checkpoint and both files are rewritten from them, whole, after each epoch. A run that
     is killed and resumed therefore neither loses a line nor repeats one.
@@ -60,8 +60,6 @@ class History(lightning.Callback):
         self._clock = time.perf_counter()
 
     def on_train_epoch_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        for layer in spiking_layers(classifier(pl_module).network).values():
-            layer.set_progress(trainer.current_epoch / max((trainer.max_epochs or 1) - 1, 1))
         self._lr = trainer.optimizers[0].param_groups[0]["lr"]
         self._started = time.perf_counter()
 
@@ -70,7 +68,7 @@ class History(lightning.Callback):
     ) -> None:
         self.train_samples += len(batch[1]) * trainer.world_size
         if batch_idx + 1 == trainer.num_training_batches:
-            classifier(pl_module).collect_training()  # reads the loss: the device has finished before the clock is read
+            _wait_for(pl_module.device)
             self.train_seconds += time.perf_counter() - self._started
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
@@ -82,7 +80,6 @@ class History(lightning.Callback):
         self.energy = module.synops.energy() if evaluated else None
         self.metrics.append(row if rate is None else {**row, "test/firing_rate": rate})
         self.layers += [(epoch, *values) for values in layer_rows(module, evaluated)]
-        module.epoch_values = {}
         now = time.perf_counter()
         self.wall_seconds, self._clock = self.wall_seconds + now - self._clock, now
         if trainer.is_global_zero:
@@ -136,6 +133,12 @@ def learned(layer: SpikingNeuron) -> dict[str, float]:
             values[f"{name}.mean"] = flat.mean().item()
             values[f"{name}.std"] = flat.std(unbiased=False).item()
     return values
+
+
+def _wait_for(device: torch.device) -> None:
+    """Until it has done what it was given, so that the clock is not read while it is still at work."""
+    if device.type != "cpu":
+        torch.accelerator.synchronize(device)
 
 
 def _csv(columns: Iterable[str], rows: Iterable[Iterable[Any]]) -> str:
