@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from snnbench.runs.result import Unreadable, read_result, status_of
 from snnbench.runs.schema import TIME
 
 STATUS_FILE = "SNNBENCH_STATUS_FILE"
@@ -92,16 +93,12 @@ def _outcome(job: Mapping[str, Any]) -> tuple[str, str, str, str]:
     folder = Path(job["folder"])
     shown = min(str(folder), os.path.relpath(folder), key=len)
     try:
-        result = json.loads((folder / "result.json").read_text())
-    except (OSError, ValueError):
+        result = read_result(folder)
+    except Unreadable:
         return ("failed", "", "", shown)
-    accuracy = result.get("accuracy") or {}
+    accuracy: Any = result.get("accuracy") or {}
     last, best = accuracy.get("last_epoch"), (accuracy.get("best_test_epoch") or {}).get("acc")
-    status = result["status"]
-    if job.get("skipped"):
-        status += ", skipped"
-    elif status == "running":
-        status = "killed"
+    status = status_of(folder, result) + (", skipped" if job.get("skipped") else "")
     return (status, _percent(last), _percent(best), shown)
 
 

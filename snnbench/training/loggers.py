@@ -16,11 +16,11 @@ import lightning
 from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 
-from snnbench.runs.read import Run, Unreadable, read_run
+from snnbench.runs.read import Run, read_run
 from snnbench.runs.recipe import overrides
+from snnbench.runs.result import Unreadable
+from snnbench.runs.schema import PROTOCOLS
 from snnbench.training import build
-
-PROTOCOLS = ("last_epoch", "best_test_epoch", "validation_chosen")
 
 
 @contextlib.contextmanager

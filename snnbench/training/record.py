@@ -6,17 +6,17 @@ import contextlib
 import json
 import resource
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from omegaconf import DictConfig, OmegaConf
 
 from snnbench.energy.counter import parameter_counts
-from snnbench.files import write_json
 from snnbench.runs.code import code_of
 from snnbench.runs.environment import environment
 from snnbench.runs.folder import is_main_process
-from snnbench.runs.schema import RESULT_SCHEMA
+from snnbench.runs.result import write_result
+from snnbench.runs.schema import ENVIRONMENTS, SCHEMA, TEST_ACC, TEST_RATE, VAL_ACC, Result
 from snnbench.training.history import History
 from snnbench.training.module import SpikingClassifier
 
@@ -35,7 +35,7 @@ class Record:
         self._cfg = cfg
         self._environment = environment()
         self._identity = {
-            "schema": RESULT_SCHEMA,
+            "schema": SCHEMA,
             "name": cfg.name,
             "tags": list(cfg.tags),
             "row": OmegaConf.to_container(cfg.row) if cfg.row else None,
@@ -52,7 +52,7 @@ class Record:
         _reset_peak_memory()
         if not is_main_process():
             return
-        with (self.folder / "environment.jsonl").open("a") as file:  # a line for each start of the run
+        with (self.folder / ENVIRONMENTS).open("a") as file:  # a line for each start of the run
             file.write(json.dumps(self._environment) + "\n")
         self._write({"status": "running", "error": None})
 
@@ -73,7 +73,7 @@ class Record:
                 "epochs": self._epochs(history),
                 "accuracy": _accuracy(history),
                 "final_loss": {key: value for key, value in history.metrics[-1].items() if key.endswith("loss")},
-                "firing_rate": history.metrics[-1].get("test/firing_rate"),
+                "firing_rate": history.metrics[-1].get(TEST_RATE),
                 "layers": history.last_layers(),
                 "energy": history.energy,
                 "parameters": parameter_counts(module.network),
@@ -86,7 +86,7 @@ class Record:
     def _write(self, values: dict[str, Any]) -> dict[str, Any]:
         result = {**self._identity, **values, "environment": self._environment}
         if is_main_process():
-            write_json(self.folder / "result.json", result)
+            write_result(self.folder, cast(Result, result))
         return result
 
     def _epochs(self, history: History) -> dict[str, int]:
@@ -101,10 +101,10 @@ def _accuracy(history: History) -> dict[str, Any]:
     if not history.metrics:
         return {"last_epoch": None, "best_test_epoch": None, "validation_chosen": None}
     chosen = {}
-    for label, metric in (("best_test_epoch", "test/acc"), ("validation_chosen", "val/acc")):
+    for label, metric in (("best_test_epoch", TEST_ACC), ("validation_chosen", VAL_ACC)):
         row = history.best(metric)
-        chosen[label] = row and {"acc": row["test/acc"], "epoch": row["epoch"]}
-    return {"last_epoch": history.metrics[-1].get("test/acc"), **chosen}
+        chosen[label] = row and {"acc": row[TEST_ACC], "epoch": row["epoch"]}
+    return {"last_epoch": history.metrics[-1].get(TEST_ACC), **chosen}
 
 
 def _reset_peak_memory() -> None:

@@ -24,9 +24,9 @@ from snnbench.results.figures.data import (
     title,
 )
 from snnbench.results.selection import LeftOut, choose, grouped, neuron, setting
-from snnbench.results.tables.papers import SHORT
 from snnbench.runs.layers import layers, learned, rates
 from snnbench.runs.read import Run
+from snnbench.runs.schema import protocol_label
 
 SQUASHES: dict[str, Callable[[float], float]] = {
     "tanh": math.tanh,
@@ -95,8 +95,8 @@ def firing(runs: Sequence[Run], protocol: str) -> Drawn:
 def accuracy(runs: Sequence[Run], protocol: str) -> Drawn:
     """Test accuracy over T: a figure for each setting, a series for each neuron that ran with more than one T."""
     drawn = Drawn()
-    found = drawn.measure(runs, lambda run: run.accuracy(protocol), f"has no accuracy {SHORT[protocol]}")
-    _over_timesteps(drawn, "accuracy", found, f"test accuracy (%),\n{SHORT[protocol]}", least=2)
+    found = _accuracies(drawn, runs, protocol)
+    _over_timesteps(drawn, "accuracy", found, f"test accuracy (%),\n{protocol_label(protocol)}", least=2)
     return drawn
 
 
@@ -114,7 +114,7 @@ def grid(runs: Sequence[Run], protocol: str) -> Drawn:
     """Test accuracy over the fixed decays of DA-LIF: a heat map for each setting and T."""
     drawn = Drawn()
     decays = drawn.measure(runs, _fixed_decays, "its neuron has no fixed decays alpha and beta")
-    found = drawn.measure(list(decays), lambda run: run.accuracy(protocol), f"has no accuracy {SHORT[protocol]}")
+    found = _accuracies(drawn, list(decays), protocol)
     for same in grouped(found, _all_but_decays):
         chosen = choose(same, lambda run: None, axis=lambda run: (decays[run], run.seed))  # 1.0 is "ones"
         drawn.left_out += chosen.left_out
@@ -128,7 +128,7 @@ def grid(runs: Sequence[Run], protocol: str) -> Drawn:
         first, T = same[0], same[0].config["T"]
         heading = title(first, [f"T = {T}"], [len(values) for values in cells.values()])
         file = stem("grid", _all_but_decays(first), first, f"T{T}")
-        drawn.figures.append(HeatMap(file, heading, same, f"test accuracy (%), {SHORT[protocol]}", cells))
+        drawn.figures.append(HeatMap(file, heading, same, f"test accuracy (%), {protocol_label(protocol)}", cells))
     tell_apart(drawn.figures, lambda run: _all_but_decays(run)[1] | setting(run))
     return drawn
 
@@ -192,6 +192,10 @@ def _over_timesteps(drawn: Drawn, kind: str, found: dict[Run, float], label: str
             panels = [Panel(label, series, from_zero=kind == "energy")]
             drawn.figures.append(Lines(file, heading, _less(same, crowd), "number of timesteps T", panels))
     tell_apart(drawn.figures, setting)
+
+
+def _accuracies(drawn: Drawn, runs: Sequence[Run], protocol: str) -> dict[Run, float]:
+    return drawn.measure(runs, lambda run: run.accuracy(protocol), f"has no accuracy {protocol_label(protocol)}")
 
 
 def _named(run: Run) -> bool:

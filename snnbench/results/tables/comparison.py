@@ -10,9 +10,10 @@ from typing import Any
 from snnbench.results import labels
 from snnbench.results.outcomes import Spread
 from snnbench.results.selection import LeftOut, choose, distinctions, grouped, neuron, setting
-from snnbench.results.tables.papers import SHORT, Table
+from snnbench.results.tables.papers import Table
 from snnbench.runs.layers import picojoule
 from snnbench.runs.read import Run
+from snnbench.runs.schema import protocol_label
 
 CONSTANTS = ("surrogate.name", "v_th", "v_reset", "detach_reset")
 ENVIRONMENT = ("revision", "dirty", "versions", "cpu", "gpus", "threads")
@@ -49,7 +50,7 @@ class Comparison:
         run = self.cells[0][2][0]
         seeds = {None: "n as stated", 1: "single seed"}.get(self.seeds, f"n = {self.seeds} seeds")
         parts = [labels.data(run.config["data"]["name"]), labels.backbone(run.config["backbone"]["name"])]
-        parts += [f"{run.planned} epochs", SHORT[self.protocol], seeds, *([self.apart] if self.apart else [])]
+        parts += [f"{run.planned} epochs", protocol_label(self.protocol), seeds, *([self.apart] if self.apart else [])]
         return ", ".join(parts) + ("" if run.provenance == "real" else f", not the real data: {run.provenance}")
 
     def accuracy(self, runs: Sequence[Run]) -> Spread:
@@ -63,7 +64,7 @@ def compare(runs: Sequence[Run], protocol: str = "last_epoch") -> tuple[list[Com
     Returns:
         The comparisons; and each run that stands in none, with the reason.
     """
-    left_out = [(run, f"no accuracy {SHORT[protocol]}") for run in runs if run.accuracy(protocol) is None]
+    left_out = [(run, f"no accuracy {protocol_label(protocol)}") for run in runs if run.accuracy(protocol) is None]
     found: list[Comparison] = []
     for same in grouped([run for run in runs if run.accuracy(protocol) is not None], setting):
         groups = grouped(same, neuron)
@@ -170,8 +171,7 @@ def record(comparisons: Sequence[Comparison]) -> dict[str, Any]:
     runs = [run for comparison in comparisons for _, _, cell in comparison.cells for run in cell]
     machines: list[dict[str, Any]] = []
     for run in runs:
-        environment = run.result.get("environment") or {}
-        machine = {key: environment.get(key) for key in ENVIRONMENT}
+        machine = {key: run.environment.get(key) for key in ENVIRONMENT}
         if machine not in machines:
             machines.append(machine)
     return {
