@@ -17,6 +17,7 @@ from snnbench.errors import UserError, did_you_mean
 from snnbench.files import write_json
 from snnbench.neurons.base import spiking_layers
 from snnbench.runs.folder import open_folder
+from snnbench.runs.quantities import FIRING_RATE
 from snnbench.runs.result import read_result, write_result
 from snnbench.runs.schema import CHECKPOINTS, EPOCH, evaluation
 from snnbench.training import build
@@ -114,7 +115,7 @@ def _print(name: str, values: dict[str, Any]) -> None:
         recorded = values["recorded"].get(key)
         table.add_row(key, f"{value:.4f}", "" if recorded is None else f"{recorded:.4f}")
     if values["firing_rate"] is not None:
-        table.add_row("firing rate", f"{values['firing_rate']:.4f}", "")
+        table.add_row(FIRING_RATE.label, f"{values['firing_rate']:.4f}", "")
     console = Console(soft_wrap=True)
     console.print(table)
     if values.get("energy"):

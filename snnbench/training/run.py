@@ -23,7 +23,7 @@ from snnbench.files import write_text
 from snnbench.interrupt import FAILED, Interrupted, was_interrupted
 from snnbench.runs.folder import is_main_process, locked, new_folder, open_folder
 from snnbench.runs.result import read_result
-from snnbench.runs.schema import CHECKPOINTS, CONFIG, LOG, RESULT
+from snnbench.runs.schema import CHECKPOINTS, CONFIG, LOG, RESULT, Result
 from snnbench.training import build, loggers, report
 from snnbench.training.checkpoint import AtomicCheckpointIO, last_checkpoint, read_checkpoint, remove_leftovers
 from snnbench.training.guard import NonFinite
@@ -66,7 +66,7 @@ def train(cfg: DictConfig) -> int:
         history = History(folder)
         trainer = build.build_trainer(cfg, [history], [AtomicCheckpointIO()], last=[last_checkpoint(folder)])
         with loggers.logged(trainer, cfg, folder):
-            result = _fit(trainer, module, data, history, Record(folder, cfg, data), checkpoint)
+            result = _fit(trainer, module, data, history, Record(folder, cfg, data, module), checkpoint)
         if result is None:
             return FAILED
         if trainer.is_global_zero:
@@ -142,7 +142,7 @@ def _fit(
     history: History,
     record: Record,
     checkpoint: Path | None,
-) -> dict[str, Any] | None:
+) -> Result | None:
     """Train and record how it ended; the result, or None where it has been told that the numbers exploded."""
     folder = record.folder
     data.epoch_of = build.epoch_counter(trainer, data)
@@ -153,19 +153,19 @@ def _fit(
         trainer.fit(module, datamodule=data, ckpt_path=str(checkpoint) if checkpoint else None, weights_only=True)
         return record.finish(module, history)
     except (UserError, MisconfigurationException) as error:
-        record.fail("failed", str(error), history)
+        record.fail("failed", str(error), module, history)
         raise UserError(str(error)) from error
     except NonFinite as error:
-        record.fail("failed", str(error), history, diverged=True)
+        record.fail("failed", str(error), module, history, diverged=True)
         report.failed(folder, error)
         return None
     except BaseException as error:
         if was_interrupted(error):
-            record.fail("interrupted", "interrupted by Ctrl-C or SIGTERM", history)
+            record.fail("interrupted", "interrupted by Ctrl-C or SIGTERM", module, history)
             report.interrupted(folder, (folder / CHECKPOINTS / "last.ckpt").exists())
             raise Interrupted from error
         logging.getLogger("traceback").error("the run failed", exc_info=True)
-        record.fail("failed", f"{type(error).__name__}: {error}", history)
+        record.fail("failed", f"{type(error).__name__}: {error}", module, history)
         error.add_note(f"traceback in {report.short(folder / LOG)}")
         raise
     finally:

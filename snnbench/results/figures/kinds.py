@@ -25,6 +25,7 @@ from snnbench.results.figures.data import (
 )
 from snnbench.results.selection import LeftOut, choose, grouped, neuron, setting
 from snnbench.runs.layers import layers, learned, rates
+from snnbench.runs.quantities import ENERGY
 from snnbench.runs.read import Run
 from snnbench.runs.schema import protocol_label
 
@@ -34,7 +35,6 @@ SQUASHES: dict[str, Callable[[float], float]] = {
     "none": float,
 }
 LAYERS = "neuron layer, from the input on"
-UNITS = {"J": 1e12, "mJ": 1e9, "µJ": 1e6, "nJ": 1e3, "pJ": 1.0}  # in picojoule
 V = TypeVar("V")
 
 
@@ -63,9 +63,9 @@ def coefficients(runs: Sequence[Run], protocol: str) -> Drawn:
         first, name, T = same[0], str(same[0].config["neuron"]["name"]), same[0].config["T"]
         panels = []
         for quantity in found[first]:
-            series = Series(labels.neuron(name), name, over_layers([found[run][quantity] for run in same]))
+            series = Series(labels.neuron_of(first), name, over_layers([found[run][quantity] for run in same]))
             panels.append(Panel(labels.coefficient(name, quantity), [series]))
-        heading = title(first, [labels.neuron(name), f"T = {T}"], [len(same)])
+        heading = title(first, [labels.neuron_of(first), f"T = {T}"], [len(same)])
         file = stem("coefficients", _recipe(first), first, name, f"T{T}")
         drawn.figures.append(Lines(file, heading, same, LAYERS, panels))
     tell_apart(drawn.figures, lambda run: neuron(run) | setting(run))
@@ -103,10 +103,10 @@ def accuracy(runs: Sequence[Run], protocol: str) -> Drawn:
 def energy(runs: Sequence[Run], protocol: str) -> Drawn:
     """Estimated energy per sample over T: a figure for each setting, a series for each neuron."""
     drawn = Drawn()
-    found = drawn.measure(runs, _picojoule, "result.json holds no energy of operations at 45 nm")
-    unit = next((unit for unit, size in UNITS.items() if max(found.values(), default=0.0) >= size), "pJ")
-    scaled = {run: value / UNITS[unit] for run, value in found.items()}
-    _over_timesteps(drawn, "energy", scaled, f"energy of operations\nat 45 nm ({unit} per sample)", least=1)
+    found = drawn.measure(runs, lambda run: ENERGY.of(run.result), "result.json holds no energy of operations at 45 nm")
+    unit = ENERGY.unit(found.values())
+    scaled = {run: value / unit.size for run, value in found.items()}
+    _over_timesteps(drawn, "energy", scaled, f"energy of operations\nat 45 nm ({unit.name} per sample)", least=1)
     return drawn
 
 
@@ -240,11 +240,3 @@ def _fixed_decays(run: Run) -> tuple[float, float] | None:
     except (KeyError, TypeError, ValueError, OverflowError):
         return None
     return (alpha, beta) if math.isfinite(alpha) and math.isfinite(beta) else None
-
-
-def _picojoule(run: Run) -> float | None:
-    found = run.result.get("energy")
-    if not isinstance(found, dict) or found.get("model") != "45nm":
-        return None
-    value = found.get("picojoule")
-    return float(value) if isinstance(value, int | float) else None
