@@ -13,7 +13,7 @@ from snnbench.runs.read import read_run
 from snnbench.training import measure
 from snnbench.training.progress import Progress
 from tests.conftest import TINY
-from tests.results.test_figures import edit, run
+from tests.results.made_up_runs import edit, run
 
 
 @pytest.fixture
