@@ -15,8 +15,9 @@ from pathlib import Path
 from snnbench.errors import UserError
 from snnbench.results.figures.kinds import KINDS, Drawn
 from snnbench.results.selection import LeftOut, select
-from snnbench.results.tables.papers import SHORT, ledger_notes
+from snnbench.results.tables.papers import ledger_notes
 from snnbench.runs.read import Run, read_ledger
+from snnbench.runs.schema import PROTOCOLS
 
 NOTHING = 2
 
@@ -38,7 +39,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--output", type=Path, default=Path("outputs/figures"), help="default: outputs/figures")
     parser.add_argument(
         "--protocol",
-        choices=[protocol for protocol in SHORT if protocol != "unknown"],
+        choices=list(PROTOCOLS),
         default="last_epoch",
         help="how the epoch of an accuracy is chosen; default: last_epoch",
     )

@@ -10,6 +10,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from snnbench.runs.quantities import shown
+from snnbench.runs.quantity import Quantity
+from snnbench.runs.result import Unreadable, read_result, status_of
 from snnbench.runs.schema import TIME
 
 STATUS_FILE = "SNNBENCH_STATUS_FILE"
@@ -76,8 +79,8 @@ def print_table(jobs: list[dict[str, Any]]) -> None:
     table = Table(title=f"sweep: {len(jobs)} jobs", title_justify="left")
     for name in ("job", "status"):
         table.add_column(name)
-    for name in ("last %", "best %"):
-        table.add_column(name, justify="right")
+    for quantity in shown("sweep"):
+        table.add_column(quantity.head(quantity.units[0]), justify="right")
     table.add_column("folder", overflow="fold")
     for job in jobs:
         words = " ".join(word for word in job["words"] if word not in common)
@@ -85,25 +88,20 @@ def print_table(jobs: list[dict[str, Any]]) -> None:
     Console(width=None if sys.stdout.isatty() else 200).print(table, markup=False, highlight=False)
 
 
-def _outcome(job: Mapping[str, Any]) -> tuple[str, str, str, str]:
-    """Status, accuracy of the last epoch, best of all epochs, folder."""
+def _outcome(job: Mapping[str, Any]) -> list[str]:
+    """Status, the quantities of a sweep's table, folder."""
+    nothing = [""] * len(shown("sweep"))
     if "folder" not in job:
-        return ("failed" if job.get("code") else "not started", "", "", "")
+        return ["failed" if job.get("code") else "not started", *nothing, ""]
     folder = Path(job["folder"])
-    shown = min(str(folder), os.path.relpath(folder), key=len)
+    place = min(str(folder), os.path.relpath(folder), key=len)
     try:
-        result = json.loads((folder / "result.json").read_text())
-    except (OSError, ValueError):
-        return ("failed", "", "", shown)
-    accuracy = result.get("accuracy") or {}
-    last, best = accuracy.get("last_epoch"), (accuracy.get("best_test_epoch") or {}).get("acc")
-    status = result["status"]
-    if job.get("skipped"):
-        status += ", skipped"
-    elif status == "running":
-        status = "killed"
-    return (status, _percent(last), _percent(best), shown)
+        result = read_result(folder)
+    except Unreadable:
+        return ["failed", *nothing, place]
+    status = status_of(folder, result) + (", skipped" if job.get("skipped") else "")
+    return [status, *(_text(quantity, quantity.of(result)) for quantity in shown("sweep")), place]
 
 
-def _percent(value: float | None) -> str:
-    return "" if value is None else f"{value:.2f}"
+def _text(quantity: Quantity, value: float | None) -> str:
+    return "" if value is None else quantity.number(value, quantity.units[0])

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from unicodedata import lookup
 
+from snnbench.runs.read import Run
+
 DATA = {
     "mnist": "MNIST",
     "fashion_mnist": "Fashion-MNIST",
@@ -42,6 +44,13 @@ def data(name: str) -> str:
 
 def neuron(name: str) -> str:
     return NEURONS.get(name, name)
+
+
+def neuron_of(run: Run) -> str:
+    """As the run says itself; where it does not, by the neuron's name in its config."""
+    recorded = run.result.get("labels")
+    label = recorded.get("neuron") if isinstance(recorded, dict) else None
+    return label if isinstance(label, str) and label else neuron(str(run.config["neuron"].get("name")))
 
 
 def backbone(name: str) -> str:

@@ -12,12 +12,9 @@ from snnbench.errors import UserError
 from snnbench.results.rows import Row
 from snnbench.results.selection import Selection, choose, not_real, unfinished
 from snnbench.runs.read import Ledger, Run
-from snnbench.runs.recipe import NOT_RECIPE, describe, differences, flat
+from snnbench.runs.recipe import describe, differences, flat, overrides
 
 Compose = Callable[[str], dict[str, Any]]
-# What on a command line cannot change a recipe, besides the keys outside of it: with nothing else there, a differing
-# recipe means an edited row. epochs can: the learning rates follow it.
-HARMLESS = (NOT_RECIPE | {"experiment", "hydra"}) - {"epochs"}
 
 
 @dataclass(frozen=True)
@@ -105,17 +102,6 @@ def _why_not(run: Run, epochs: int, recipe: dict[str, Any]) -> str | None:
     if run.status == "finished" and (run.planned, run.epochs) != (epochs, epochs):
         return f"{run.epochs} of the row's {epochs} epochs"
     return unfinished(run)
-
-
-def overrides(command: str) -> list[str]:
-    """The words of a run's command line that can have changed its recipe."""
-    words = [word.lstrip("+~") for word in command.split() if "=" in word]
-    keys = [word.partition("=")[0] for word in words]
-    return [
-        word
-        for word, key in zip(words, keys, strict=True)
-        if key not in HARMLESS and key.partition(".")[0] not in HARMLESS
-    ]
 
 
 @dataclass

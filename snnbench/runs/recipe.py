@@ -25,6 +25,9 @@ NOT_RECIPE = {
     *("trainer.log_every_n_steps", "trainer.default_root_dir", "trainer.barebones", "trainer.detect_anomaly"),
     *("trainer.enable_checkpointing", "trainer.enable_progress_bar", "trainer.enable_model_summary"),
 }
+# What on a command line cannot change a recipe, besides the keys outside of it: with nothing else there, a differing
+# recipe means an edited row. epochs can: the learning rates follow it.
+HARMLESS = (NOT_RECIPE | {"experiment", "hydra"}) - {"epochs"}
 # Keys that repeat another one. Where they differ they count; `config.check` lets only data.seed differ.
 REPEATS = {
     "data.seed": "seed",
@@ -192,3 +195,14 @@ def describe(differing: Mapping[str, tuple[Any, Any]], most: int = 3) -> str:
 def _text(value: Any) -> str:
     text = f"{value:g}" if isinstance(value, float) else str(value)
     return text if len(text) <= 30 else text[:27] + "..."
+
+
+def overrides(command: str) -> list[str]:
+    """The words of a run's command line that can have changed its recipe."""
+    words = [word.lstrip("+~") for word in command.split() if "=" in word]
+    keys = [word.partition("=")[0] for word in words]
+    return [
+        word
+        for word, key in zip(words, keys, strict=True)
+        if key not in HARMLESS and key.partition(".")[0] not in HARMLESS
+    ]

@@ -21,7 +21,9 @@ from snnbench import config, log, status, sweep
 from snnbench.errors import UserError
 from snnbench.files import write_text
 from snnbench.interrupt import FAILED, Interrupted, was_interrupted
-from snnbench.runs.folder import is_main_process, locked, new_folder, open_folder, read_result
+from snnbench.runs.folder import is_main_process, locked, new_folder, open_folder
+from snnbench.runs.result import read_result
+from snnbench.runs.schema import CHECKPOINTS, CONFIG, LOG, RESULT, Result
 from snnbench.training import build, loggers, report
 from snnbench.training.checkpoint import AtomicCheckpointIO, last_checkpoint, read_checkpoint, remove_leftovers
 from snnbench.training.guard import NonFinite
@@ -58,13 +60,13 @@ def train(cfg: DictConfig) -> int:
     _set_threads(cfg)
     data = build.build_data(cfg)
     module = build.build_module(cfg, build.build_network(cfg), data)
-    with _folder(cfg, folder) as folder, locked(folder), log.to_file(folder / "train.log"):
+    with _folder(cfg, folder) as folder, locked(folder), log.to_file(folder / LOG):
         status.tell(folder=str(folder))
         remove_leftovers(folder)
         history = History(folder)
         trainer = build.build_trainer(cfg, [history], [AtomicCheckpointIO()], last=[last_checkpoint(folder)])
         with loggers.logged(trainer, cfg, folder):
-            result = _fit(trainer, module, data, history, Record(folder, cfg, data), checkpoint)
+            result = _fit(trainer, module, data, history, Record(folder, cfg, data, module), checkpoint)
         if result is None:
             return FAILED
         if trainer.is_global_zero:
@@ -94,9 +96,9 @@ def _resumable(cfg: DictConfig) -> tuple[Path, DictConfig, Path | None]:
 def _reopen(path: str) -> tuple[Path, DictConfig, Path | None]:
     folder, old = open_folder(path)
     if read_result(folder)["status"] == "finished":
-        raise UserError(f"resume={path}: this run is finished; its result is in {folder / 'result.json'}.")
+        raise UserError(f"resume={path}: this run is finished; its result is in {folder / RESULT}.")
     old.resume = path
-    last = folder / "checkpoints" / "last.ckpt"
+    last = folder / CHECKPOINTS / "last.ckpt"
     if not last.exists():
         return folder, old, None
     read_checkpoint(last)
@@ -113,10 +115,10 @@ def _folder(cfg: DictConfig, old: Path | None) -> Iterator[Path]:
     try:
         cfg.paths.output_dir = str(folder)
         if is_main_process():
-            write_text(folder / "config.yaml", OmegaConf.to_yaml(cfg, resolve=True))
+            write_text(folder / CONFIG, OmegaConf.to_yaml(cfg, resolve=True))
         yield folder
     finally:
-        if is_main_process() and not (folder / "result.json").exists():
+        if is_main_process() and not (folder / RESULT).exists():
             shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -140,7 +142,7 @@ def _fit(
     history: History,
     record: Record,
     checkpoint: Path | None,
-) -> dict[str, Any] | None:
+) -> Result | None:
     """Train and record how it ended; the result, or None where it has been told that the numbers exploded."""
     folder = record.folder
     data.epoch_of = build.epoch_counter(trainer, data)
@@ -151,20 +153,20 @@ def _fit(
         trainer.fit(module, datamodule=data, ckpt_path=str(checkpoint) if checkpoint else None, weights_only=True)
         return record.finish(module, history)
     except (UserError, MisconfigurationException) as error:
-        record.fail("failed", str(error), history)
+        record.fail("failed", str(error), module, history)
         raise UserError(str(error)) from error
     except NonFinite as error:
-        record.fail("failed", str(error), history, diverged=True)
+        record.fail("failed", str(error), module, history, diverged=True)
         report.failed(folder, error)
         return None
     except BaseException as error:
         if was_interrupted(error):
-            record.fail("interrupted", "interrupted by Ctrl-C or SIGTERM", history)
-            report.interrupted(folder, (folder / "checkpoints" / "last.ckpt").exists())
+            record.fail("interrupted", "interrupted by Ctrl-C or SIGTERM", module, history)
+            report.interrupted(folder, (folder / CHECKPOINTS / "last.ckpt").exists())
             raise Interrupted from error
         logging.getLogger("traceback").error("the run failed", exc_info=True)
-        record.fail("failed", f"{type(error).__name__}: {error}", history)
-        error.add_note(f"traceback in {report.short(folder / 'train.log')}")
+        record.fail("failed", f"{type(error).__name__}: {error}", module, history)
+        error.add_note(f"traceback in {report.short(folder / LOG)}")
         raise
     finally:
         if signal.getsignal(signal.SIGINT) is not on_interrupt:  # Lightning leaves Ctrl-C ignored once it was pressed

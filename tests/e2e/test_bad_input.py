@@ -128,7 +128,7 @@ def test_resume_refuses_what_cannot_go_on(command):
     (run.folder / "result.json").write_text(result[:50])
     broken = command("train", f"resume={run.folder}")
     assert broken.code == 2
-    assert "result.json: damaged" in broken.err
+    assert "result.json is damaged" in broken.err
 
 
 def test_eval_explains(command, tmp_path):

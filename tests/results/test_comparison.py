@@ -9,7 +9,7 @@ from scripts.compare import main
 from snnbench.results.selection import select
 from snnbench.results.tables.comparison import compare, record, table
 from snnbench.runs.read import read_ledger
-from tests.results.test_figures import edit, run
+from tests.results.made_up_runs import edit, run
 
 
 @pytest.fixture

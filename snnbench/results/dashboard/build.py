@@ -13,11 +13,12 @@ from snnbench import parallel
 from snnbench.config import CONFIGS, compose_row
 from snnbench.errors import UserError
 from snnbench.results.dashboard.details import details
-from snnbench.results.dashboard.entries import config_columns, entries
+from snnbench.results.dashboard.entries import config_columns, entries, quantities
 from snnbench.results.dashboard.page import page
 from snnbench.results.outcomes import Outcome, groups, outcomes
 from snnbench.results.rows import Row, read_registry, read_rows
 from snnbench.results.tables.papers import Table, groups_table, ledger_notes, order, paper_table
+from snnbench.runs.quantities import CURVES
 from snnbench.runs.read import read_ledger
 
 
@@ -51,6 +52,8 @@ def build(folders: Iterable[str | Path], configs: Path = CONFIGS) -> Dashboard:
         "folders": [str(folder) for folder in folders],
         "runs": entries(ledger.runs, apart),
         "config": config_columns(ledger.runs),
+        "quantities": quantities(),
+        "curves": CURVES,
         "papers": [*_papers(configs, rows, found), _table("no-row", groups_table(others))],
         "copies": [[str(copy.folder), str(original.folder)] for copy, original in ledger.copies],
         "problems": ledger.problems,

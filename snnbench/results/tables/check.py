@@ -6,9 +6,9 @@ from snnbench.config import compose_row
 from snnbench.results.outcomes import Compose, Outcome, Spread
 from snnbench.results.rows import Row
 from snnbench.results.selection import choose, not_real
-from snnbench.results.tables.papers import SHORT
 from snnbench.runs.read import Run
 from snnbench.runs.recipe import recipe_hash
+from snnbench.runs.schema import protocol_label
 
 AGREES, DIFFERS, NOTHING = 0, 1, 2
 
@@ -26,7 +26,7 @@ def check_row(outcome: Outcome) -> tuple[int, str]:
     if spread is None:
         left_out = [f"  {run.folder}: {why}" for run, why in outcome.left_out]
         return NOTHING, "\n".join([f"{row.id}: no finished run to compare.{_hint(row)}", *left_out])
-    protocol = SHORT[row.protocol]
+    protocol = protocol_label(row.protocol)
     if row.protocol == "unknown":
         protocol = "last epoch, since the paper's protocol is not known"
     return _verdict(f"{row.id} ({protocol})", spread, row.acc, row.tolerance)
