@@ -12,8 +12,8 @@ from snnbench.errors import UserError
 from snnbench.neurons import SpikingNeuron
 
 NeuronFactory = Callable[..., SpikingNeuron]
-NormFactory = Callable[[int], nn.Module]
-UnitFactory = Callable[[int], "SpikingUnit"]
+NormFactory = Callable[..., nn.Module]
+UnitFactory = Callable[..., "SpikingUnit"]
 
 
 def over_time(layer: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
@@ -109,8 +109,8 @@ class SpikingUnit(nn.Module):
 
 
 def unit_factory(norm: NormFactory, neuron: NeuronFactory) -> UnitFactory:
-    """A function that makes the spiking unit for a number of channels."""
-    return lambda channels: SpikingUnit(norm(channels), neuron(channels=channels))
+    """A function that makes the spiking unit for a number of channels; what else it is given goes to the norm."""
+    return lambda channels, **options: SpikingUnit(norm(channels, **options), neuron(channels=channels))
 
 
 class Dropout(nn.Module):

@@ -44,6 +44,7 @@ class GLIF(SpikingNeuron):
 
     states = ("v", "s")
     per_step = ("gain",)
+    gates = ("alpha", "beta", "gamma")
 
     def __init__(
         self,

@@ -38,7 +38,7 @@ def test_optimizer(system):
     ]
     ours, official = defaultdict(Counter), defaultdict(Counter)
     for group in optimizer.param_groups:
-        ours[group["lr"], group["weight_decay"]].update(kinds[id(p)] for p in group["params"])
+        ours[round(group["lr"], 12), group["weight_decay"]].update(kinds[id(p)] for p in group["params"])
     for group in oracle.recipe["groups"]:
         used = {kind: n for kind, n in group["counts"].items() if "unused" not in kind}
         official[group["lr"], group["weight_decay"]].update(used)
