@@ -24,6 +24,7 @@ class SpikingNeuron(nn.Module):
         states: the names of the state variables; each starts at 0, also where v_reset is another number
             (SpikingJelly starts at v_reset).
         per_step: the names of the coefficients whose first dimension is time.
+        gates: the names of the parameters that choose between forms of the neuron; optimizers may treat them apart.
 
     Args:
         v_th: firing threshold, above 0.
@@ -39,6 +40,7 @@ class SpikingNeuron(nn.Module):
 
     states: tuple[str, ...] = ("v",)
     per_step: tuple[str, ...] = ()
+    gates: tuple[str, ...] = ()
 
     def __init__(
         self,

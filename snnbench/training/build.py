@@ -78,13 +78,16 @@ def build_module(cfg: DictConfig, network: nn.Module, data: Any) -> SpikingClass
 
 
 def build_optimizer(cfg: DictConfig) -> Callable[[nn.Module], Optimizer]:
-    """A function from the network to its optimizer, weight decay applied to the kinds in `optimizer.decay`."""
-    decay = list(cfg.optimizer.decay)
-    factory = make(cfg, "optimizer", drop=("name", "decay"), _partial_=True)
+    """A function from the network to its optimizer, with the groups that `decay` and `lr_factors` ask for."""
+    options: Any = OmegaConf.to_container(cfg.optimizer, resolve=True)
+    factory = make(cfg, "optimizer", drop=("name", "decay", "lr_factors"), _partial_=True)
 
     def build(network: nn.Module) -> Optimizer:
+        groups = parameter_groups(
+            network, options["lr"], options["weight_decay"], options["decay"], options.get("lr_factors")
+        )
         try:
-            optimizer: Optimizer = factory(parameter_groups(network, cfg.optimizer.weight_decay, decay))
+            optimizer: Optimizer = factory(groups)
         except (TypeError, ValueError) as error:
             raise UserError(f"optimizer: {error}") from error
         return optimizer

@@ -76,6 +76,8 @@ BY_HAND = {  # backbones of rows for which no source states the size
     ("seqnet", "cifar100"): 513_418 + 90 * 257,
     ("resnet18_glif", "cifar10"): 11_304_512,
     ("resnet18_glif", "cifar100"): 11_304_512 - 512 * 256 - 2560 + 51_200,
+    ("resnet19_glif", "cifar10"): 12_700_544,
+    ("resnet19_glif", "cifar100"): 12_700_544 - 512 * 256 - 2560 + 51_200,
 }
 
 
@@ -158,7 +160,7 @@ def train_step(cfg: DictConfig, batch: int) -> None:
     network = build.build_network(cfg)
     for module in network.modules():  # enough current for spikes in the last layers, at the first step already
         if isinstance(module, torch.nn.BatchNorm2d):
-            module.bias.data.fill_(2.0)
+            module.bias.data.fill_(2 * cfg.neuron.v_th)
     size, classes = cfg.data.image_size, cfg.data.num_classes
     shape = (cfg.T, batch, 2, size, size) if cfg.data.name in EVENTS else (batch, cfg.data.in_channels, size, size)
     x = torch.randn(shape, generator=torch.Generator().manual_seed(0))

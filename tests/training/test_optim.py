@@ -1,9 +1,11 @@
+import re
+
 import pytest
 import torch
 from torch import nn
 
 from snnbench.errors import UserError
-from snnbench.neurons import KLIF
+from snnbench.neurons import GLIF, KLIF
 from snnbench.training.optim import ConstantSchedule, CosineSchedule, parameter_groups
 
 
@@ -24,7 +26,7 @@ def rates(schedule, epochs, lr=0.1):
 
 def test_each_parameter_is_in_one_group_and_decays_as_asked():
     network = small_network()
-    with_decay, without = parameter_groups(network, 0.01, ["weight"])
+    with_decay, without = parameter_groups(network, 0.1, 0.01, ["weight"])
     assert with_decay["weight_decay"] == 0.01
     assert without["weight_decay"] == 0.0
     assert {id(p) for p in with_decay["params"]} == {id(network[0].weight), id(network[3].weight)}
@@ -33,20 +35,72 @@ def test_each_parameter_is_in_one_group_and_decays_as_asked():
 
 def test_neuron_coefficients_can_be_the_only_ones_that_decay():
     network = small_network()
-    with_decay, _ = parameter_groups(network, 0.01, ["neuron"])
+    with_decay, _ = parameter_groups(network, 0.1, 0.01, ["neuron"])
     assert [id(p) for p in with_decay["params"]] == [id(network[2].k)]
 
 
 def test_frozen_parameters_are_left_out_and_empty_groups_vanish():
     network = small_network()
     network[0].requires_grad_(False)
-    (group,) = parameter_groups(network, 0.01, ["weight", "bias", "norm", "neuron"])
+    (group,) = parameter_groups(network, 0.1, 0.01, ["weight", "bias", "norm", "neuron"])
     assert len(group["params"]) == 5
 
 
 def test_unknown_kind_is_named():
     with pytest.raises(UserError, match="'weights' is unknown"):
-        parameter_groups(small_network(), 0.01, ["weights"])
+        parameter_groups(small_network(), 0.1, 0.01, ["weights"])
+
+
+def test_factors_make_groups_of_their_own_behind_those_of_the_plain_rate():
+    network = small_network()
+    groups = parameter_groups(network, 0.2, 0.01, ["weight", "norm"], {"norm": 2, "neuron": 0.5})
+    found = [(group.get("lr"), group["weight_decay"], len(group["params"])) for group in groups]
+    assert found == [(None, 0.01, 2), (None, 0.0, 2), (0.4, 0.01, 2), (0.1, 0.0, 1)]
+    assert [id(p) for p in groups[3]["params"]] == [id(network[2].k)]
+
+
+@pytest.mark.parametrize("decay", [["neuron"], ["gate"]])
+def test_gates_are_of_the_neuron_and_may_have_a_rate_of_their_own(decay):
+    neuron = GLIF(T=2, channels=3)
+    groups = parameter_groups(neuron, 0.1, 0.01, decay, {"gate": 0.1})
+    gates = {id(p) for p in (neuron.alpha, neuron.beta, neuron.gamma)}
+    assert {id(p) for p in groups[-1]["params"]} == gates
+    assert groups[-1]["lr"] == pytest.approx(0.01)
+    assert groups[-1]["weight_decay"] == 0.01
+    assert len(groups) == 2
+    assert groups[0]["weight_decay"] == (0.01 if decay == ["neuron"] else 0.0)
+    (whole,) = parameter_groups(neuron, 0.1, 0.01, ["neuron"], {"neuron": 2})
+    assert len(whole["params"]) == 8
+
+
+@pytest.mark.parametrize(
+    ("factors", "message"),
+    [
+        ({"gates": 0.1}, "lr_factors: 'gates' is unknown"),
+        ({"neuron": 0}, "lr_factors.neuron=0: must be a number above 0"),
+        ({"neuron": "small"}, "lr_factors.neuron=small"),
+        ({"neuron": True}, "lr_factors.neuron=True"),
+        ([0.1], "give factors by kind"),
+    ],
+)
+def test_factors_that_cannot_be_meant_are_refused(factors, message):
+    with pytest.raises(UserError, match=re.escape(message)):
+        parameter_groups(small_network(), 0.1, 0.0, [], factors)
+
+
+def test_every_group_falls_from_its_own_rate_to_the_same_floor():
+    slow, fast = (nn.Parameter(torch.zeros(1)) for _ in range(2))
+    optimizer = torch.optim.SGD([{"params": [fast]}, {"params": [slow], "lr": 0.01}], lr=0.1)
+    annealing = torch.optim.lr_scheduler.CosineAnnealingLR(
+        torch.optim.SGD([{"params": [fast]}, {"params": [slow], "lr": 0.01}], lr=0.1), T_max=9, eta_min=1e-3
+    )
+    scheduler = CosineSchedule(epochs=9, min_lr=1e-3)(optimizer)
+    for _ in range(9):
+        assert scheduler.get_last_lr() == pytest.approx(annealing.get_last_lr(), rel=1e-9)
+        optimizer.step()
+        scheduler.step()
+        annealing.optimizer.step()
+        annealing.step()
 
 
 def test_cosine_equals_pytorchs_annealing():

@@ -42,7 +42,8 @@ class EventData(BenchData):
         slicing: Equal slices by event "number" or by "time".
         remainder: "last" keeps every event; "drop" leaves out what the division leaves over.
         time_order: "strict", "file" or "sort"; see `FrameRule`.
-        resize: How frames reach `image_size`: "nearest" or "bilinear" (with antialiasing).
+        resize: How frames reach `image_size`: "nearest" or "bilinear".
+        antialias: Whether "bilinear" averages over all pixels that it shrinks to one.
         cache: Folder of the packed frames.
         augment: What happens to training clips; None: nothing.
         download: Try to fetch missing files.
@@ -64,6 +65,7 @@ class EventData(BenchData):
         remainder: str = "last",
         time_order: str = "strict",
         resize: str = "bilinear",
+        antialias: bool = True,
         cache: str | Path,
         augment: Augment | None = None,
         download: bool = True,
@@ -86,11 +88,13 @@ class EventData(BenchData):
             _choose(f"data.{key}", given[key], allowed)
         if slicing == "time" and time_order == "file":
             raise UserError("data.time_order=file: slices by time need ascending times; set strict or sort.")
+        check("data.antialias", antialias, isinstance(antialias, bool), "true or false")
         check("T", T, whole(T, 1), "a whole number above 0")
         check("data.split_seed", split_seed, whole(split_seed, 0), "a whole number, 0 or more")
         check("data.limit", limit, limit is None or whole(limit, 1), "null, or a whole number above 0")
         self.rule = FrameRule(T, slicing, remainder, time_order)
-        self.split_name, self.split_seed, self.resize, self.limit = split, split_seed, resize, limit
+        self.split_name, self.split_seed, self.limit = split, split_seed, limit
+        self.resize, self.antialias = resize, antialias
         self.cache = Path(cache).expanduser()
         self.augment = augment or Augment("none")
         if self.augment.normalized:
@@ -101,7 +105,8 @@ class EventData(BenchData):
         seeded = f" seed {split_seed}" if split == "random" else ""
         held_out = f"; val: {self.val_fraction:g} of train, stratified, seed {self.seed}" if self.val_fraction else ""
         self.split = f"{split}{seeded} of source {source}{held_out}"
-        self.details = {"source": source, "split": split, "frames": self.rule._asdict(), "resize": resize}
+        shown = {"resize": resize, "antialias": antialias}
+        self.details = {"source": source, "split": split, "frames": self.rule._asdict(), **shown}
 
     @property
     def provenance(self) -> str:  # type: ignore[override]
@@ -145,7 +150,7 @@ class EventData(BenchData):
     def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> tuple[Tensor, Tensor]:
         """On the device: (counts [B, T, 2, H, W], y[, keys]) to (x float32 [T, B, 2, H, W], y)."""
         counts, labels, *keys = batch
-        x = to_input(counts, (self.image_size, self.image_size), self.resize)
+        x = to_input(counts, (self.image_size, self.image_size), self.resize, self.antialias)
         return (self._augmented(x, keys[0]) if keys else x), labels
 
     def _part(self, positions: NDArray[np.int64], keyed: bool = False) -> ClipDataset:
