@@ -50,7 +50,14 @@ HARMLESS_CALLBACKS = {
 }
 # Options that came later, as <class>.<option>, each with the value that means what the code did before: a config of an
 # older run, without the option, is the same recipe as one with this value.
-CAME_LATER: dict[str, Any] = {}
+CAME_LATER: dict[str, Any] = {
+    **{f"{optimizer}.lr_factors": {} for optimizer in ("Adam", "AdamW", "Lamb", "SGD")},
+    **{f"{norm}.count_repeats": True for norm in ("BatchNorm", "BatchNormPerStep", "TDBatchNorm")},
+    "EventData.antialias": True,
+    "VGGSNN.dropout_per_step": False,
+    "GLIF.hard_gates": False,
+    **{f"GLIF.{gate}": None for gate in ("alpha", "beta", "gamma")},
+}
 TECHNICAL = {"_partial_", "_convert_", "_recursive_"}
 OWN = "snnbench"
 LIBRARIES = {
