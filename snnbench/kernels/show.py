@@ -147,7 +147,7 @@ def _from_class(path: str, overrides: list[str], T: int, channels: int) -> Cell:
     except ImportError as error:
         raise UserError(f"neuron={path}: {error}") from error
     kind: Any = getattr(module, name, None)
-    if not inspect.isclass(kind):
+    if not isinstance(kind, type):
         classes = [key for key, value in vars(module).items() if inspect.isclass(value)]
         raise UserError(f"neuron={path}: {module_name} has no class {name}.{did_you_mean(name, classes)}")
     if not callable(getattr(kind, "step", None)):
