@@ -102,3 +102,25 @@ def close(a: Tensor, b: Tensor, tolerance: float) -> bool:
     if a.numel() == 0:
         return a.shape == b.shape
     return bool((a.double() - b.double()).abs().max() <= tolerance * b.double().abs().max() + 1e-30)
+
+
+def both(make: Callable[[], Any], call: Callable[[Any], Any]) -> list[Any]:
+    """What `call` makes of a neuron by the reference and by the CPU engine."""
+    torch.manual_seed(1)
+    neuron = make()
+    outcomes = []
+    for engine in ("reference", "cpu"):
+        twin = copy.deepcopy(neuron)
+        twin.engine = engine
+        outcomes.append(call(twin))
+    return outcomes
+
+
+def same(reference: Any, fused: Any, tolerance: float = 2e-6) -> None:
+    assert len(reference) == len(fused)
+    for a, b in zip(reference, fused, strict=True):
+        assert (a is None) == (b is None)
+        if a is not None:
+            assert a.shape == b.shape
+            assert a.dtype == b.dtype
+            assert close(b, a, tolerance)

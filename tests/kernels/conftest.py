@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import torch
+
+from snnbench.kernels import bind, plans
+from snnbench.kernels.engines import build, cpu, registry
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -25,3 +29,20 @@ def poisoned() -> Iterator[None]:
     assert torch.empty(3).isnan().all()
     yield
     torch.use_deterministic_algorithms(False)
+
+
+@pytest.fixture
+def fresh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """As in a process that has just started: no engine checked, no kernel made, an own cache folder, not there yet."""
+
+    def forget() -> None:
+        for cached in (build.compiler, registry.trouble, bind._tell, cpu.compiled):
+            cached.cache_clear()
+        for table in (plans._by_cell, plans._by_constants, plans._by_key):
+            table.clear()
+
+    forget()
+    cache = tmp_path / "new" / "cache"
+    monkeypatch.setenv("SNNBENCH_CACHE", str(cache))
+    yield cache
+    forget()

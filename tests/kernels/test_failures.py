@@ -7,7 +7,6 @@ import os
 import stat
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,27 +14,9 @@ import torch
 
 from snnbench import doctor
 from snnbench.errors import UserError
-from snnbench.kernels import bind, plans
 from snnbench.kernels.cell import NoEngine
-from snnbench.kernels.engines import build, cpu, cuda, registry
+from snnbench.kernels.engines import build, cuda
 from snnbench.neurons import LIF, PLIF
-
-
-@pytest.fixture
-def fresh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """As in a process that has just started, with an own cache folder, which is not there yet."""
-
-    def forget() -> None:
-        for cached in (build.compiler, registry.trouble, bind._tell, cpu.compiled):
-            cached.cache_clear()
-        for table in (plans._by_cell, plans._by_constants, plans._by_key):
-            table.clear()
-
-    forget()
-    cache = tmp_path / "new" / "cache"
-    monkeypatch.setenv("SNNBENCH_CACHE", str(cache))
-    yield cache
-    forget()
 
 
 def script(path: Path, text: str) -> str:

@@ -20,6 +20,7 @@ class Kernel(Protocol):
     Tensors lie on the engine's kind of device. x has the signature's shape, or that of one frame where it is `static`;
     its dtype is the signature's, that of states and coefficients float32. A state is shaped like a frame of x, and None
     is a state of zeros. Work goes to PyTorch's current stream and waits for nothing: no value is read on the host.
+    Under torch.compile, calls come from inside an op, where autograd is not at work: do not lean on it.
     """
 
     def prepare(self) -> None:
