@@ -92,4 +92,4 @@ def _labels(module: SpikingClassifier) -> dict[str, str]:
     """How what the config names is to be shown, as far as its class says so: of the neuron."""
     neurons = [type(layer) for layer in spiking_layers(module.network).values()]
     label = getattr(neurons[0], "label", None) if neurons else None
-    return {"neuron": label} if isinstance(label, str) else {}
+    return {"neuron": label} if isinstance(label, str) and label else {}
