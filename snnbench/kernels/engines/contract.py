@@ -73,14 +73,14 @@ class Engine(Protocol):
     def device(self) -> str: ...
 
     def check(self) -> None:
-        """Whether it can be had in this process; called once. Only here may a library be missed.
+        """Find out whether it can be had in this process; called once, before anything else.
 
         Raises:
-            NoEngine: it cannot; the message says why, and what would mend it.
+            NoEngine: it cannot, for want of a device, a library, a compiler; the message says what would mend it.
         """
 
     def describe(self) -> str:
-        """What it compiles with, for the log. Called after a check that passed."""
+        """What it compiles with, for the log; after a check that passed."""
 
     def kernel(self, program: Program, signature: Signature) -> Kernel:
-        """The kernel for calls of `signature`. Compiles nothing yet, and needs no device."""
+        """The kernel for calls of `signature`. Compiles nothing yet, and needs no device and no check."""

@@ -57,7 +57,7 @@ def engines_for(device: str) -> list[Engine]:
 
 
 def engine_called(name: str) -> Engine:
-    """The registered engine of this name; a UserError if there is none."""
+    """The registered engine of this name, which is not "auto" or "reference"; a UserError if there is none."""
     return _engines[check_engine(name)]
 
 
