@@ -26,11 +26,21 @@ class BatchNorm(nn.Module):
         channels: size of dimension 2 of x.
         eps: added to the variance.
         momentum: weight of the newest batch in the running statistics, in (0, 1].
+        count_repeats: whether the running statistics of a static image are those of all its frames, or of the one that
+            is normalised, as in code that runs its first layers once for each image (SEW, PLIF repositories).
         gain: a fixed factor beside the weight, above 0: y = gain * weight * (x - mean) / std + bias. The network gives
             it, where several norms are added up.
     """
 
-    def __init__(self, channels: int, *, eps: float = 1e-5, momentum: float = 0.1, gain: float = 1.0) -> None:
+    def __init__(
+        self,
+        channels: int,
+        *,
+        eps: float = 1e-5,
+        momentum: float = 0.1,
+        count_repeats: bool = True,
+        gain: float = 1.0,
+    ) -> None:
         super().__init__()
         if not 0 < momentum <= 1:
             raise UserError(f"norm.momentum={momentum}: must lie in (0, 1].")
@@ -39,6 +49,7 @@ class BatchNorm(nn.Module):
         if not gain > 0:
             raise ValueError(f"gain={gain}: must be greater than 0")
         self.momentum = float(momentum)
+        self.count_repeats = count_repeats
         self.gain = float(gain)
         self.bn = nn.BatchNorm2d(channels, eps=eps, momentum=momentum)
 
@@ -60,11 +71,12 @@ class BatchNorm(nn.Module):
         if repeats > 1 and x.shape[0] != 1:
             raise ValueError(f"repeats={repeats} needs a single frame, got T={x.shape[0]}")
         frames = x if x.dim() == 5 else x[..., None, None]
-        y = self._train(frames, repeats) if self.training else self._folded(frames)
+        counted = repeats if self.count_repeats else 1
+        y = self._train(frames, counted) if self.training else self._folded(frames)
         return y if x.dim() == 5 else y[..., 0, 0]
 
     def extra_repr(self) -> str:
-        return "" if self.gain == 1 else f"gain={self.gain:g}"
+        return f"count_repeats={self.count_repeats}" + ("" if self.gain == 1 else f", gain={self.gain:g}")
 
     def _folded(self, x: Tensor) -> Tensor:
         return over_time(self._apply_bn, x)
@@ -121,7 +133,7 @@ class TDBatchNorm(BatchNorm):
     standard deviation alpha * v_th.
 
     Args:
-        channels, eps, momentum, gain: see BatchNorm.
+        channels, eps, momentum, count_repeats, gain: see BatchNorm.
         alpha: factor beside v_th, the same in every layer that this factory makes.
         v_th: the firing threshold of the neuron that follows.
     """
@@ -132,10 +144,11 @@ class TDBatchNorm(BatchNorm):
         *,
         eps: float = 1e-5,
         momentum: float = 0.1,
+        count_repeats: bool = True,
         gain: float = 1.0,
         alpha: float = 1.0,
         v_th: float = 1.0,
     ) -> None:
         if not alpha * v_th > 0:
             raise UserError(f"norm.alpha={alpha}, norm.v_th={v_th}: the product must be greater than 0.")
-        super().__init__(channels, eps=eps, momentum=momentum, gain=alpha * v_th * gain)
+        super().__init__(channels, eps=eps, momentum=momentum, count_repeats=count_repeats, gain=alpha * v_th * gain)

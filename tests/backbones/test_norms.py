@@ -118,6 +118,16 @@ def test_gain_multiplies_beside_the_weight(norm_class):
         norm_class(2, gain=0.0)
 
 
+@pytest.mark.parametrize("norm_class", [BatchNorm, BatchNormPerStep, TDBatchNorm])
+def test_a_repeated_frame_may_count_once(norm_class):
+    x = sample((1, 3, 2, 4, 4))
+    once, single = norm_class(2, count_repeats=False).double(), norm_class(2).double()
+    torch.testing.assert_close(once(x, repeats=5), single(x))
+    assert all(torch.equal(a, b) for a, b in zip(once.buffers(), single.buffers(), strict=True))
+    frames = sample((3, 3, 2, 4, 4))
+    torch.testing.assert_close(once(frames), single(frames))
+
+
 @pytest.mark.parametrize("repeats", [2, 5])
 @pytest.mark.parametrize("norm_class", [BatchNorm, BatchNormPerStep, TDBatchNorm])
 @pytest.mark.parametrize("shape", [(1, 3, 4, 2, 3), (1, 6, 3)])
