@@ -4,7 +4,6 @@ although it stands here fails."""
 import pytest
 
 FSTA = "run through timm with FSTA's files, the recipe has Nesterov momentum and label smoothing 0.1"
-DROP_LAST = "the authors drop the last, smaller batch"
 KNOWN = {
     "test_loss[dalif_resnet19]": FSTA,
     "test_loss[dalif_resnet20]": FSTA,
@@ -14,10 +13,6 @@ KNOWN = {
     "test_optimizer[dalif_resnet20]": FSTA,
     "test_settings[dalif_resnet19]": FSTA,
     "test_settings[dalif_resnet20]": FSTA,
-    "test_settings[plif_mnist_net]": DROP_LAST,
-    "test_settings[plif_cifar10_net]": f"{DROP_LAST}; the printed network has no second dropout",
-    "test_settings[plif_cifar10dvs_net]": f"{DROP_LAST}; the printed network has 2,048 hidden units, ours 512",
-    "test_size[plif_cifar10dvs_net]": "the printed network has 2,048 hidden units, ours 512",
 }
 
 

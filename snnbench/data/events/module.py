@@ -19,7 +19,6 @@ from snnbench.data.events.frames import ORDERS, REMAINDERS, SLICINGS, FrameRule
 from snnbench.data.events.pack import ensure
 from snnbench.data.events.source import EventSource
 from snnbench.data.module import BenchData, check, whole
-from snnbench.data.splits import stratified_split
 from snnbench.errors import UserError, did_you_mean
 from snnbench.seeding import seed_cpu
 
@@ -103,8 +102,7 @@ class EventData(BenchData):
             self.batch_transform = ClipBatchTransform(self.augment.batch, self.num_classes)
         self.pack: Pack | None = None
         seeded = f" seed {split_seed}" if split == "random" else ""
-        held_out = f"; val: {self.val_fraction:g} of train, stratified, seed {self.seed}" if self.val_fraction else ""
-        self.split = f"{split}{seeded} of source {source}{held_out}"
+        self.split = f"{split}{seeded} of source {source}{self.held_out}"
         shown = {"resize": resize, "antialias": antialias}
         self.details = {"source": source, "split": split, "frames": self.rule._asdict(), **shown}
 
@@ -127,8 +125,8 @@ class EventData(BenchData):
         assert self.pack is not None
         if int(self.pack.labels.max()) >= self.num_classes:
             raise UserError(f"data.num_classes={self.num_classes}: the labels go up to {self.pack.labels.max()}.")
-        test = self.source.splits[self.split_name](self.pack.samples, self.split_seed)
-        positions = {"train": np.flatnonzero(~test), "test": np.flatnonzero(test)}
+        parts = self.source.splits[self.split_name](self.pack.samples, self.split_seed)
+        positions = {name: np.flatnonzero(parts == name) for name in ("train", "test")}
         for name, members in positions.items():
             if not len(members):
                 raise UserError(
@@ -136,11 +134,7 @@ class EventData(BenchData):
                 )
         if self.val_fraction:
             labels = torch.from_numpy(self.pack.labels[positions["train"]])
-            kept, held_out = stratified_split(labels, self.val_fraction, self.seed)
-            if not len(held_out):
-                raise UserError(
-                    f"data.val_fraction={self.val_fraction}: it holds out no sample; set 0 or a larger share."
-                )
+            kept, held_out = self.hold_out(labels)
             positions["val"] = positions["train"][held_out.numpy()]
             positions["train"] = positions["train"][kept.numpy()]
         self._try_augment()

@@ -15,6 +15,7 @@ SOURCES = [
     ("cifar10dvs", "aedat2", "first100_test", (20, 40), 48, 10),
     ("cifar10dvs", "aedat4", "last100_test", (40, 20), 48, 10),
     ("dvs128gesture", "ibm", "official", (24, 12), 128, 11),
+    ("dvs128gesture", "ibm", "first78", (24, 12), 128, 11),
     ("dvs128gesture", "tonic", "tonic", (22, 11), 128, 11),
 ]
 
@@ -91,6 +92,14 @@ def test_no_sample_stands_on_both_sides(split, tmp_path, event_data):
     assert "val: 0.25 of train" in data.split
 
 
+def test_the_highest_numbers_of_each_class_may_be_the_ones_held_out(tmp_path, event_data):
+    files.write_cifar10dvs(tmp_path, "aedat2", numbers=(*range(101, 109), 3))
+    data = ready(event_data("cifar10dvs", "data.val_fraction=0.25", "data.val_split=last"))
+    held_out = [data.pack.samples[i] for i in data.eval_sets["val"].positions]
+    assert {(s.label, s.number) for s in held_out} == {(label, n) for label in range(10) for n in (107, 108)}
+    assert data.split.endswith("val: 0.25 of train, the last of each class")
+
+
 def test_the_split_does_not_follow_the_training_seed(tmp_path, event_data):
     files.write_cifar10dvs(tmp_path, "aedat2", numbers=tuple(range(20)))
     positions = [
@@ -154,7 +163,11 @@ REFUSED = [
         r"data.source=aedat3: unknown. Did you mean 'aedat\d'\? Allowed: aedat2, aedat4",
     ),
     ("cifar10dvs", ["data.split=first_100_test"], "data.split=first_100_test.*Did you mean 'first100_test'"),
-    ("dvs128gesture", ["data.split=tonic"], "data.split=tonic: data.source=ibm has no such split. Allowed: official"),
+    (
+        "dvs128gesture",
+        ["data.split=tonic"],
+        "data.split=tonic: data.source=ibm has no such split. Allowed: official, first78",
+    ),
     ("nmnist", ["data.slicing=count"], "data.slicing=count: unknown. Allowed: number, time"),
     ("nmnist", ["data.remainder=keep"], "data.remainder=keep: unknown"),
     ("nmnist", ["data.resize=cubic"], "data.resize=cubic: unknown"),

@@ -83,6 +83,9 @@ def test_ibm_gesture(tmp_path):
     assert [label for label, _, _ in found.values()] == [*range(11), 7] * 3
     assert [part for _, part, _ in found.values()] == ["train"] * 24 + ["test"] * 12
     assert_same(found["user11_led.aedat#11"][2], files.make_events(11_117, 150, start=2**31 + 1_400_000))
+    (source.folder / "trials_to_train.txt").write_text("user11_led.aedat\nuser02_led.aedat\n")
+    names = [recording.path.stem for recording in source.recordings()]
+    assert names == ["user11_led", "user02_led", "user24_led"], "the order of the lists"
 
 
 def test_tonic_gesture(tmp_path):
