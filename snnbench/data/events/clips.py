@@ -12,6 +12,7 @@ from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as F
 
 from snnbench.data.augment import BatchTransform
+from snnbench.data.events import pil
 
 _OPERATIONS = ("Identity", "ShearX", "TranslateX", "TranslateY", "Rotate", "Cutout")
 
@@ -93,7 +94,9 @@ class ClipBatchTransform(BatchTransform):
         return flat.unflatten(1, (steps, -1)).transpose(0, 1).contiguous(), y
 
 
-def to_input(counts: Tensor, size: Sequence[int], interpolation: str, antialias: bool = True) -> Tensor:
+def to_input(
+    counts: Tensor, size: Sequence[int], interpolation: str, antialias: bool = True, values: str = "counts"
+) -> Tensor:
     """Counts as they come from a loader to what a network takes.
 
     Args:
@@ -102,10 +105,17 @@ def to_input(counts: Tensor, size: Sequence[int], interpolation: str, antialias:
         interpolation: "nearest" or "bilinear".
         antialias: whether "bilinear" averages over what it shrinks, or takes the mean of two pixels in each direction.
 
+        values: "counts"; or "bytes", those of a PIL image of each frame, resized by PIL's rules and divided by 255
+            (`snnbench.data.events.pil`).
+
     Returns:
         float32 [T, B, 2, *size].
     """
     x = counts.transpose(0, 1).to(torch.float32, memory_format=torch.contiguous_format)
-    if list(x.shape[-2:]) == list(size):
+    same = list(x.shape[-2:]) == list(size)
+    if values == "bytes":
+        x = pil.to_bytes(x)
+        return (x if same else pil.resize(x, size, interpolation)) / 255
+    if same:
         return x
     return F.resize(x, list(size), interpolation=v2.InterpolationMode(interpolation), antialias=antialias)

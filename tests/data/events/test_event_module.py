@@ -80,6 +80,17 @@ def test_frames_are_shrunk_with_or_without_antialiasing(tmp_path, event_data):
     assert not torch.allclose(inputs[True], inputs[False])
 
 
+def test_frames_may_pass_through_pil_images(tmp_path, event_data):
+    write("aedat2", tmp_path)
+    data = ready(event_data("cifar10dvs", "data.values=bytes", "T=3", "batch_size=5"))
+    counts, labels = next(iter(data.val_dataloader()[0]))
+    x, _ = data.on_after_batch_transfer((counts, labels), 0)
+    assert x.shape == (3, 5, 2, 48, 48)
+    assert x.max() <= 1
+    torch.testing.assert_close(x * 255, (x * 255).round())
+    assert data.details["values"] == "bytes"
+
+
 @pytest.mark.parametrize("split", ["first100_test", "last100_test", "last10pct_lexicographic", "random"])
 def test_no_sample_stands_on_both_sides(split, tmp_path, event_data):
     files.write_cifar10dvs(tmp_path, "aedat2", numbers=(*range(12), 99, *range(900, 904)))
@@ -172,6 +183,8 @@ REFUSED = [
     ("nmnist", ["data.remainder=keep"], "data.remainder=keep: unknown"),
     ("nmnist", ["data.resize=cubic"], "data.resize=cubic: unknown"),
     ("nmnist", ["data.antialias=often"], "data.antialias=often"),
+    ("nmnist", ["data.values=floats"], "data.values=floats: unknown. Allowed: counts, bytes"),
+    ("nmnist", ["data.values=bytes", "data.antialias=false"], "data.antialias=False: it must be true with"),
     ("nmnist", ["data.time_order=file", "data.slicing=time"], "slices by time need ascending times"),
     ("nmnist", ["data.split_seed=-1"], "data.split_seed=-1"),
     ("nmnist", ["data.limit=0"], "data.limit=0"),
