@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import lightning
@@ -53,6 +54,7 @@ class SpikingClassifier(lightning.LightningModule):
         batch_transform: applied to each training batch on the device (Mixup, CutMix), or None.
         eval_names: the names of the evaluation loaders, in their order.
         compile: whether training (not evaluation) runs through torch.compile.
+        eval_autocast: whether evaluation, too, is in the trainer's mixed precision, where it has one; else in float32.
 
     Attributes:
         count_operations: whether an evaluation outside training counts operations; in training, that of the
@@ -71,6 +73,7 @@ class SpikingClassifier(lightning.LightningModule):
         batch_transform: Callable[[Tensor, Tensor], Batch] | None = None,
         eval_names: Sequence[str] = ("test",),
         compile: bool = False,
+        eval_autocast: bool = True,
     ) -> None:
         super().__init__()
         self.network = network
@@ -85,6 +88,7 @@ class SpikingClassifier(lightning.LightningModule):
         self._optimizer = optimizer
         self._schedule = schedule
         self._batch_transform = batch_transform
+        self._eval_autocast = eval_autocast
         # in a tuple, so that the same parameters are not registered under a second name
         self._trained: tuple[Callable[[Tensor], Tensor]] = (torch.compile(network) if compile else network,)
 
@@ -109,8 +113,10 @@ class SpikingClassifier(lightning.LightningModule):
         name = self.eval_names[dataloader_idx]
         if batch_idx == 0:
             self._count(name)
-        logits = self(x)
-        self._meter(name).update(self.loss(logits, labels), logits, labels)
+        with nullcontext() if self._eval_autocast else torch.autocast(x.device.type, enabled=False):
+            logits = self(x)
+            loss = self.loss(logits, labels)
+        self._meter(name).update(loss, logits, labels)
 
     def on_validation_epoch_end(self) -> None:
         counters: list[FiringRates | SynOps] = [self.firing, self.synops]

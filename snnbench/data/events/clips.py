@@ -13,8 +13,9 @@ from torchvision.transforms.v2 import functional as F
 
 from snnbench.data.augment import BatchTransform
 from snnbench.data.events import pil
+from snnbench.errors import UserError
 
-_OPERATIONS = ("Identity", "ShearX", "TranslateX", "TranslateY", "Rotate", "Cutout")
+OPERATIONS = ("Identity", "ShearX", "TranslateX", "TranslateY", "Rotate", "Cutout")
 
 
 class RandomRoll(v2.Transform):
@@ -48,6 +49,10 @@ class SNNAugmentWide(v2.Transform):
         shear: Largest factor.
         translate: Largest shift in pixels.
         rotate: Largest angle in degrees.
+        operations: Those of OPERATIONS that it chooses from.
+
+    Raises:
+        UserError: An unknown operation, or none.
     """
 
     def __init__(
@@ -58,14 +63,18 @@ class SNNAugmentWide(v2.Transform):
         shear: float = 0.3,
         translate: float = 5.0,
         rotate: float = 30.0,
+        operations: Sequence[str] = OPERATIONS,
     ) -> None:
         super().__init__()
+        if not operations or not set(operations) <= set(OPERATIONS):
+            raise UserError(f"augment: operations={list(operations)}: give some of {', '.join(OPERATIONS)}.")
+        self.operations = tuple(operations)
         self.interpolation = v2.InterpolationMode(interpolation)
         self.most = {"ShearX": shear, "TranslateX": translate, "TranslateY": translate, "Rotate": rotate}
         self.erase = v2.RandomErasing(p=1.0, scale=tuple(cutout_scale), ratio=tuple(cutout_ratio))
 
     def make_params(self, flat_inputs: list[Any]) -> dict[str, Any]:
-        operation = _OPERATIONS[int(torch.randint(len(_OPERATIONS), ()))]
+        operation = self.operations[int(torch.randint(len(self.operations), ()))]
         strength = self.most.get(operation, 0.0) * (int(torch.randint(31, ())) / 15 - 1)
         return {"operation": operation, "strength": strength}
 

@@ -11,6 +11,7 @@ from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as F
 
 from snnbench.data.events.clips import ClipBatchTransform, RandomRoll, SNNAugmentWide, to_input
+from snnbench.errors import UserError
 from tests.conftest import CONFIGS
 
 T, SIZE = 3, 24
@@ -63,6 +64,18 @@ def test_snn_augment_wide_does_one_of_six_things():
     for name, most in (("ShearX", 0.3), ("TranslateX", 5), ("TranslateY", 5), ("Rotate", 30)):
         assert len(seen[name]) == 31
         assert (min(seen[name]), max(seen[name])) == (-most, most)
+
+
+def test_snn_augment_wide_may_leave_operations_out(event_data):
+    torch.manual_seed(0)
+    (wide,) = event_data("dvs128gesture", "augment=dvs_wide").augment.sample  # AR-LIF's sibling has no cutout
+    drawn = [wide.make_params([])["operation"] for _ in range(2000)]
+    for operation in ("Identity", "ShearX", "TranslateX", "TranslateY", "Rotate"):
+        assert drawn.count(operation) / 2000 == pytest.approx(0.2, abs=0.03)
+    assert wide.interpolation is v2.InterpolationMode.NEAREST
+    for operations in (["Sharpness"], []):
+        with pytest.raises(UserError, match=r"operations=.*give some of Identity, ShearX"):
+            SNNAugmentWide(operations=operations)
 
 
 @pytest.mark.parametrize(
