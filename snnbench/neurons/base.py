@@ -8,9 +8,9 @@ from typing import Any
 from torch import Tensor, nn
 
 from snnbench import kernels
+from snnbench.check import count, flag, number
 from snnbench.errors import UserError
 from snnbench.kernels import State
-from snnbench.neurons.arguments import count, flag, number
 from snnbench.neurons.surrogate import Surrogate, make_surrogate
 
 

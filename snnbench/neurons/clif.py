@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from snnbench.check import number
 from snnbench.kernels import State
-from snnbench.neurons.arguments import number
 from snnbench.neurons.base import SpikingNeuron
 from snnbench.neurons.surrogate import Surrogate
 

@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from snnbench.check import choice, flag, number
 from snnbench.errors import UserError
 from snnbench.kernels import State
-from snnbench.neurons.arguments import choice, flag, number
 from snnbench.neurons.base import SpikingNeuron
 from snnbench.neurons.surrogate import Surrogate, Tanh
 

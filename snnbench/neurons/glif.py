@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from snnbench.check import count, number
 from snnbench.kernels import State
-from snnbench.neurons.arguments import count, number
 from snnbench.neurons.base import SpikingNeuron
 from snnbench.neurons.surrogate import Rectangle, Surrogate
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from torch import Tensor
 
+from snnbench.check import flag, number
 from snnbench.kernels import State
-from snnbench.neurons.arguments import flag, number
 from snnbench.neurons.base import SpikingNeuron
 from snnbench.neurons.surrogate import Surrogate
 

@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from snnbench.check import flag, number
 from snnbench.kernels import State
-from snnbench.neurons.arguments import flag, number
 from snnbench.neurons.base import SpikingNeuron
 from snnbench.neurons.lif import charge
 from snnbench.neurons.surrogate import Surrogate

@@ -9,10 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from snnbench.check import choice, count, number
 from snnbench.errors import UserError
 from snnbench.kernels import State
 from snnbench.kernels.cell import check_call
-from snnbench.neurons.arguments import choice, count, number
 from snnbench.neurons.base import SpikingNeuron
 from snnbench.neurons.surrogate import Surrogate
 

@@ -15,8 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from snnbench.check import choice, flag, number
 from snnbench.errors import UserError
-from snnbench.neurons.arguments import choice, flag, number
 
 
 class _Spike(torch.autograd.Function):
