@@ -9,7 +9,6 @@ from torch import Tensor, nn
 
 from snnbench import kernels
 from snnbench.check import count, flag, number
-from snnbench.errors import UserError
 from snnbench.kernels import State
 from snnbench.neurons.surrogate import Surrogate, make_surrogate
 
@@ -51,13 +50,13 @@ class SpikingNeuron(nn.Module):
         engine: str = "auto",
     ) -> None:
         super().__init__()
-        self.v_th = number("v_th", v_th, "(0, inf)")
-        self.v_reset = None if v_reset is None else number("v_reset", v_reset)
-        if self.v_reset is not None and self.v_reset >= self.v_th:
-            raise UserError(f"neuron.v_reset={v_reset}: must lie below neuron.v_th={v_th}; use null for a soft reset.")
-        self.detach_reset = flag("detach_reset", detach_reset)
+        self.v_th = number("neuron.v_th", v_th, "(0, inf)")
+        below = f"(-inf, {self.v_th})"
+        hint = "It must lie below neuron.v_th; null is the soft reset."
+        self.v_reset = number("neuron.v_reset", v_reset, below, also=(None,), hint=hint)
+        self.detach_reset = flag("neuron.detach_reset", detach_reset)
         self.spike = make_surrogate(surrogate)
-        self.channels = None if channels is None else count("channels", channels)
+        self.channels = count("neuron.channels", channels, also=(None,))
         self.engine = kernels.check_engine(engine)
 
     @property

@@ -37,7 +37,7 @@ class CLIF(SpikingNeuron):
         engine: str = "auto",
     ) -> None:
         super().__init__(v_th=v_th, v_reset=None, surrogate=surrogate, channels=channels, engine=engine)
-        self.tau = number("tau", tau, "[1, inf)")
+        self.tau = number("neuron.tau", tau, "[1, inf)")
 
     def step(self, x: Tensor, state: State, c: Mapping[str, Tensor], spike: Surrogate) -> tuple[Tensor, State]:
         h = state["v"] * (1 - 1 / self.tau) + x

@@ -59,11 +59,11 @@ class GLIF(SpikingNeuron):
         engine: str = "auto",
     ) -> None:
         super().__init__(v_th=v_th, v_reset=None, surrogate=surrogate, channels=channels, engine=engine)
-        self.T = count("T", T)
+        self.T = count("neuron.T", T)
         shape = () if channels is None else (channels,)
 
         def learnable(key: str, start: float, *size: int) -> nn.Parameter:
-            return nn.Parameter(torch.full(size, _logit(number(key, start, "(0, 1)"))))
+            return nn.Parameter(torch.full(size, _logit(number(f"neuron.{key}", start, "(0, 1)"))))
 
         self.alpha, self.beta, self.gamma = (nn.Parameter(torch.empty(shape).uniform_(-0.1, 0.1)) for _ in range(3))
         self.tau = learnable("tau", tau, *shape)

@@ -50,9 +50,9 @@ class LIF(SpikingNeuron):
         self, *, tau: float = 2.0, decay_input: bool = True, leak: float | None = None, **options: Any
     ) -> None:
         super().__init__(**options)
-        self.tau = number("tau", tau, "[1, inf)")
-        self.decay_input = flag("decay_input", decay_input)
-        self.leak = None if leak is None else number("leak", leak, "[0, 1]")
+        self.tau = number("neuron.tau", tau, "[1, inf)")
+        self.decay_input = flag("neuron.decay_input", decay_input)
+        self.leak = number("neuron.leak", leak, "[0, 1]", also=(None,))
 
     def step(self, x: Tensor, state: State, c: Mapping[str, Tensor], spike: Surrogate) -> tuple[Tensor, State]:
         if self.leak is not None:

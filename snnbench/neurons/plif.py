@@ -34,8 +34,8 @@ class PLIF(SpikingNeuron):
         self, *, tau: float = 2.0, decay_input: bool = True, detach_reset: bool = True, **options: Any
     ) -> None:
         super().__init__(detach_reset=detach_reset, **options)
-        self.tau = number("tau", tau, "(1, inf)")
-        self.decay_input = flag("decay_input", decay_input)
+        self.tau = number("neuron.tau", tau, "(1, inf)")
+        self.decay_input = flag("neuron.decay_input", decay_input)
         self.w = nn.Parameter(torch.tensor(-math.log(self.tau - 1)))
 
     def coefficients(self) -> dict[str, Tensor]:

@@ -70,7 +70,7 @@ class PSN(ParallelNeuron):
 
     def __init__(self, *, T: int, **options: Any) -> None:
         super().__init__(**options)
-        self.T = count("T", T)
+        self.T = count("neuron.T", T)
         self.weight = nn.Parameter(torch.empty(T, T))
         self.bias = nn.Parameter(torch.full((T, 1), -self.v_th))
         nn.init.kaiming_uniform_(self.weight, a=math.sqrt(5))
@@ -117,9 +117,9 @@ class MaskedPSN(PSN):
 
     def __init__(self, *, T: int, k: int, lambda_init: float = 0.0, lambda_rate: float = 1.0, **options: Any) -> None:
         super().__init__(T=T, **options)
-        self.k = count("k", k)
-        self.lambda_rate = number("lambda_rate", lambda_rate, "[1, inf)")
-        self.register_buffer("progress", torch.tensor(number("lambda_init", lambda_init, "[0, 1]")))
+        self.k = count("neuron.k", k)
+        self.lambda_rate = number("neuron.lambda_rate", lambda_rate, "[1, inf)")
+        self.register_buffer("progress", torch.tensor(number("neuron.lambda_init", lambda_init, "[0, 1]")))
         ones = torch.ones(T, T)
         self.register_buffer("band", ones.tril() * ones.triu(1 - self.k), persistent=False)
 
@@ -127,7 +127,7 @@ class MaskedPSN(PSN):
         return self.weight * ((1 - self.progress) + self.progress * self.band)
 
     def set_progress(self, fraction: float) -> None:
-        self.progress.fill_(min(1.0, self.lambda_rate * number("progress", fraction, "[0, 1]")))
+        self.progress.fill_(min(1.0, self.lambda_rate * number("neuron.progress", fraction, "[0, 1]")))
 
     def extra_repr(self) -> str:
         return f"k={self.k}, lambda_rate={self.lambda_rate:g}, {super().extra_repr()}"
@@ -149,8 +149,8 @@ class SlidingPSN(ParallelNeuron):
 
     def __init__(self, *, k: int, init: str = "exponential", **options: Any) -> None:
         super().__init__(**options)
-        self.k = count("k", k)
-        self.init = choice("init", init, ("exponential", "uniform"))
+        self.k = count("neuron.k", k)
+        self.init = choice("neuron.init", init, ("exponential", "uniform"))
         self.weight = nn.Parameter(2.0 ** torch.arange(1 - k, 1, dtype=torch.float32))
         if init == "uniform":
             nn.init.uniform_(self.weight, -(k**-0.5), k**-0.5)

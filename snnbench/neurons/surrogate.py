@@ -148,11 +148,11 @@ def make_surrogate(spec: str | Mapping[str, Any] | Surrogate) -> Surrogate:
     if not isinstance(spec, str | Mapping):
         raise UserError(f"neuron.surrogate={spec!r}: must be a name, or {{name: ..., <parameters>}}.")
     options: dict[str, Any] = {"name": spec} if isinstance(spec, str) else {str(k): v for k, v in spec.items()}
-    name = choice("surrogate", options.pop("name", ""), tuple(SURROGATES))
+    name = choice("neuron.surrogate", options.pop("name", ""), tuple(SURROGATES))
     allowed = [field.name for field in dataclasses.fields(SURROGATES[name])]
     for key, value in options.items():
         if key not in allowed:
             raise UserError(f"neuron.surrogate.{key}: {name} has no such parameter. It takes: {', '.join(allowed)}.")
-        where = f"surrogate.{key}"
+        where = f"neuron.surrogate.{key}"
         options[key] = flag(where, value) if key == "strict" else number(where, value, "(0, inf)")
     return SURROGATES[name](**options)

@@ -88,7 +88,7 @@ def test_strict_decides_what_happens_at_the_threshold(name):
         ("atna", "neuron.surrogate='atna': unknown. Did you mean 'atan'?"),
         ({"alpha": 2.0}, "neuron.surrogate=''"),
         ({"name": "atan", "width": 2.0}, "neuron.surrogate.width: atan has no such parameter. It takes: strict, alpha"),
-        ({"name": "atan", "alpha": 0}, r"neuron.surrogate.alpha=0: must lie in \(0, inf\)"),
+        ({"name": "atan", "alpha": 0}, r"neuron.surrogate.alpha=0: must be a number in \(0, inf\)"),
         ({"name": "atan", "alpha": math.nan}, "neuron.surrogate.alpha=nan"),
         ({"name": "atan", "alpha": "2"}, "neuron.surrogate.alpha='2': must be a number"),
         ({"name": "atan", "strict": 1}, "neuron.surrogate.strict=1: must be true or false"),
