@@ -42,6 +42,9 @@ class ARLIF(SpikingNeuron):
         surrogate, channels, engine: see SpikingNeuron.
     """
 
+    label = "AR-LIF"
+    year = 2025
+
     def __init__(
         self,
         *,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
@@ -11,6 +11,9 @@ from snnbench import kernels
 from snnbench.check import count, flag, number
 from snnbench.kernels import State
 from snnbench.neurons.surrogate import Surrogate, make_surrogate
+from snnbench.registry import Registry, config_name
+
+registry: Registry[SpikingNeuron] = Registry("snnbench.neurons")
 
 
 class SpikingNeuron(nn.Module):
@@ -20,6 +23,9 @@ class SpikingNeuron(nn.Module):
     the gradients and the fused kernels follow from these.
 
     Attributes:
+        label: how papers write its name; the class's name, unless the class says otherwise.
+        config_name: what configs call it; from the class's name (MaskedPSN: masked_psn), unless it says otherwise.
+        year: in which it was published; orders tables and figures.
         states: the names of the state variables; each starts at 0, also where v_reset is another number
             (SpikingJelly starts at v_reset).
         per_step: the names of the coefficients whose first dimension is time.
@@ -36,8 +42,20 @@ class SpikingNeuron(nn.Module):
         UserError: an argument outside its range; the message names it as neuron.<key>.
     """
 
+    label: ClassVar[str] = ""
+    config_name: ClassVar[str] = ""
+    year: ClassVar[int | None] = None
     states: tuple[str, ...] = ("v",)
     per_step: tuple[str, ...] = ()
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Enter the registry, unless this is a base: without a step (or a run of its own), or named _..."""
+        super().__init_subclass__(**options)
+        cls.label = vars(cls).get("label", cls.__name__)
+        cls.config_name = vars(cls).get("config_name", config_name(cls.__name__))
+        complete = cls.step is not SpikingNeuron.step or cls.run is not SpikingNeuron.run
+        if complete and not cls.__name__.startswith("_"):
+            registry.enter(cls, cls.config_name)
 
     def __init__(
         self,

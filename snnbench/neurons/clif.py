@@ -25,6 +25,7 @@ class CLIF(SpikingNeuron):
         v_th, surrogate, channels, engine: see SpikingNeuron.
     """
 
+    year = 2024
     states = ("v", "m")
 
     def __init__(

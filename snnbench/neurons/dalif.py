@@ -41,6 +41,9 @@ class DALIF(SpikingNeuron):
         options: the other arguments of SpikingNeuron.
     """
 
+    label = "DA-LIF"
+    year = 2025
+
     def __init__(
         self,
         *,

@@ -42,6 +42,7 @@ class GLIF(SpikingNeuron):
         surrogate, channels, engine: see SpikingNeuron.
     """
 
+    year = 2022
     states = ("v", "s")
     per_step = ("gain",)
 

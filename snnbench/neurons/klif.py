@@ -36,6 +36,8 @@ class KLIF(SpikingNeuron):
         options: the other arguments of SpikingNeuron. detach_reset=True is reported not to converge.
     """
 
+    year = 2023
+
     def __init__(
         self,
         *,

@@ -22,6 +22,8 @@ def charge(v: Tensor, x: Tensor, rate: Tensor | float, rest: float, decay_input:
 class IF(SpikingNeuron):
     """Integrate and fire.  h = v + x; s = H(h - v_th); v = reset(h, s)."""
 
+    year = 1907
+
     def step(self, x: Tensor, state: State, c: Mapping[str, Tensor], spike: Surrogate) -> tuple[Tensor, State]:
         h = state["v"] + x
         s = spike(h - self.v_th)
@@ -45,6 +47,8 @@ class LIF(SpikingNeuron):
         leak: fraction of the membrane that is kept, in [0, 1]; where given, it replaces tau and decay_input.
         options: the arguments of SpikingNeuron.
     """
+
+    year = 1907
 
     def __init__(
         self, *, tau: float = 2.0, decay_input: bool = True, leak: float | None = None, **options: Any
@@ -76,6 +80,9 @@ class LIFNoReset(LIF):
         tau, decay_input, leak: see LIF.
         v_th, surrogate, channels, engine: see SpikingNeuron.
     """
+
+    label = "LIF without reset"
+    year = 2023
 
     def __init__(
         self,

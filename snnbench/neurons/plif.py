@@ -30,6 +30,8 @@ class PLIF(SpikingNeuron):
         options: the other arguments of SpikingNeuron.
     """
 
+    year = 2021
+
     def __init__(
         self, *, tau: float = 2.0, decay_input: bool = True, detach_reset: bool = True, **options: Any
     ) -> None:

@@ -68,6 +68,8 @@ class PSN(ParallelNeuron):
         surrogate, channels, engine: see SpikingNeuron; no fused engine.
     """
 
+    year = 2023
+
     def __init__(self, *, T: int, **options: Any) -> None:
         super().__init__(**options)
         self.T = count("neuron.T", T)
@@ -112,6 +114,8 @@ class MaskedPSN(PSN):
         options: see PSN.
     """
 
+    label = "masked PSN"
+    year = 2023
     progress: Tensor
     band: Tensor
 
@@ -146,6 +150,9 @@ class SlidingPSN(ParallelNeuron):
         v_th: initial threshold.
         options: see PSN.
     """
+
+    label = "sliding PSN"
+    year = 2023
 
     def __init__(self, *, k: int, init: str = "exponential", **options: Any) -> None:
         super().__init__(**options)

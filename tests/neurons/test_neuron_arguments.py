@@ -1,6 +1,5 @@
 """Arguments out of range, and the configs."""
 
-import inspect
 import math
 from pathlib import Path
 
@@ -10,9 +9,10 @@ from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
-from snnbench import neurons
 from snnbench.errors import UserError
-from snnbench.neurons import ARLIF, CLIF, DALIF, GLIF, IF, KLIF, LIF, PLIF, PSN, MaskedPSN, SlidingPSN
+from snnbench.neurons import ARLIF, CLIF, DALIF, GLIF, IF, KLIF, LIF, PLIF, PSN, MaskedPSN, SlidingPSN, registry
+from snnbench.neurons.surrogate import surrogates
+from snnbench.registry import keywords
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 FILES = {path.stem: OmegaConf.load(path) for path in sorted((CONFIGS / "neuron").glob("*.yaml"))}
@@ -91,17 +91,6 @@ def test_progress_is_a_fraction():
         MaskedPSN(T=4, k=2).set_progress(2)
 
 
-def keywords(cls):
-    """Every keyword the constructor takes, those it passes on to its base included."""
-    found = set()
-    for base in cls.__mro__:
-        parameters = inspect.signature(base.__init__).parameters.values()
-        found |= {p.name for p in parameters if p.kind is p.KEYWORD_ONLY}
-        if not any(p.kind is p.VAR_KEYWORD for p in parameters):
-            return found
-    raise AssertionError(cls)
-
-
 def composed(tmp_path, *overrides):
     root = f"defaults: [_self_, neuron: lif]\nhydra:\n  searchpath: ['file://{CONFIGS}']\nT: 3\nengine: reference\n"
     (tmp_path / "root.yaml").write_text(root)
@@ -115,16 +104,16 @@ def test_a_config_lists_every_keyword_and_repeats_the_defaults(name, tmp_path):
     assert config.pop("name") == name
     neuron = instantiate(config)(channels=2)
     cls = type(neuron)
-    assert {key for key in config if not key.startswith("_")} == keywords(cls) - {"channels"}
-    needed = {key: config[key] for key in ("T", "k") if key in config and cls is not KLIF}
+    assert registry.own()[name] is cls
+    assert {key for key in config if not key.startswith("_")} == keywords(cls).keys() - {"channels"}
+    needed = {key: config[key] for key, found in keywords(cls).items() if found.default is found.empty}
     torch.manual_seed(0)
     assert repr(neuron) == repr(cls(channels=2, engine="reference", **needed))
     assert neuron(torch.randn(3, 4, 2)).shape == (3, 4, 2)
 
 
 def test_there_is_a_config_for_every_neuron():
-    targets = {FILES[name]._target_.rsplit(".")[-1] for name in NAMES}
-    assert targets == set(neurons.__all__) - {"SpikingNeuron"}
+    assert set(NAMES) == registry.own().keys()
 
 
 @pytest.mark.parametrize("name", VARIANTS)
@@ -137,7 +126,7 @@ def test_a_variant_only_changes_values_of_the_neuron_it_starts_from(name, tmp_pa
 
 def test_every_surrogate_is_an_option_with_its_numbers_visible(tmp_path):
     paths = sorted((CONFIGS / "neuron" / "surrogate").glob("*.yaml"))
-    assert {path.stem for path in paths} == set(neurons.surrogate.SURROGATES)
+    assert {path.stem for path in paths} == surrogates.own().keys()
     for path in paths:
         config = composed(tmp_path, f"neuron/surrogate={path.stem}")
         spike = instantiate({key: value for key, value in config.items() if key != "name"})().spike

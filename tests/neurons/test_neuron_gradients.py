@@ -2,10 +2,10 @@
 
 import pytest
 import torch
-from neuron_cases import ALL, STREAMING, Smooth, build
 
 from snnbench.neurons import DALIF
 from snnbench.neurons.surrogate import Sigmoid
+from tests.neurons.neuron_cases import ALL, STREAMING, Smooth, build
 
 
 @pytest.mark.parametrize("name", ALL)
