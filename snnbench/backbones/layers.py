@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from snnbench.errors import UserError
+from snnbench.check import choice, number
 from snnbench.neurons import SpikingNeuron
 
 NeuronFactory = Callable[..., SpikingNeuron]
@@ -57,9 +57,7 @@ POOLS: dict[str, Callable[[int], nn.Module]] = {"avg": AvgPool2d, "max": MaxPool
 
 def make_pool(kind: str) -> nn.Module:
     """A 2x2 pool with stride 2, "avg" or "max"."""
-    if kind not in POOLS:
-        raise UserError(f"backbone.pool={kind!r}: unknown. Allowed: {', '.join(POOLS)}.")
-    return POOLS[kind](2)
+    return POOLS[choice("backbone.pool", kind, POOLS)](2)
 
 
 def conv3x3(c_in: int, c_out: int, stride: int = 1, *, bias: bool = False) -> Conv2d:
@@ -121,13 +119,12 @@ class Dropout(nn.Module):
 
     Args:
         p: probability of dropping, in [0, 1).
+        key: what the config calls it.
     """
 
-    def __init__(self, p: float) -> None:
+    def __init__(self, p: float, key: str = "backbone.dropout") -> None:
         super().__init__()
-        if not 0 <= p < 1:
-            raise UserError(f"backbone.dropout={p}: must lie in [0, 1).")
-        self.p = float(p)
+        self.p = number(key, p, "[0, 1)")
 
     def forward(self, x: Tensor) -> Tensor:
         if not self.training or self.p == 0:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from snnbench.backbones.layers import over_time
-from snnbench.errors import UserError
+from snnbench.check import number
 
 
 class BatchNorm(nn.Module):
@@ -30,12 +30,8 @@ class BatchNorm(nn.Module):
 
     def __init__(self, channels: int, *, eps: float = 1e-5, momentum: float = 0.1) -> None:
         super().__init__()
-        if not 0 < momentum <= 1:
-            raise UserError(f"norm.momentum={momentum}: must lie in (0, 1].")
-        if not eps > 0:
-            raise UserError(f"norm.eps={eps}: must be greater than 0.")
-        self.momentum = float(momentum)
-        self.bn = nn.BatchNorm2d(channels, eps=eps, momentum=momentum)
+        self.momentum = number("norm.momentum", momentum, "(0, 1]")
+        self.bn = nn.BatchNorm2d(channels, eps=number("norm.eps", eps, "(0, inf)"), momentum=self.momentum)
 
     def forward(self, x: Tensor, repeats: int = 1) -> Tensor:
         """Normalise x.
@@ -122,9 +118,7 @@ class TDBatchNorm(BatchNorm):
         self, channels: int, *, eps: float = 1e-5, momentum: float = 0.1, alpha: float = 1.0, v_th: float = 1.0
     ) -> None:
         super().__init__(channels, eps=eps, momentum=momentum)
-        if not alpha * v_th > 0:
-            raise UserError(f"norm.alpha={alpha}, norm.v_th={v_th}: the product must be greater than 0.")
-        self.scale = float(alpha * v_th)
+        self.scale = number("norm.alpha", alpha, "(0, inf)") * number("norm.v_th", v_th, "(0, inf)")
 
     def _apply_bn(self, frames: Tensor) -> Tensor:
         return functional_call(self.bn, {"weight": self.bn.weight * self.scale}, (frames,))

@@ -7,9 +7,10 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
-from snnbench.backbones.base import Backbone, ImageSize, check_width, init_convs, init_linear
+from snnbench.backbones.base import Backbone, ImageSize, init_convs, init_linear
 from snnbench.backbones.layers import NeuronFactory, NormFactory, conv3x3, global_average, unit_factory
 from snnbench.backbones.resnet import BasicBlock, plan_stages
+from snnbench.check import count
 
 WIDE_HEAD = 50
 
@@ -37,8 +38,8 @@ class GLIFResNet18(Backbone):
         image_size: ImageSize,
         width: int = 64,
     ) -> None:
-        super().__init__(T=T, in_channels=in_channels, image_size=image_size, reduction=8)
-        widths = [check_width(width) * factor for factor in (1, 2, 4, 8)]
+        super().__init__(T=T, in_channels=in_channels, num_classes=num_classes, image_size=image_size, reduction=8)
+        widths = [count("backbone.width", width) * factor for factor in (1, 2, 4, 8)]
         unit = unit_factory(norm, neuron)
         self.conv = conv3x3(in_channels, width)
         self.unit = unit(width)
