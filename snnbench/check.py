@@ -36,13 +36,24 @@ def number(
 
 
 def numbers(
-    key: str, value: Any, interval: str = "(-inf, inf)", *, length: int | None = None, hint: str = ""
+    key: str,
+    value: Any,
+    interval: str = "(-inf, inf)",
+    *,
+    length: int | None = None,
+    ascending: bool = False,
+    hint: str = "",
 ) -> tuple[float, ...]:
-    """The items of `value`, if it is a list of numbers in `interval`, of the given length or of any but 0."""
+    """The items of `value`, if it is a list of numbers in `interval`, of the given length or of any but 0.
+
+    Where they must be `ascending`, equal ones may follow each other.
+    """
     found = [_real(item, interval) for item in _items(value)]
     sound = [item for item in found if item is not None]
-    if not sound or len(sound) != len(found) or length not in (None, len(sound)):
-        raise _refusal(key, value, _list_of(_kind(interval, "numbers"), length), (), hint)
+    ordered = not ascending or sound == sorted(sound)
+    if not sound or len(sound) != len(found) or length not in (None, len(sound)) or not ordered:
+        what = _kind(interval, "numbers") if not ascending else f"ascending {_kind(interval, 'numbers')}"
+        raise _refusal(key, value, _list_of(what, length), (), hint)
     return tuple(sound)
 
 

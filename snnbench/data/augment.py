@@ -11,6 +11,8 @@ from torch import Tensor
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as F
 
+from snnbench.check import count
+
 
 class Augment:
     """The transforms of one recipe, by the point where they act.
@@ -56,13 +58,14 @@ class Cutout(v2.Transform):
     torchvision's RandomErasing keeps its rectangle inside the image and varies its shape; this does neither.
 
     Args:
-        holes: Number of holes; they may overlap.
-        length: Side in pixels; a centre (y, x) clears rows [y - length // 2, y + length // 2), and so for columns.
+        holes: Number of holes, at least 1; they may overlap.
+        length: Side in pixels, at least 2. A centre (y, x) clears rows [y - length // 2, y + length // 2), and so for
+            columns.
     """
 
     def __init__(self, holes: int = 1, length: int = 16) -> None:
         super().__init__()
-        self.holes, self.length = holes, length
+        self.holes, self.length = count("Cutout.holes", holes), count("Cutout.length", length, 2)
 
     def make_params(self, flat_inputs: list[Any]) -> dict[str, Any]:
         height, width = v2.query_size(flat_inputs)

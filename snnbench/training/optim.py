@@ -12,6 +12,7 @@ from torch.nn.modules.batchnorm import _NormBase
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
+from snnbench.check import choice, count, number
 from snnbench.errors import UserError
 from snnbench.neurons import SpikingNeuron
 
@@ -36,11 +37,11 @@ def parameter_groups(network: nn.Module, weight_decay: float, decay: Sequence[st
         decay: the KINDS it acts on.
 
     Raises:
-        UserError: an unknown kind.
+        UserError: an unknown kind, or a decay below 0.
     """
+    number("optimizer.weight_decay", weight_decay, "[0, inf)")
     for kind in decay:
-        if kind not in KINDS:
-            raise UserError(f"optimizer.decay: {kind!r} is unknown. Allowed: {', '.join(KINDS)}.")
+        choice("optimizer.decay", kind, KINDS)
     kinds: dict[nn.Parameter, str] = {}
     for module in network.modules():
         for name, parameter in module.named_parameters(recurse=False):
@@ -70,9 +71,12 @@ class CosineSchedule:
     Args:
         epochs: of the whole run.
         warmup: epochs of the linear rise from `warmup_lr`.
-        warmup_lr: the learning rate of epoch 0 when there is a warm-up.
-        min_lr: the floor.
+        warmup_lr: the learning rate of epoch 0 when there is a warm-up; at most the optimizer's.
+        min_lr: the floor; at most the optimizer's learning rate.
         cooldown: epochs at the floor, at the end.
+
+    Raises:
+        UserError: a number outside its range, or no epoch left between warm-up and cool-down.
     """
 
     epochs: int
@@ -82,10 +86,15 @@ class CosineSchedule:
     cooldown: int = 0
 
     def __post_init__(self) -> None:
-        if self.warmup < 0 or self.cooldown < 0 or self.warmup + self.cooldown >= self.epochs:
+        count("schedule.epochs", self.epochs)
+        count("schedule.warmup", self.warmup, 0)
+        count("schedule.cooldown", self.cooldown, 0)
+        number("schedule.warmup_lr", self.warmup_lr, "[0, inf)")
+        number("schedule.min_lr", self.min_lr, "[0, inf)")
+        if self.warmup + self.cooldown >= self.epochs:
             raise UserError(
-                f"schedule.warmup={self.warmup}, schedule.cooldown={self.cooldown}: neither may be negative and "
-                f"together they must leave at least one of epochs={self.epochs}."
+                f"schedule.warmup={self.warmup}, schedule.cooldown={self.cooldown}: together they must leave at least "
+                f"one of schedule.epochs={self.epochs}."
             )
 
     def lr(self, epoch: int, peak: float) -> float:
@@ -99,4 +108,6 @@ class CosineSchedule:
 
     def __call__(self, optimizer: Optimizer) -> LambdaLR:
         peak = float(optimizer.param_groups[0]["lr"])
+        for key, value in (("min_lr", self.min_lr), ("warmup_lr", self.warmup_lr if self.warmup else 0.0)):
+            number(f"schedule.{key}", value, f"[0, {peak}]", hint=f"optimizer.lr={peak} is the highest learning rate.")
         return LambdaLR(optimizer, lambda epoch: self.lr(epoch, peak) / peak)

@@ -8,6 +8,7 @@ from torchvision.transforms import v2
 
 from snnbench.data import Augment, Cutout, RandomGreyErasing
 from snnbench.data.augment import BatchTransform
+from snnbench.errors import UserError
 
 
 def cut(centres: list[tuple[int, int]], length: int, size: tuple[int, int]) -> torch.Tensor:
@@ -118,3 +119,16 @@ def test_augment_takes_any_sequences() -> None:
     augment = Augment("mine", sample=(abs,))
     assert augment.sample == [abs]
     assert augment.normalized == augment.batch == []
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"holes": 0}, "Cutout.holes=0: must be a whole number of at least 1"),
+        ({"length": 1}, "Cutout.length=1: must be a whole number of at least 2"),  # half of it is 0: nothing is cut
+        ({"length": 2.5}, "Cutout.length=2.5"),
+    ],
+)
+def test_holes_of_no_size_are_refused(options: dict, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        Cutout(**options)

@@ -1,7 +1,10 @@
+import math
+
 import pytest
 import torch
 from torch import nn
 
+from snnbench.check import shown
 from snnbench.errors import UserError
 from snnbench.neurons import KLIF
 from snnbench.training.optim import ConstantSchedule, CosineSchedule, parameter_groups
@@ -45,8 +48,14 @@ def test_frozen_parameters_are_left_out_and_empty_groups_vanish():
 
 
 def test_unknown_kind_is_named():
-    with pytest.raises(UserError, match="'weights' is unknown"):
+    with pytest.raises(UserError, match=r"optimizer.decay='weights': unknown. Did you mean 'weight'\?"):
         parameter_groups(small_network(), 0.01, ["weights"])
+
+
+@pytest.mark.parametrize("decay", [-1e-4, math.nan, math.inf, "1e-4"])
+def test_a_decay_that_is_none_is_refused(decay):
+    with pytest.raises(UserError, match=r"optimizer.weight_decay=.*: must be a number in \[0, inf\)"):
+        parameter_groups(small_network(), decay, ["weight"])
 
 
 def test_cosine_equals_pytorchs_annealing():
@@ -74,7 +83,37 @@ def test_constant_stays():
     assert rates(ConstantSchedule(), 3) == [0.1, 0.1, 0.1]
 
 
-@pytest.mark.parametrize("bad", [{"warmup": 5}, {"warmup": -1}, {"warmup": 2, "cooldown": 3}])
+@pytest.mark.parametrize("bad", [{"warmup": 5}, {"cooldown": 5}, {"warmup": 2, "cooldown": 3}])
 def test_a_schedule_that_leaves_no_epoch_is_refused(bad):
-    with pytest.raises(UserError, match="schedule"):
+    with pytest.raises(UserError, match=r"together they must leave at least one of schedule.epochs=5"):
         CosineSchedule(epochs=5, **bad)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("epochs", 0),
+        ("epochs", math.inf),
+        ("epochs", 4.5),
+        ("warmup", -1),
+        ("warmup", 1.5),
+        ("cooldown", 0.5),
+        ("cooldown", True),
+        ("min_lr", -0.01),
+        ("min_lr", math.nan),
+        ("warmup_lr", -1e-5),
+        ("warmup_lr", math.inf),
+    ],
+)
+def test_a_number_of_the_schedule_outside_its_range_is_named(key, value):
+    with pytest.raises(UserError, match=rf"^schedule.{key}={shown(value)}: must be a "):
+        CosineSchedule(**{"epochs": 5, key: value})
+
+
+def test_no_learning_rate_of_the_schedule_is_above_the_optimizers():
+    with pytest.raises(UserError, match=r"^schedule.min_lr=0.2: must be a number in \[0, 0.1\]. optimizer.lr=0.1"):
+        rates(CosineSchedule(epochs=5, min_lr=0.2), 5)
+    with pytest.raises(UserError, match=r"^schedule.warmup_lr=0.2"):
+        rates(CosineSchedule(epochs=5, warmup=1, warmup_lr=0.2), 5)
+    assert rates(CosineSchedule(epochs=5, warmup_lr=0.2), 5)[0] == 0.1  # there is no warm-up
+    assert rates(CosineSchedule(epochs=5, min_lr=0.1), 5) == pytest.approx([0.1] * 5)

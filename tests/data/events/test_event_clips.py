@@ -10,6 +10,7 @@ from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as F
 
 from snnbench.data.events.clips import ClipBatchTransform, RandomRoll, SNNAugmentWide, to_input
+from snnbench.errors import UserError
 from tests.conftest import CONFIGS
 
 T, SIZE = 3, 24
@@ -121,3 +122,24 @@ def test_input_is_time_first_float_and_resized(kind):
     reference = torch.nn.functional.interpolate(counts[2].float(), (4, 4), mode="bilinear", antialias=True)
     torch.testing.assert_close(halves[:, 2], reference)
     torch.testing.assert_close(to_input(counts, (4, 4), "nearest"), x[..., ::2, ::2])
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"interpolation": "cubic"}, "SNNAugmentWide.interpolation='cubic': unknown"),
+        (
+            {"cutout_scale": [0.3, 0.1]},
+            r"SNNAugmentWide.cutout_scale=\[0.3, 0.1\]: must be a list of ascending",
+        ),
+        ({"cutout_scale": [0.1, 1.5]}, "SNNAugmentWide.cutout_scale="),
+        ({"cutout_ratio": [1.0]}, "SNNAugmentWide.cutout_ratio=.* of length 2"),
+        ({"translate": -1}, "SNNAugmentWide.translate=-1: must be a number in"),
+        ({"rotate": float("inf")}, "SNNAugmentWide.rotate=inf"),
+    ],
+)
+def test_sizes_that_make_no_sense_are_refused(options, message):
+    with pytest.raises(UserError, match=message):
+        SNNAugmentWide(**options)
+    with pytest.raises(UserError, match=r"RandomRoll.most=-1"):
+        RandomRoll(-1)
