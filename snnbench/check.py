@@ -8,14 +8,14 @@ sentence for the message. All raise UserError.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from numbers import Integral, Real
 from typing import Any, TypeVar
 
 from snnbench.errors import UserError, did_you_mean
 
 T = TypeVar("T")
-LARGEST = 3.4028234663852886e38  # of float32; beyond it, a tensor holds infinity
+LARGEST, LARGEST_WHOLE = 3.4028234663852886e38, 2**63 - 1  # what float32 and int64 hold
 LONGEST = 80  # of a value in a message
 
 
@@ -105,6 +105,21 @@ def choice(key: str, value: Any, allowed: Iterable[str], *, hint: str = "") -> s
     return value
 
 
+def choices(key: str, value: Any, allowed: Iterable[str]) -> tuple[str, ...]:
+    """The items of `value`, if it is a list, possibly empty, of names in `allowed`."""
+    names = list(allowed)
+    if not _is_list(value):
+        raise _refusal(key, value, f"a list of names, each one of {', '.join(names)}", (), "")
+    return tuple(choice(key, item, names) for item in value)
+
+
+def callables(key: str, value: Any, *, hint: str = "") -> list[Callable[..., Any]]:
+    """The items of `value`, if it is a list, possibly empty, of functions or other things that can be called."""
+    if not _is_list(value) or not all(map(callable, value)):
+        raise _refusal(key, value, "a list of transforms", (), hint)
+    return list(value)
+
+
 def shown(value: Any) -> str:
     """`value` as a config spells it, shortened where it is long."""
     plain = {None: "null", True: "true", False: "false"}
@@ -139,7 +154,7 @@ def _real(value: Any, interval: str) -> float | None:
         return None
     low, high = (float(end) for end in interval[1:-1].split(","))
     if abs(found) > LARGEST:
-        found = math.copysign(math.inf, found)
+        found = math.copysign(math.inf, found)  # as in a tensor
     above = found >= low if interval[0] == "[" else found > low  # not-a-number is neither
     below = found <= high if interval[-1] == "]" else found < high
     return found if above and below else None
@@ -147,7 +162,7 @@ def _real(value: Any, interval: str) -> float | None:
 
 def _whole(value: Any, least: int, most: int | None) -> bool:
     whole = isinstance(value, Integral) and not isinstance(value, bool)
-    return whole and least <= value and (most is None or value <= most)
+    return whole and least <= value <= (LARGEST_WHOLE if most is None else most)
 
 
 def _is_list(value: Any) -> bool:

@@ -11,7 +11,8 @@ from torch import Tensor
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as F
 
-from snnbench.check import count
+from snnbench.check import callables, count, shown
+from snnbench.errors import UserError
 
 
 class Augment:
@@ -32,7 +33,23 @@ class Augment:
         normalized: Sequence[Callable[[Tensor], Tensor]] = (),
         batch: Sequence[Callable[..., Any]] = (),
     ) -> None:
-        self.name, self.sample, self.normalized, self.batch = name, list(sample), list(normalized), list(batch)
+        self.name = name
+        self.sample = callables("augment.sample", sample)
+        self.normalized = callables("augment.normalized", normalized)
+        self.batch = callables("augment.batch", batch)
+
+
+def augment_of(value: Augment | None) -> Augment:
+    """`value`, or for None what leaves the training images as they are.
+
+    Raises:
+        UserError: it is something else.
+    """
+    if value is None:
+        return Augment("none")
+    if not isinstance(value, Augment):
+        raise UserError(f"data.augment={shown(value)}: must be what configs/augment builds, or null.")
+    return value
 
 
 class BatchTransform:

@@ -17,7 +17,7 @@ from torch.optim import Optimizer
 from snnbench.errors import UserError
 from snnbench.seeding import seed_all
 from snnbench.training.module import SpikingClassifier
-from snnbench.training.optim import parameter_groups
+from snnbench.training.optim import check_optimizer, parameter_groups
 
 
 def make(cfg: DictConfig, group: str, drop: Sequence[str] = ("name",), **extra: Any) -> Any:
@@ -79,7 +79,7 @@ def build_module(cfg: DictConfig, network: nn.Module, data: Any) -> SpikingClass
 
 def build_optimizer(cfg: DictConfig) -> Callable[[nn.Module], Optimizer]:
     """A function from the network to its optimizer, weight decay applied to the kinds in `optimizer.decay`."""
-    decay = list(cfg.optimizer.decay)
+    decay = cfg.optimizer.decay
     factory = make(cfg, "optimizer", drop=("name", "decay"), _partial_=True)
 
     def build(network: nn.Module) -> Optimizer:
@@ -87,6 +87,7 @@ def build_optimizer(cfg: DictConfig) -> Callable[[nn.Module], Optimizer]:
             optimizer: Optimizer = factory(parameter_groups(network, cfg.optimizer.weight_decay, decay))
         except (TypeError, ValueError) as error:
             raise UserError(f"optimizer: {error}") from error
+        check_optimizer(optimizer)
         return optimizer
 
     return build

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,9 +11,9 @@ from typing import Any
 from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LambdaLR
+from torch.optim.lr_scheduler import CosineAnnealingLR, LambdaLR
 
-from snnbench.check import choice, count, number
+from snnbench.check import choices, count, flag, number, numbers
 from snnbench.errors import UserError
 from snnbench.neurons import SpikingNeuron
 
@@ -40,8 +41,7 @@ def parameter_groups(network: nn.Module, weight_decay: float, decay: Sequence[st
         UserError: an unknown kind, or a decay below 0.
     """
     number("optimizer.weight_decay", weight_decay, "[0, inf)")
-    for kind in decay:
-        choice("optimizer.decay", kind, KINDS)
+    decay = choices("optimizer.decay", decay, KINDS)
     kinds: dict[nn.Parameter, str] = {}
     for module in network.modules():
         for name, parameter in module.named_parameters(recurse=False):
@@ -52,6 +52,24 @@ def parameter_groups(network: nn.Module, weight_decay: float, decay: Sequence[st
         {"params": [p for p, kind in kinds.items() if kind not in decay], "weight_decay": 0.0},
     ]
     return [group for group in groups if group["params"]]
+
+
+def check_optimizer(optimizer: Optimizer) -> None:
+    """Refuse what PyTorch takes in silence: not-a-number, infinity, and a value of another kind than the default.
+
+    Raises:
+        UserError: names the key.
+    """
+    for name, parameter in inspect.signature(type(optimizer)).parameters.items():
+        key, default, value = f"optimizer.{name}", parameter.default, optimizer.defaults.get(name)
+        if value is None:  # its own business, or not asked for
+            continue
+        if isinstance(default, bool):
+            flag(key, value)
+        elif isinstance(default, int | float):
+            number(key, value)
+        elif isinstance(default, tuple):
+            numbers(key, value, length=len(default))
 
 
 @dataclass(frozen=True)
@@ -107,7 +125,39 @@ class CosineSchedule:
         return self.min_lr + (peak - self.min_lr) * (1 + math.cos(math.pi * epoch / span)) / 2
 
     def __call__(self, optimizer: Optimizer) -> LambdaLR:
-        peak = float(optimizer.param_groups[0]["lr"])
-        for key, value in (("min_lr", self.min_lr), ("warmup_lr", self.warmup_lr if self.warmup else 0.0)):
-            number(f"schedule.{key}", value, f"[0, {peak}]", hint=f"optimizer.lr={peak} is the highest learning rate.")
+        peak = _peak(optimizer)
+        _check_below(peak, min_lr=self.min_lr, warmup_lr=self.warmup_lr if self.warmup else 0.0)
         return LambdaLR(optimizer, lambda epoch: self.lr(epoch, peak) / peak)
+
+
+@dataclass(frozen=True)
+class PeriodicCosineSchedule:
+    """PyTorch's CosineAnnealingLR: a cosine to `eta_min` over T_max epochs, back up over the next T_max, and so on.
+
+    Args:
+        T_max: epochs of half a period.
+        eta_min: the floor; at most the optimizer's learning rate.
+
+    Raises:
+        UserError: a number outside its range.
+    """
+
+    T_max: int
+    eta_min: float = 0.0
+
+    def __post_init__(self) -> None:
+        count("schedule.T_max", self.T_max)
+        number("schedule.eta_min", self.eta_min, "[0, inf)")
+
+    def __call__(self, optimizer: Optimizer) -> CosineAnnealingLR:
+        _check_below(_peak(optimizer), eta_min=self.eta_min)
+        return CosineAnnealingLR(optimizer, self.T_max, self.eta_min)
+
+
+def _peak(optimizer: Optimizer) -> float:
+    return float(optimizer.param_groups[0]["lr"])
+
+
+def _check_below(peak: float, **rates: float) -> None:
+    for key, value in rates.items():
+        number(f"schedule.{key}", value, f"[0, {peak}]", hint=f"optimizer.lr={peak} is the highest learning rate.")

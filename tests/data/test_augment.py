@@ -7,7 +7,7 @@ from PIL import Image
 from torchvision.transforms import v2
 
 from snnbench.data import Augment, Cutout, RandomGreyErasing
-from snnbench.data.augment import BatchTransform
+from snnbench.data.augment import BatchTransform, augment_of
 from snnbench.errors import UserError
 
 
@@ -113,6 +113,20 @@ def test_cutmix_labels_follow_the_pasted_area() -> None:
     mixed, soft = BatchTransform(MIXES["cutmix"], 7)(x, y)
     for i in range(4):
         assert soft[i, i].item() == pytest.approx((mixed[i] == i).float().mean().item(), abs=1e-6)
+
+
+@pytest.mark.parametrize("part", ["sample", "normalized", "batch"])
+@pytest.mark.parametrize("value", [None, "flip", [1], 3])
+def test_what_is_no_list_of_transforms_is_refused(part: str, value: object) -> None:
+    with pytest.raises(UserError, match=rf"^augment.{part}=.*: must be a list of transforms."):
+        Augment("mine", **{part: value})
+
+
+@pytest.mark.parametrize("value", [False, 0, "crop_flip", {}])
+def test_what_is_no_augmentation_is_refused(value: object) -> None:
+    with pytest.raises(UserError, match=r"^data.augment=.*: must be what configs/augment builds, or null."):
+        augment_of(value)
+    assert augment_of(None).sample == []
 
 
 def test_augment_takes_any_sequences() -> None:

@@ -195,6 +195,8 @@ def test_batch_size_must_divide_by_the_devices(key: str, cifar: Path) -> None:
         ("std", [-1.0]),
         ("std", [1.0, 1.0]),
         ("std", ["1"]),
+        ("eval_transform", None),
+        ("eval_transform", [1]),
     ],
 )
 def test_values_out_of_range_name_their_key(key: str, value: object) -> None:

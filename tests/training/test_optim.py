@@ -7,7 +7,13 @@ from torch import nn
 from snnbench.check import shown
 from snnbench.errors import UserError
 from snnbench.neurons import KLIF
-from snnbench.training.optim import ConstantSchedule, CosineSchedule, parameter_groups
+from snnbench.training.optim import (
+    ConstantSchedule,
+    CosineSchedule,
+    PeriodicCosineSchedule,
+    check_optimizer,
+    parameter_groups,
+)
 
 
 def small_network():
@@ -52,6 +58,12 @@ def test_unknown_kind_is_named():
         parameter_groups(small_network(), 0.01, ["weights"])
 
 
+@pytest.mark.parametrize("decay", ["weight", None, 1, ["weight", None]])
+def test_what_is_no_list_of_kinds_is_refused(decay):
+    with pytest.raises(UserError, match=r"optimizer.decay="):
+        parameter_groups(small_network(), 0.01, decay)
+
+
 @pytest.mark.parametrize("decay", [-1e-4, math.nan, math.inf, "1e-4"])
 def test_a_decay_that_is_none_is_refused(decay):
     with pytest.raises(UserError, match=r"optimizer.weight_decay=.*: must be a number in \[0, inf\)"):
@@ -77,6 +89,44 @@ def test_warm_up_floor_and_cool_down_equal_timms():
     expected = [timms._get_lr(epoch)[0] for epoch in range(23)]
     ours = rates(CosineSchedule(epochs=23, warmup=4, warmup_lr=1e-5, min_lr=1e-3, cooldown=3), 23)
     assert ours == pytest.approx(expected, rel=1e-9)
+
+
+def test_the_periodic_cosine_is_pytorchs_annealing_and_comes_up_again():
+    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=0.1)
+    scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=4, eta_min=0.01)
+    expected = []
+    for _ in range(9):
+        expected.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        scheduler.step()
+    found = rates(PeriodicCosineSchedule(T_max=4, eta_min=0.01), 9)
+    assert found == expected
+    assert (found[4], found[8]) == pytest.approx((0.01, 0.1))
+
+
+@pytest.mark.parametrize("options", [{"T_max": 0}, {"T_max": 1.5}, {"T_max": 4, "eta_min": -1}], ids=str)
+def test_a_period_that_is_none_is_refused(options):
+    with pytest.raises(UserError, match=rf"^schedule.{list(options)[-1]}=.*: must be a "):
+        PeriodicCosineSchedule(**options)
+    with pytest.raises(UserError, match=r"^schedule.eta_min=0.2: must be a number in \[0, 0.1\]"):
+        rates(PeriodicCosineSchedule(T_max=4, eta_min=0.2), 5)
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "message"),
+    [
+        (torch.optim.SGD, {"momentum": math.nan}, "optimizer.momentum=nan: must be a finite number"),
+        (torch.optim.SGD, {"dampening": "x"}, "optimizer.dampening='x'"),
+        (torch.optim.SGD, {"nesterov": 0}, "optimizer.nesterov=0: must be true or false"),
+        (torch.optim.AdamW, {"eps": math.inf}, "optimizer.eps=inf"),
+        (torch.optim.AdamW, {"lr": math.inf}, "optimizer.lr=inf"),
+        (torch.optim.NAdam, {"betas": (0.9, 0.99, 0.999)}, r"optimizer.betas=\(0.9, 0.99, 0.999\): .* of length 2"),
+    ],
+)
+def test_what_pytorch_takes_in_silence_is_named(kind, options, message):
+    with pytest.raises(UserError, match=message):
+        check_optimizer(kind([nn.Parameter(torch.zeros(1))], **{"lr": 0.1, **options}))
+    check_optimizer(kind([nn.Parameter(torch.zeros(1))], lr=0.1))
 
 
 def test_constant_stays():

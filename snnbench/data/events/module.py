@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from snnbench.check import choice, count
-from snnbench.data.augment import Augment
+from snnbench.data.augment import Augment, augment_of
 from snnbench.data.events.cache import Pack, Plan, plan
 from snnbench.data.events.clips import INTERPOLATIONS, ClipBatchTransform, to_input
 from snnbench.data.events.dataset import ClipDataset
@@ -90,7 +90,7 @@ class EventData(BenchData):
         self.resize = choice("data.resize", resize, INTERPOLATIONS)
         self.limit = count("data.limit", limit, also=(None,))
         self.cache = Path(cache).expanduser()
-        self.augment = augment or Augment("none")
+        self.augment = augment_of(augment)
         if self.augment.normalized:
             raise UserError(f"augment={self.augment.name}: it is for normalised images; event clips are counts.")
         if self.augment.batch:

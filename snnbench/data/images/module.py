@@ -8,8 +8,8 @@ from typing import Any
 
 import torch
 
-from snnbench.check import count, numbers
-from snnbench.data.augment import Augment, BatchTransform
+from snnbench.check import callables, count, numbers
+from snnbench.data.augment import Augment, BatchTransform, augment_of
 from snnbench.data.images.dataset import ImageDataset, Images
 from snnbench.data.images.sources import Source
 from snnbench.data.module import BenchData
@@ -51,8 +51,8 @@ class ImageData(BenchData):
         hint = "One for each of data.in_channels."
         self.mean = numbers("data.mean", mean, length=self.in_channels, hint=hint)
         self.std = numbers("data.std", std, "(0, inf)", length=self.in_channels, hint=hint)
-        self.eval_transform = list(eval_transform)
-        self.augment = augment or Augment("none")
+        self.eval_transform = callables("data.eval_transform", eval_transform)
+        self.augment = augment_of(augment)
         if self.augment.batch:
             self.batch_transform = BatchTransform(self.augment.batch, self.num_classes)
         self.limit = count("data.limit", limit, also=(None,))
