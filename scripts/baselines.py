@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from snnbench.kernels.engines.registry import engines_for, trouble
 from snnbench.neurons import SpikingNeuron, registry
 from snnbench.registry import keywords
 
@@ -44,6 +45,19 @@ class Case:
 Step = Callable[[], tuple[Tensor, Tensor]]
 
 
+def fused_engines(device: str) -> list[str]:
+    """The names of the engines that can be had for a kind of device, the preferred one first.
+
+    Raises:
+        SystemExit: there is none; the message says why.
+    """
+    reasons = {engine.name: trouble(engine.name) for engine in engines_for(device)}
+    usable = [name for name, reason in reasons.items() if not reason]
+    if not usable:
+        raise SystemExit(f"no fused engine for {device}: {'; '.join(reasons.values()) or 'none is registered'}")
+    return usable
+
+
 def forward_backward(layer: Callable[[Tensor], Tensor], x: Tensor, g: Tensor, before: Callable[[], Any]) -> Step:
     """A function that runs one forward and backward pass and returns the spikes and x's gradient."""
     leaf = x.detach().requires_grad_()
@@ -58,17 +72,16 @@ def forward_backward(layer: Callable[[Tensor], Tensor], x: Tensor, g: Tensor, be
 
 
 def contestants(case: Case, names: set[str]) -> dict[str, Step]:
-    """Everything that can run the case, by name; "fused" and "reference" are always there."""
+    """Everything that can run the case, by name; "fused" (the engine that auto takes) and "reference" always."""
     x = case.input()
     g = torch.randn(x.shape, generator=torch.Generator().manual_seed(1)).to(case.device, case.dtype)
 
     def nothing() -> None:
         pass
 
-    found = {
-        "fused": forward_backward(case.build(case.device), x, g, nothing),
-        "reference": forward_backward(case.build("reference"), x, g, nothing),
-    }
+    first, *others = fused_engines(case.device)
+    engines = {"fused": first, "reference": "reference", **{f"fused-{name}": name for name in others}}
+    found = {name: forward_backward(case.build(engine), x, g, nothing) for name, engine in engines.items()}
     if "compile" in names:
         found["compile"] = forward_backward(torch.compile(case.build("reference"), dynamic=False), x, g, nothing)
     if "spikingjelly" in names:

@@ -23,12 +23,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from baselines import NEURONS, Case, contestants, difference, forward_backward
+from baselines import NEURONS, Case, contestants, difference, forward_backward, fused_engines
 from timing import MALLOPT, STEADY, fix_memory, launches, peak_bytes, saved_bytes, timed
 from torch import Tensor
 
 from snnbench.files import write_json
-from snnbench.kernels.dispatch import engine
+from snnbench.kernels.engines.base import FrameKernel
+from snnbench.kernels.engines.registry import engine_called
 from snnbench.kernels.engines.signature import Signature
 from snnbench.kernels.plans import plan_of
 from snnbench.runs.environment import environment
@@ -80,15 +81,17 @@ def run_case(case: Case, names: set[str], seconds: float) -> dict[str, Any]:
 
 def kernel_alone(case: Case, seconds: float) -> dict[str, Any]:
     """The kernels on tensors that exist already: forward against a copy, backward against read two, write one."""
-    module, layer, x = engine(case.device), case.build("auto"), case.input()
-    if isinstance(module, str):
-        raise SystemExit(f"no fused engine for {case.device}: {module}")
+    engine = fused_engines(case.device)[0]
+    layer, x = case.build(engine), case.input()
     coefficients = tuple(value.detach() for value in layer.coefficients().values())
     shapes = tuple(tuple(value.shape) for value in coefficients)
     plan = plan_of(layer)
     if plan.program is None:
         raise SystemExit(f"{case.neuron}: {plan.obstacle}")
-    kernel = module.Kernel(plan.program, Signature(tuple(x.shape), x.stride(), x.dtype, False, shapes))
+    signature = Signature(tuple(x.shape), x.stride(), x.dtype, False, shapes)
+    kernel = engine_called(engine).kernel(plan.program, signature)
+    if not isinstance(kernel, FrameKernel):
+        raise SystemExit(f"--kernel-alone: the kernels of engine={engine} cannot be launched without their host code")
     kernel.prepare()
     none: tuple[None, ...] = (None,) * len(layer.states)
     s, g, gx, out = torch.empty_like(x), torch.randn_like(x), torch.empty_like(x), torch.empty_like(x)
@@ -119,7 +122,7 @@ def small_call(case: Case) -> dict[str, float]:
     x = tiny.input()
     g = torch.randn_like(x)
     steps = {}
-    for name, call in {"relu": torch.relu, "neuron": tiny.build(case.device)}.items():
+    for name, call in {"relu": torch.relu, "neuron": tiny.build(fused_engines(case.device)[0])}.items():
         step = forward_backward(call, x, g, lambda: None)
         steps[name] = functools.partial(hundred_times, step)
     medians, _ = timed(steps, case.device, 1)

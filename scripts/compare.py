@@ -1,6 +1,6 @@
 """Neurons beside each other under one recipe, from finished runs that differ in neuron, T and seed alone.
 
-python scripts/sweep.py +sweep=comparison data=digits
+python train.py -m +sweep=comparison data=digits
 python scripts/compare.py                                    runs below outputs/
 python scripts/compare.py my_outputs --format md --json comparison.json
 """
@@ -17,8 +17,9 @@ from snnbench.files import write_json
 from snnbench.results.selection import select
 from snnbench.results.tables import render
 from snnbench.results.tables.comparison import compare, record, table
-from snnbench.results.tables.papers import SHORT, ledger_notes
+from snnbench.results.tables.papers import ledger_notes
 from snnbench.runs.read import read_ledger
+from snnbench.runs.schema import PROTOCOLS
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -26,18 +27,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folders", nargs="*", default=["outputs"], help="where the runs lie; default: outputs")
     parser.add_argument("--format", choices=render.FORMATS, default="text")
-    parser.add_argument("--protocol", choices=[key for key in SHORT if key != "unknown"], default="last_epoch")
+    parser.add_argument("--protocol", choices=list(PROTOCOLS), default="last_epoch")
     parser.add_argument("--any-data", action="store_true", help="also runs on other than the real data, apart")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write every run's values there")
     arguments = parser.parse_args(argv)
     try:
         ledger = read_ledger(arguments.folders)
         selection = select(ledger, arguments.any_data)
-        found, alone = compare(selection.runs, arguments.protocol)
+        found, alone = compare(selection.counted, arguments.protocol)
         if not found:
             raise UserError(
                 f"{', '.join(arguments.folders)}: no two neurons were trained under one recipe; "
-                "try python scripts/sweep.py +sweep=comparison data=digits"
+                "try python train.py -m +sweep=comparison data=digits"
             )
         if arguments.json:
             write_json(arguments.json, record(found))

@@ -15,8 +15,9 @@ from pathlib import Path
 from snnbench.errors import UserError
 from snnbench.results.figures.kinds import KINDS, Drawn
 from snnbench.results.selection import LeftOut, select
-from snnbench.results.tables.papers import SHORT, ledger_notes
+from snnbench.results.tables.papers import ledger_notes
 from snnbench.runs.read import Run, read_ledger
+from snnbench.runs.schema import PROTOCOLS
 
 NOTHING = 2
 
@@ -38,7 +39,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--output", type=Path, default=Path("outputs/figures"), help="default: outputs/figures")
     parser.add_argument(
         "--protocol",
-        choices=[protocol for protocol in SHORT if protocol != "unknown"],
+        choices=list(PROTOCOLS),
         default="last_epoch",
         help="how the epoch of an accuracy is chosen; default: last_epoch",
     )
@@ -50,7 +51,7 @@ def _run(arguments: argparse.Namespace) -> int:
     ledger = read_ledger(arguments.folders)
     selection = select(ledger, arguments.any_data)
     asked = list(dict.fromkeys(arguments.kind or KINDS))
-    found = {kind: KINDS[kind].choose(selection.runs, arguments.protocol) for kind in asked}
+    found = {kind: KINDS[kind].choose(selection.counted, arguments.protocol) for kind in asked}
     _make(arguments.output)
     for drawn in found.values():
         _draw(drawn, arguments.output)

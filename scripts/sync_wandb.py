@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from snnbench.errors import UserError
-from snnbench.runs.read import Unreadable, read_run
+from snnbench.runs.result import Unreadable, read_result, status_of
 from snnbench.training.loggers import has_wandb_key
 
 
@@ -65,7 +65,7 @@ def offline_logs(folders: Iterable[Path]) -> Iterator[tuple[Path, str]]:
 
 def _is_going_on(folder: Path) -> bool:
     try:
-        return read_run(folder).status == "running"
+        return status_of(folder, read_result(folder)) == "running"
     except Unreadable:
         return False
 

@@ -71,7 +71,9 @@ def _run(arguments: argparse.Namespace) -> int:
     if others and arguments.paper not in registry.papers:
         tables.append(groups_table(others))
     elif others:
-        notes.append(f"{sum(len(g.counted) + len(g.apart) for g in others)} runs belong to no row: leave out the paper")
+        notes.append(
+            f"{sum(len(g.counted) + len(g.left_out) for g in others)} runs belong to no row: leave out the paper"
+        )
     if not ledger.runs:
         notes.append(f"no runs in {', '.join(map(str, folders))}")
     sys.stdout.write(render.render(tables, notes, arguments.format))

@@ -14,14 +14,17 @@ from pathlib import Path
 from typing import Any
 
 import hydra
+from hydra.core.hydra_config import HydraConfig
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
 from snnbench import config, log, status, sweep
+from snnbench.errors import UserError
 from snnbench.explain import WRONG, explain, unexpected
 from snnbench.interrupt import FAILED, INTERRUPTED, WRONG_INPUT, Interrupted, sigterm_interrupts
 from snnbench.status import STATUS_FILE
 
+PLAN_ONLY = "SNNBENCH_PLAN_ONLY"
 AGAIN = "Run the same command again: finished jobs are skipped."
 
 
@@ -34,9 +37,16 @@ def main(task: Callable[[DictConfig], int], config_dir: Path, config_name: str) 
         config_name: the primary config, without `.yaml`.
     """
     config.register_schema()
-    outer = {key: os.environ.get(key) for key in ("HYDRA_FULL_ERROR", STATUS_FILE)}
+    plan_only = "--plan" in sys.argv[1:]
+    if plan_only and not {"-m", "--multirun"} & set(sys.argv):
+        print("error: --plan: goes with -m; it says what a sweep would do.", file=sys.stderr)
+        return WRONG_INPUT
+    outer = {key: os.environ.get(key) for key in ("HYDRA_FULL_ERROR", STATUS_FILE, PLAN_ONLY)}
     traceback_wanted = outer["HYDRA_FULL_ERROR"] == "1" and outer[STATUS_FILE] is None  # not what a parent of ours set
     os.environ["HYDRA_FULL_ERROR"] = "1"  # makes Hydra raise instead of printing and exiting with 1
+    if plan_only:
+        sys.argv = [word for word in sys.argv if word != "--plan"]
+        os.environ[PLAN_ONLY] = "1"
     log.to_terminal()
     try:
         with sigterm_interrupts():
@@ -50,7 +60,7 @@ def main(task: Callable[[DictConfig], int], config_dir: Path, config_name: str) 
 
 def _run(task: Callable[[DictConfig], int], config_dir: Path, config_name: str, traceback_wanted: bool) -> int:
     with tempfile.NamedTemporaryFile(mode="r", prefix="snnbench-status-") as file:
-        os.environ[STATUS_FILE] = file.name  # inherited by the workers of a parallel launcher
+        status.begin(file.name)
 
         def job(cfg: DictConfig) -> None:
             _run_job(task, cfg, traceback_wanted)
@@ -82,6 +92,7 @@ def _run_job(task: Callable[[DictConfig], int], cfg: DictConfig, traceback_wante
     """One job. Its error is printed here and not raised, so that a sweep goes on to the next job."""
     log.to_terminal()
     try:
+        _check_mode()
         code = task(cfg)
     except Exception as error:
         if traceback_wanted:
@@ -92,33 +103,42 @@ def _run_job(task: Callable[[DictConfig], int], cfg: DictConfig, traceback_wante
     status.tell(code=code)
 
 
-class CheckSweep(Callback):
-    """Composes, checks and builds every job of a sweep, but for its data, before the first one runs."""
+def _check_mode() -> None:
+    chosen = HydraConfig.get().runtime.choices.get("sweep")
+    if chosen and not status.is_sweep():
+        raise UserError(f"+sweep={chosen}: is a sweep of many runs, which needs -m: python train.py -m +sweep={chosen}")
+
+
+class PlanSweep(Callback):
+    """Composes, checks and builds every job of a sweep, but for its data, and plans them, before the first one runs."""
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         built: set[str] = set()
         jobs = []
-        for overrides in sweep.jobs_of(config):
+        for overrides in sweep.overrides_of(config):
             try:
-                _check_job(config, overrides, built)
+                jobs.append((overrides, _composed(config, overrides, built)))
             except Exception as error:
                 text = explain(error) if isinstance(error, WRONG) else unexpected(error)
                 print(f"error: {text} (job {' '.join(overrides)}; no job was started)", file=sys.stderr)
                 raise SystemExit(WRONG_INPUT) from error
-            jobs.append(overrides)
-        for number, overrides in enumerate(jobs):
-            status.tell(number, words=overrides)
+        planned = sweep.plan(jobs)
+        if os.environ.get(PLAN_ONLY):
+            print(sweep.describe(planned))
+            raise SystemExit(0)
+        sweep.tell(planned)
 
 
-def _check_job(cfg: DictConfig, overrides: list[str], built: set[str]) -> None:
+def _composed(cfg: DictConfig, overrides: list[str], built: set[str]) -> DictConfig:
     composed = hydra.compose(cfg.hydra.job.config_name, overrides)
     if composed.get("resume"):
-        return
+        return composed
     config.check(composed)
     parts = {key: value for key, value in OmegaConf.to_container(composed, resolve=True).items() if key != "seed"}  # type: ignore[union-attr]
     if str(parts) not in built:
         _build(composed)
         built.add(str(parts))
+    return composed
 
 
 def _build(cfg: DictConfig) -> None:

@@ -10,8 +10,12 @@ from typing import Any
 from omegaconf import MISSING, DictConfig, OmegaConf
 
 from snnbench.errors import UserError
+from snnbench.runs.recipe import REPEATS, lookup, normal
 
 CONFIGS = Path(__file__).parents[1] / "configs"
+GROUPS = ("data", "neuron", "backbone", "norm", "augment", "loss", "optimizer", "schedule", "trainer", "paths")
+STOP_EARLIER = "Use epochs=..., or trainer.limit_train_batches for shorter epochs."
+_ABSENT = object()
 
 
 @dataclass
@@ -81,6 +85,7 @@ def check(cfg: DictConfig) -> None:
         raise UserError(f"threads={cfg.threads}: must be at least 1, or null for PyTorch's choice.")
     if not re.fullmatch(r"[A-Za-z0-9_+=,-][A-Za-z0-9._+=,-]*", cfg.name):
         raise UserError(f"name={cfg.name}: use letters, digits and ._+=,- only; it becomes a folder's name.")
+    _check_groups(cfg)
     _check_trainer(cfg)
     if isinstance(cfg.optimizer.decay, str) or cfg.optimizer.decay is None:
         raise UserError(f"optimizer.decay={cfg.optimizer.decay}: give a list, such as [weight] or [].")
@@ -88,14 +93,39 @@ def check(cfg: DictConfig) -> None:
     for key, node in cfg.callbacks.items():
         if node is not None and "_target_" not in node:
             raise UserError(f"callbacks.{key}: needs a _target_, or null to drop it.")
+        if node is not None and node._target_.rpartition(".")[2] == "Timer":
+            raise UserError(f"callbacks.{key}: a Timer ends an epoch in its middle. {STOP_EARLIER}")
+
+
+def _check_groups(cfg: DictConfig) -> None:
+    """Each group is one, and what repeats another key repeats it: a difference would have no effect, or a wrong one."""
+    for group in GROUPS:
+        if not isinstance(cfg[group], DictConfig):
+            raise UserError(f"{group}={cfg[group]}: must be the name of a config in configs/{group}.")
+    resolved: Any = OmegaConf.to_container(cfg, resolve=True)
+    for key, source in REPEATS.items():
+        group, _, own = key.partition(".")
+        given, wanted = resolved[group].get(own, _ABSENT), lookup(resolved, source)
+        if given is not _ABSENT and normal(given) != normal(wanted) and key != "data.seed":
+            pairs = ((key, given), (source, wanted))
+            ours, theirs = (name if isinstance(value, dict | list) else f"{name}={value}" for name, value in pairs)
+            raise UserError(f"{ours}: is to follow {theirs}. Set {source} instead.")
 
 
 def _check_trainer(cfg: DictConfig) -> None:
     trainer = cfg.trainer
+    for key in ("max_time", "fast_dev_run"):
+        if trainer.get(key):
+            raise UserError(f"trainer.{key}={trainer[key]}: would end training within an epoch. {STOP_EARLIER}")
+    if trainer.get("val_check_interval") not in (None, 1.0):
+        raise UserError(
+            f"trainer.val_check_interval={trainer.val_check_interval}: an epoch is evaluated at its end, so that the "
+            "last one's accuracy is that of the trained network. Use trainer.check_val_every_n_epoch."
+        )
     if not cfg.paths.outputs:
         raise UserError("paths.outputs=null: give the folder for runs.")
-    if trainer.max_epochs != cfg.epochs or trainer.get("max_steps", -1) != -1:
-        raise UserError(f"trainer.max_epochs, trainer.max_steps: set epochs={cfg.epochs} instead; schedules follow it.")
+    if trainer.get("max_steps", -1) != -1:
+        raise UserError(f"trainer.max_steps={trainer.max_steps}: set epochs=... instead; schedules follow it.")
     for key in ("accumulate_grad_batches", "check_val_every_n_epoch"):
         _positive(f"trainer.{key}", trainer[key], whole=True)
     for key in ("limit_train_batches", "limit_val_batches"):

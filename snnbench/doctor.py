@@ -1,16 +1,18 @@
-"""`python -m snnbench.doctor`: what is here, which engine each device gets and why, and whether it computes rightly."""
+"""`python -m snnbench.doctor`: what is here, which engines each device has, or why not, and whether they are right.
+
+Engines stand in the order in which engine=auto tries them.
+"""
 
 from __future__ import annotations
 
 import platform
 import sys
-from types import ModuleType
 
 import torch
 
-from snnbench.kernels import dispatch, run
-from snnbench.kernels.cell import NoEngine
-from snnbench.kernels.engines import build
+from snnbench.kernels import Engine, NoEngine, run
+from snnbench.kernels.engines import build, cuda
+from snnbench.kernels.engines.registry import engines_for, registered, trouble
 from snnbench.neurons import DALIF
 
 
@@ -23,14 +25,23 @@ def main() -> int:
     print(f"python      {platform.python_version()} on {platform.system()} {platform.machine()}")
     print(f"torch       {torch.__version__}, {torch.get_num_threads()} threads")
     print(f"cuda        {_cuda()}")
-    print(f"cupy        {_cupy()}")
+    print(f"cupy        {_try(lambda: cuda.cupy().__version__)}")
     print(f"compiler    {_try(lambda: '{} ({})'.format(*build.compiler()))}")
-    print(f"cache       {_try(lambda: str(build.cache_dir()))}")
-    devices = ["cpu", *(f"cuda:{i}" for i in range(torch.cuda.device_count()))]
-    failures = [device for device in devices if not _engine(torch.device(device))]
+    print(f"cache       {_try(build.cache_dir)}")
+    failures = [device for device in _devices() if not _report(device)]
     if failures:
-        print(f"\nNeurons on {', '.join(failures)} run on the reference engine: right, but slow. Mend the above.")
+        names = ", ".join(map(str, failures))
+        print(f"\nNeurons on {names} run on the reference engine: right, but slow. Mend the above.")
     return 1 if failures else 0
+
+
+def _devices() -> list[torch.device]:
+    """The CPU, and all devices here of the kinds that engines serve."""
+    found = [torch.device("cpu")]
+    for kind in sorted({engine.device for engine in registered()} - {"cpu"}):
+        count = torch.get_device_module(kind).device_count()
+        found += [torch.device(kind, i) for i in range(count)]
+    return found
 
 
 def _cuda() -> str:
@@ -41,12 +52,6 @@ def _cuda() -> str:
     return f"{torch.version.cuda}: {names}"
 
 
-def _cupy() -> str:
-    from snnbench.kernels.engines import cuda
-
-    return _try(lambda: str(cuda.cupy().__version__))
-
-
 def _try(question: object) -> str:
     try:
         return str(question())  # type: ignore[operator]
@@ -54,29 +59,38 @@ def _try(question: object) -> str:
         return str(error)
 
 
-def _engine(device: torch.device) -> bool:
-    """Report on the engine of a device; true if its kernels compute what the reference computes."""
-    engine = dispatch.engine(device.type)
-    if not isinstance(engine, ModuleType):
-        print(f"{device!s:11} reference engine: {engine}")
+def _report(device: torch.device) -> bool:
+    """A line for each engine of a device; true if one of them computes what the reference computes."""
+    engines = engines_for(device.type)
+    found = [_works(engine, device) for engine in engines]
+    if not any(found):
+        print(f"{device!s:11} reference engine")
+    return any(found)
+
+
+def _works(engine: Engine, device: torch.device) -> bool:
+    head = f"{device!s:11} engine={engine.name}:"
+    reason = trouble(engine.name)
+    if reason:
+        print(f"{head} {reason}")
         return False
     try:
-        worst = _difference(device)
+        worst = _difference(engine, device)
     except Exception as error:
-        print(f"{device!s:11} reference engine: a kernel failed ({type(error).__name__}: {error})")
+        print(f"{head} a kernel failed ({type(error).__name__}: {error})")
         return False
     right = worst < 1e-5
     verdict = "agrees with the reference" if right else f"is off the reference by {worst:.1g}: please report this"
-    print(f"{device!s:11} {engine.describe()}; a small kernel {verdict}")
+    print(f"{head} {engine.describe()}; a small kernel {verdict}")
     return right
 
 
-def _difference(device: torch.device) -> float:
-    """The largest difference between engines in spikes and gradients, relative to the largest value."""
+def _difference(engine: Engine, device: torch.device) -> float:
+    """The largest difference from the reference in spikes and gradients, relative to the largest value."""
     x = torch.randn(4, 2, 3, 5, 5, generator=torch.Generator().manual_seed(0)).to(device).requires_grad_()
     found = []
-    for engine in ("reference", device.type):
-        neuron = DALIF(engine=engine).to(device)
+    for name in ("reference", engine.name):
+        neuron = DALIF(engine=name).to(device)
         spikes, state = run(neuron, x)
         grads = torch.autograd.grad(spikes.sum() + state["v"].sum(), [x, *neuron.parameters()])
         found.append([spikes.detach(), *grads])

@@ -1,10 +1,13 @@
-"""Writing files so that a reader, or a crash, never sees half of one; reading YAML fast."""
+"""Writing files so that a reader, or a crash, never sees half of one; reading such as may be anything."""
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
+import re
+import stat
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +18,7 @@ import yaml
 from snnbench.errors import UserError
 
 Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+DEEPEST = 500  # levels of YAML
 
 
 class WriteError(UserError, OSError):
@@ -76,6 +80,43 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
 
 
-def read_yaml(path: Path) -> Any:
-    """The file's content, by libyaml where there is one."""
-    return yaml.load(path.read_bytes(), Loader)
+def read_bytes(path: Path) -> bytes:
+    """The content of a plain file: to read a pipe or a device might never end.
+
+    Raises:
+        OSError: it cannot be read, or is not a plain file.
+    """
+    with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise OSError(errno.EINVAL, "not a plain file", str(path))
+        return file.read()
+
+
+def read_yaml(path: Path, aliases: bool = True) -> Any:
+    """The file's content, by libyaml where there is one.
+
+    Args:
+        path: a YAML file.
+        aliases: whether it may name one of its parts several times; a small file can blow up to gigabytes so.
+
+    Raises:
+        OSError: it cannot be read, or is not a plain file.
+        yaml.YAMLError, ValueError, RecursionError: it is no YAML, or nested too deep.
+    """
+    text = read_bytes(path)
+    _refuse_traps(text, aliases)
+    return yaml.load(text, Loader)
+
+
+def _refuse_traps(text: bytes, aliases: bool) -> None:
+    """Of text that may be one, go through the events: libyaml's loader recurses until the process is gone."""
+    deepest = text.count(b"[") + text.count(b"{") + max(map(len, re.findall(rb"^[ ?:-]*", text, re.MULTILINE)))
+    if deepest <= DEEPEST and (aliases or b"*" not in text):
+        return
+    depth = 0
+    for event in yaml.parse(text, Loader):
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > DEEPEST:
+            raise yaml.YAMLError(f"nested more than {DEEPEST} deep")
+        if isinstance(event, yaml.AliasEvent) and not aliases:
+            raise yaml.YAMLError("has aliases")

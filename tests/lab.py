@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import lightning
 import pytest
 import yaml
+from omegaconf import DictConfig
 
 from snnbench import cli
 from snnbench.config import CONFIGS
+from snnbench.training import build
 from snnbench.training.run import train
 
 ROW = "demo/digits_convnet_t2"
@@ -54,10 +56,6 @@ class Stop(lightning.Callback):
             raise KeyboardInterrupt if self.interrupt else RuntimeError("the machine is on fire")
 
 
-def stop(epoch: int, interrupt: bool) -> str:
-    return f"+callbacks.stop={{_target_: tests.lab.Stop, epoch: {epoch}, interrupt: {interrupt}}}"
-
-
 @dataclass
 class Lab:
     """Configs with a row of their own, outputs, and the folders of the runs by what they are."""
@@ -90,13 +88,16 @@ RUNS = {
     "seed1": ("seed=1", "tags=[x]", "data.num_workers=1", "data.eval_batch_size=64"),
     "seed0_again": ("seed=0", "name=other_name"),
     "other_recipe": ("seed=2", "optimizer.lr=0.001"),
-    "failed": ("seed=3", stop(1, interrupt=False)),
-    "interrupted": ("seed=4", stop(2, interrupt=True)),
-    "resumed": ("seed=5", stop(1, interrupt=True)),
+    "failed": ("seed=3",),
+    "interrupted": ("seed=4",),
+    "resumed": ("seed=5",),
     "short": ("seed=6", "epochs=2", "schedule.epochs=3"),
     "subset": ("seed=7", "data.limit=64"),
     "no_row": ("seed=0", "row=null", "name=mine"),
 }
+
+
+STOPS = {"failed": Stop(1, interrupt=False), "interrupted": Stop(2, interrupt=True), "resumed": Stop(1, interrupt=True)}
 
 
 @pytest.fixture(scope="session")
@@ -114,25 +115,24 @@ def _runs(tmp_path_factory: pytest.TempPathFactory) -> Lab:
         for name, options in RUNS.items():
             folder = lab.outputs / name / "run"
             words = ["train.py", f"experiment={ROW}", f"paths.output_dir={folder}", *options]
-            _train(patch, lab, words, fails=name == "failed")
+            _train(patch, lab, words, STOPS.get(name))
             lab.runs[name] = folder
-        config = lab.runs["resumed"] / "config.yaml"
-        whole = config.read_text()
-        start = whole.index("  stop:\n")
-        config.write_text(whole[:start] + whole[whole.index("logger:") :])  # the second time, nothing stops it
-        _train(patch, lab, ["train.py", f"resume={lab.runs['resumed']}"], fails=False)
+        _train(patch, lab, ["train.py", f"resume={lab.runs['resumed']}"])
     return lab
 
 
-def _train(patch: pytest.MonkeyPatch, lab: Lab, words: list[str], *, fails: bool) -> None:
+def _train(patch: pytest.MonkeyPatch, lab: Lab, words: list[str], stop: Stop | None = None) -> None:
+    """Run train.py in this process; `stop` is no part of the config, as no fire or Ctrl-C is."""
     patch.setattr(sys, "argv", words)
     patch.delenv("HYDRA_FULL_ERROR", raising=False)
-    try:
+    made = build.build_trainer
+
+    def stopped(cfg: DictConfig, callbacks: Sequence[lightning.Callback], *rest: Any, **more: Any) -> lightning.Trainer:
+        return made(cfg, [*callbacks, *([stop] if stop else [])], *rest, **more)
+
+    with patch.context() as within:
+        within.setattr(build, "build_trainer", stopped)
         cli.main(train, lab.configs, "train")
-    except RuntimeError:
-        assert fails
-    finally:
-        os.environ.pop("HYDRA_FULL_ERROR", None)
 
 
 @pytest.fixture

@@ -3,10 +3,12 @@ import os
 import resource
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+import yaml
 
-from snnbench.files import atomic, write_json, write_text
+from snnbench.files import atomic, read_bytes, read_yaml, write_json, write_text
 
 
 def test_the_file_appears_whole_and_leaves_nothing_beside_it(tmp_path):
@@ -58,3 +60,25 @@ def test_json_refuses_what_json_cannot_say(tmp_path):
     with pytest.raises(ValueError, match="JSON compliant"):
         write_json(tmp_path / "a.json", {"x": float("nan")})
     assert json.loads((tmp_path / "a.json").read_text()) == {"x": [1, None]}
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, "{a: " * 100_000, "- " * 100_000, "? " * 100_000])
+def test_yaml_nested_without_end_is_refused(tmp_path, text):
+    (tmp_path / "a.yaml").write_text(text)
+    with pytest.raises((yaml.YAMLError, RecursionError)):
+        read_yaml(tmp_path / "a.yaml")
+
+
+def test_yaml_may_be_long_and_full_of_brackets_and_have_aliases_unless_told_otherwise(tmp_path):
+    (tmp_path / "a.yaml").write_text("a: &x [1]\nb: *x\nc: '" + "[" * 2000 + "'\n" + "d: {}\n" * 1000)
+    found = read_yaml(tmp_path / "a.yaml")
+    assert (found["b"], found["c"], found["d"]) == ([1], "[" * 2000, {})
+    with pytest.raises(yaml.YAMLError, match="aliases"):
+        read_yaml(tmp_path / "a.yaml", aliases=False)
+
+
+def test_only_a_plain_file_is_read(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", Path("/dev/zero"), tmp_path):
+        with pytest.raises(OSError, match=r"not a plain file|Is a directory"):
+            read_bytes(path)

@@ -1,17 +1,16 @@
 """Sweeps: what is there is not repeated, what was stopped goes on, and every sweep file composes."""
 
-import os
-import shutil
 import sys
 
 import pytest
+from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
+from omegaconf import OmegaConf
 
-from scripts.sweep import main
 from snnbench import cli
-from snnbench.errors import UserError
+from snnbench.config import check, register_schema
 from snnbench.neurons import SpikingNeuron
-from snnbench.sweep import plan
+from snnbench.sweep import Job, overrides_of, resolved
 from snnbench.training.run import train
 from tests.conftest import CONFIGS
 from tests.lab import ROW
@@ -30,68 +29,125 @@ SWEEPS = {  # number of jobs
 
 
 @pytest.fixture
-def words(lab, monkeypatch):
-    """Three seeds and two learning rates of the lab's row."""
+def multirun(lab, monkeypatch, capfd):
+    """`multirun("seed=0,1")`: `train.py -m` of the lab's row; exit code, output, errors."""
     monkeypatch.setenv("SNNBENCH_OUTPUTS", str(lab.outputs))
-    return [f"experiment={ROW}", "seed=0,2,4"]
+
+    def run(*words: str, row: str = ROW) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["train.py", "-m", f"experiment={row}", *words])
+        monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)
+        capfd.readouterr()
+        try:
+            code = cli.main(train, lab.configs, "train")
+        except SystemExit as exit:
+            code = exit.code
+        return code, *capfd.readouterr()
+
+    return run
 
 
-def test_jobs_find_their_runs(lab, words):
-    found = {job.words[-1]: (job.action, job.run and job.run.folder) for job in plan(words, lab.configs)}
-    assert found["seed=0"][0] == "done"
-    assert found["seed=0"][1] in (lab.runs["seed0"], lab.runs["seed0_again"], lab.runs["no_row"])
-    assert found["seed=2"] == ("start", None)  # the run with seed 2 has another learning rate
-    assert found["seed=4"] == ("resume", lab.runs["interrupted"])
-    jobs = plan([f"experiment={ROW}", "optimizer.lr=0.001,0.005", "seed=2,3"], lab.configs)
-    assert [job.action for job in jobs] == ["done", "start", "start", "failed"]
+def planned(multirun, *words: str) -> list[tuple[str, str]]:
+    """(action, folder) of each job."""
+    code, out, err = multirun("--plan", *words)
+    assert code == 0, err
+    parts = [line.partition("] ")[2].partition("  ") for line in out.splitlines()]
+    return [(head.partition(":")[0], folder) for head, _, folder in parts]
+
+
+def test_jobs_find_their_runs(lab, multirun):
+    found = planned(multirun, "seed=0,2,4")
+    assert found[0][0] == "done"
+    assert found[0][1] in [str(lab.runs[name]) for name in ("seed0", "seed0_again", "no_row")]
+    assert found[1:] == [("start", ""), ("resume", str(lab.runs["interrupted"]))]  # seed 2 has another learning rate
+    found = planned(multirun, "optimizer.lr=0.001,0.005", "seed=2,3")
+    assert [action for action, _ in found] == ["done", "start", "start", "start"]  # what failed is begun anew
     lab.edit_result("interrupted", status="running")
-    assert [job.action for job in plan(words, lab.configs)] == ["done", "start", "resume"]
+    assert planned(multirun, "seed=4") == [("resume", str(lab.runs["interrupted"]))]
+    lab.edit_result("failed", diverged=True)
+    assert planned(multirun, "seed=3") == [("failed", str(lab.runs["failed"]))]
 
 
-def test_running_a_sweep_twice_trains_only_what_is_missing(lab, words, monkeypatch, capsys):
-    config = lab.runs["interrupted"] / "config.yaml"
-    text = config.read_text()
-    start = text.index("  stop:\n")
-    config.write_text(text[:start] + text[text.index("logger:") :])
-    calls = []
-
-    def run(arguments):
-        calls.append(arguments)
-        monkeypatch.setattr(sys, "argv", ["train.py", *arguments])
-        os.environ.pop("HYDRA_FULL_ERROR", None)
-        return cli.main(train, lab.configs, "train")
-
-    assert main(words, run, lab.configs) == 0
-    assert calls == [[f"experiment={ROW}", "seed=2"], [f"resume={lab.runs['interrupted']}"]]
-    assert main(words, run, lab.configs) == 0
-    assert len(calls) == 2
-    assert capsys.readouterr().out.count("done") == 1 + 3
+def test_a_run_answers_one_job_and_no_job_answers_another(lab, multirun):
+    """The lab has three runs of seed 0 and one of seed 1."""
+    assert [action for action, _ in planned(multirun, "seed=0,0,0,0")] == ["done"] * 3 + ["start"]
+    assert len({folder for _, folder in planned(multirun, "seed=0,0,0")}) == 3
+    assert [action for action, _ in planned(multirun, "seed=1,1")] == ["done", "start"]
+    before = set(lab.outputs.glob("*/*/result.json"))
+    code, out, err = multirun("seed=1,1", "epochs=1", "schedule.epochs=3")
+    assert code == 0, err
+    assert len(set(lab.outputs.glob("*/*/result.json")) - before) == 2
+    assert "skipped" not in out
 
 
-def test_a_failed_run_is_named_and_not_repeated_and_ctrl_c_ends_the_sweep(lab, words, capsys):
-    calls = []
-    assert main([f"experiment={ROW}", "seed=3"], calls.append, lab.configs) == 1
-    assert calls == []
-    assert "failed" in capsys.readouterr().out
-    assert main(words, lambda arguments: calls.append(arguments) or 130, lab.configs) == 130
-    assert len(calls) == 1
+@pytest.mark.parametrize(
+    ("word", "actions"),
+    [
+        ("engine=reference,auto", ["done", "start"]),
+        ("data.seed=1,7", ["done", "start"]),
+        ("~callbacks.progress", ["done"]),
+        ("+callbacks.stop={_target_:lightning.pytorch.callbacks.EarlyStopping,monitor:test/acc}", ["start"]),
+        ("trainer.accumulate_grad_batches=1,2", ["done", "start"]),
+        ("+trainer.profiler=simple", ["done"]),
+        ("+trainer.log_every_n_steps=1", ["done"]),
+        ("data.num_workers=0,1", ["done", "start"]),  # one run of seed 1 answers one of two equal jobs
+        ("paths.data=elsewhere", ["done"]),  # digits are real wherever they lie
+        ("neuron=lif,klif", ["done", "start"]),
+    ],
+)
+def test_what_decides_the_numbers_decides_what_is_there(multirun, word, actions):
+    assert [action for action, _ in planned(multirun, "seed=1", word)] == actions
 
 
-def test_plan_only_says(lab, words, capsys):
-    assert main(["--plan", *words], lambda arguments: pytest.fail("trained"), lab.configs) == 0
-    assert capsys.readouterr().out.count("\n") == 3
+def test_other_data_that_is_not_verified_is_told_by_its_folder(lab, multirun):
+    lab.edit_result("seed1", provenance="unverified")
+    here = OmegaConf.load(lab.runs["seed1"] / "config.yaml").data.root
+    assert [action for action, _ in planned(multirun, "seed=1", f"paths.data={here}")] == ["done"]
+    assert [action for action, _ in planned(multirun, "seed=1", "paths.data=elsewhere")] == ["start"]
 
 
-def test_without_outputs_every_job_starts(lab, words):
-    shutil.rmtree(lab.outputs)
-    assert {job.action for job in plan(words, lab.configs)} == {"start"}
+def test_a_run_that_ended_early_answers_only_the_same_early_end(lab, multirun):
+    early = "+callbacks.stop={_target_:lightning.pytorch.callbacks.EarlyStopping,monitor:test/acc,patience:0,"
+    early += "stopping_threshold:1}"
+    code, _out, err = multirun("seed=30", early)
+    assert code == 0, err
+    assert [action for action, _ in planned(multirun, "seed=30", early)] == ["done"]
+    assert [action for action, _ in planned(multirun, "seed=30")] == ["start"]
 
 
-def test_a_wrong_word_starts_nothing(lab, words, capsys):
-    assert main([*words, "optimizer.lrr=1,2"], lambda arguments: pytest.fail("trained"), lab.configs) == 2
-    assert "optimizer.lrr" in capsys.readouterr().err
-    with pytest.raises(UserError, match="T=0"):
-        plan([f"experiment={ROW}", "T=2,0"], lab.configs)
+def test_running_a_sweep_twice_trains_only_what_is_missing(lab, multirun):
+    before = set(lab.outputs.glob("*/*/result.json"))
+    code, _out, err = multirun("seed=0,2,4")
+    assert code == 0, err
+    assert err.count("skipped, finished already") == 1
+    assert len(set(lab.outputs.glob("*/*/result.json")) - before) == 1
+    assert lab.result("interrupted")["status"] == "finished"
+    code, _out, err = multirun("seed=0,2,4")
+    assert err.count("skipped, finished already") == 3
+
+
+def test_a_diverged_run_is_named_and_left(lab, multirun):
+    lab.edit_result("failed", diverged=True)
+    before = set(lab.outputs.glob("*/*/result.json"))
+    code, _out, err = multirun("seed=3")
+    assert code == 1
+    assert "diverged" in err
+    assert set(lab.outputs.glob("*/*/result.json")) == before
+
+
+def test_a_plan_needs_a_sweep_and_a_sweep_needs_m(lab, monkeypatch, capfd):
+    for words, text in ((["--plan", "seed=1,2"], "goes with -m"), (["+sweep=klif_parts"], "needs -m")):
+        monkeypatch.setattr(sys, "argv", ["train.py", *words])
+        assert cli.main(train, lab.configs, "train") == 2
+        assert text in capfd.readouterr().err
+
+
+def test_a_wrong_word_starts_nothing(lab, multirun):
+    before = set(lab.outputs.glob("*/*/result.json"))
+    for word, text in (("optimizer.lrr=1,2", "optimizer.lrr"), ("T=2,0", "T=0"), ("data.batch_size=7", "batch_size")):
+        code, _out, err = multirun(word)
+        assert code == 2
+        assert text in err
+    assert set(lab.outputs.glob("*/*/result.json")) == before
 
 
 def neuron(job):
@@ -103,11 +159,19 @@ def neuron(job):
 )
 def test_every_sweep_composes_into_its_jobs(name, tmp_path, monkeypatch):
     monkeypatch.setenv("SNNBENCH_OUTPUTS", str(tmp_path / "none"))
-    jobs = plan([f"+sweep={name}"])
+    register_schema()
+    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
+        base = compose("train", [f"+sweep={name}"], return_hydra_config=True)
+        base.hydra.overrides.task = [f"+sweep={name}"]
+        jobs = []
+        for words in overrides_of(base):
+            cfg = compose("train", words)
+            check(cfg)
+            jobs.append(Job(tuple(words), resolved(cfg), None))
     assert len(jobs) == SWEEPS[name]
     assert len({job.words for job in jobs}) == len(jobs)
     text = (CONFIGS / "sweep" / f"{name}.yaml").read_text()
-    assert f"python scripts/sweep.py +sweep={name}" in text
+    assert f"python train.py -m +sweep={name}" in text
     for job in jobs:
         assert isinstance(instantiate(neuron(job))(channels=4), SpikingNeuron)
     assert len({str((job.config["T"], job.config["seed"], neuron(job))) for job in jobs}) == len(jobs)

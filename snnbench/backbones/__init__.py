@@ -6,7 +6,7 @@ from snnbench.backbones.plif import PLIFNet
 from snnbench.backbones.preact import PreActResNet
 from snnbench.backbones.psn import PSNNet, SeqNet
 from snnbench.backbones.resnet import ResNet, ResNet19, ResNet20
-from snnbench.backbones.resnet_glif import GLIFResNet18
+from snnbench.backbones.resnet_glif import GLIFResNet
 from snnbench.backbones.sew import SEWResNet
 from snnbench.backbones.vgg import VGG, VGGSNN
 
@@ -15,7 +15,7 @@ __all__ = [
     "VGGSNN",
     "Backbone",
     "ConvNet",
-    "GLIFResNet18",
+    "GLIFResNet",
     "PLIFNet",
     "PSNNet",
     "PreActResNet",

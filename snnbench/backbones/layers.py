@@ -8,12 +8,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from snnbench.check import choice, number
+from snnbench.check import choice, flag, number
 from snnbench.neurons import SpikingNeuron
 
 NeuronFactory = Callable[..., SpikingNeuron]
-NormFactory = Callable[[int], nn.Module]
-UnitFactory = Callable[[int], "SpikingUnit"]
+NormFactory = Callable[..., nn.Module]
+UnitFactory = Callable[..., "SpikingUnit"]
 
 
 def over_time(layer: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
@@ -107,32 +107,36 @@ class SpikingUnit(nn.Module):
 
 
 def unit_factory(norm: NormFactory, neuron: NeuronFactory) -> UnitFactory:
-    """A function that makes the spiking unit for a number of channels."""
-    return lambda channels: SpikingUnit(norm(channels), neuron(channels=channels))
+    """A function that makes the spiking unit for a number of channels; what else it is given goes to the norm."""
+    return lambda channels, **options: SpikingUnit(norm(channels, **options), neuron(channels=channels))
 
 
 class Dropout(nn.Module):
-    """Dropout over [T, B, ...] with one mask for all timesteps of a sample.
+    """Dropout over [T, B, ...], by default with one mask for all timesteps of a sample.
 
-    A neuron that is dropped is silent for the whole sequence. This is what SpikingJelly's layer does, which all the
-    networks here that have dropout were published with (PLIF, PSN, CLIF, AR-LIF repositories).
+    A neuron that is dropped is then silent for the whole sequence. This is what SpikingJelly's layer does (PLIF and
+    CLIF repositories, and AR-LIF's but on CIFAR10-DVS).
 
     Args:
         p: probability of dropping, in [0, 1).
-        key: what the config calls it.
+        per_step: draw a mask for each timestep, as PyTorch's layer does over frames (PSN and AR-LIF on CIFAR10-DVS).
+        key: what the config calls p.
     """
 
-    def __init__(self, p: float, key: str = "backbone.dropout") -> None:
+    def __init__(self, p: float, *, per_step: bool = False, key: str = "backbone.dropout") -> None:
         super().__init__()
         self.p = number(key, p, "[0, 1)")
+        self.per_step = flag(f"{key}_per_step", per_step)
 
     def forward(self, x: Tensor) -> Tensor:
         if not self.training or self.p == 0:
             return x
+        if self.per_step:
+            return functional.dropout(x, self.p)
         return x * functional.dropout(torch.ones_like(x[0]), self.p)
 
     def extra_repr(self) -> str:
-        return f"p={self.p:g}"
+        return f"p={self.p:g}" + (", per_step=True" if self.per_step else "")
 
 
 class Voting(nn.Module):

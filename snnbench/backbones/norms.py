@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from snnbench.backbones.layers import over_time
-from snnbench.check import number
+from snnbench.check import flag, number
 
 
 class BatchNorm(nn.Module):
@@ -26,11 +26,27 @@ class BatchNorm(nn.Module):
         channels: size of dimension 2 of x.
         eps: added to the variance.
         momentum: weight of the newest batch in the running statistics, in (0, 1].
+        count_repeats: whether the running statistics of a static image are those of all its frames, or of the one that
+            is normalised, as in code that runs its first layers once for each image (SEW, PLIF repositories).
+        gain: a fixed factor beside the weight, above 0: y = gain * weight * (x - mean) / std + bias. The network gives
+            it, where several norms are added up.
     """
 
-    def __init__(self, channels: int, *, eps: float = 1e-5, momentum: float = 0.1) -> None:
+    def __init__(
+        self,
+        channels: int,
+        *,
+        eps: float = 1e-5,
+        momentum: float = 0.1,
+        count_repeats: bool = True,
+        gain: float = 1.0,
+    ) -> None:
         super().__init__()
+        if not gain > 0:
+            raise ValueError(f"gain={gain}: must be greater than 0")
         self.momentum = number("norm.momentum", momentum, "(0, 1]")
+        self.count_repeats = flag("norm.count_repeats", count_repeats)
+        self.gain = float(gain)
         self.bn = nn.BatchNorm2d(channels, eps=number("norm.eps", eps, "(0, inf)"), momentum=self.momentum)
 
     def forward(self, x: Tensor, repeats: int = 1) -> Tensor:
@@ -51,15 +67,21 @@ class BatchNorm(nn.Module):
         if repeats > 1 and x.shape[0] != 1:
             raise ValueError(f"repeats={repeats} needs a single frame, got T={x.shape[0]}")
         frames = x if x.dim() == 5 else x[..., None, None]
-        y = self._train(frames, repeats) if self.training else self._folded(frames)
+        counted = repeats if self.count_repeats else 1
+        y = self._train(frames, counted) if self.training else self._folded(frames)
         return y if x.dim() == 5 else y[..., 0, 0]
+
+    def extra_repr(self) -> str:
+        return f"count_repeats={self.count_repeats}" + ("" if self.gain == 1 else f", gain={self.gain:g}")
 
     def _folded(self, x: Tensor) -> Tensor:
         return over_time(self._apply_bn, x)
 
     def _apply_bn(self, frames: Tensor) -> Tensor:
         """The norm itself, over [N, C, H, W]."""
-        return self.bn(frames)
+        if self.gain == 1:
+            return self.bn(frames)
+        return functional_call(self.bn, {"weight": self.bn.weight * self.gain}, (frames,))
 
     def _train(self, x: Tensor, repeats: int) -> Tensor:
         if repeats == 1:
@@ -107,21 +129,21 @@ class TDBatchNorm(BatchNorm):
     standard deviation alpha * v_th.
 
     Args:
-        channels: size of dimension 2 of x.
-        eps: added to the variance.
-        momentum: weight of the newest batch in the running statistics, in (0, 1].
+        channels, eps, momentum, count_repeats, gain: see BatchNorm.
         alpha: factor beside v_th, the same in every layer that this factory makes.
         v_th: the firing threshold of the neuron that follows.
     """
 
     def __init__(
-        self, channels: int, *, eps: float = 1e-5, momentum: float = 0.1, alpha: float = 1.0, v_th: float = 1.0
+        self,
+        channels: int,
+        *,
+        eps: float = 1e-5,
+        momentum: float = 0.1,
+        count_repeats: bool = True,
+        gain: float = 1.0,
+        alpha: float = 1.0,
+        v_th: float = 1.0,
     ) -> None:
-        super().__init__(channels, eps=eps, momentum=momentum)
-        self.scale = number("norm.alpha", alpha, "(0, inf)") * number("norm.v_th", v_th, "(0, inf)")
-
-    def _apply_bn(self, frames: Tensor) -> Tensor:
-        return functional_call(self.bn, {"weight": self.bn.weight * self.scale}, (frames,))
-
-    def extra_repr(self) -> str:
-        return f"scale={self.scale:g}"
+        scale = number("norm.alpha", alpha, "(0, inf)") * number("norm.v_th", v_th, "(0, inf)")
+        super().__init__(channels, eps=eps, momentum=momentum, count_repeats=count_repeats, gain=scale * gain)

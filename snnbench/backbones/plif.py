@@ -72,7 +72,7 @@ class PLIFNet(Backbone):
             Dropout(dropout),
             nn.Linear(width * cells, hidden, bias=False),
             neuron(channels=hidden),
-            Dropout(hidden_dropout, "backbone.hidden_dropout"),
+            Dropout(hidden_dropout, key="backbone.hidden_dropout"),
             nn.Linear(hidden, num_classes * voters, bias=False),
             neuron(channels=num_classes * voters),
             Voting(voters),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 
 from torch import Tensor, nn
@@ -24,36 +25,55 @@ from snnbench.check import choice, count, counts, flag
 class BasicBlock(nn.Module):
     """conv 3x3, norm, neuron, conv 3x3, norm, plus the shortcut, neuron.
 
-    The shortcut carries spikes. Where the shape changes it is a 1x1 convolution and a norm; `average` says whether the
-    stride is taken by an average pool before it (ResNet-20) or by the convolution itself.
+    The shortcut carries spikes. Where the shape changes it is a 1x1 convolution and a norm.
+
+    Args:
+        average: whether the shortcut's stride is taken by an average pool before its convolution (ResNet-20), or by the
+            convolution itself.
+        balanced: whether both summands are normalised to 1 / sqrt(2) of a norm's standard deviation, also where the
+            shape does not change (GLIF).
     """
 
     def __init__(
-        self, c_in: int, c_out: int, stride: int, *, unit: UnitFactory, norm: NormFactory, average: bool
+        self,
+        c_in: int,
+        c_out: int,
+        stride: int,
+        *,
+        unit: UnitFactory,
+        norm: NormFactory,
+        average: bool = False,
+        balanced: bool = False,
     ) -> None:
         super().__init__()
+        summand = {"gain": math.sqrt(0.5)} if balanced else {}
         self.conv1 = conv3x3(c_in, c_out, stride)
         self.unit1 = unit(c_out)
         self.conv2 = conv3x3(c_out, c_out)
-        self.unit2 = unit(c_out)
+        self.unit2 = unit(c_out, **summand)
         self.shortcut = nn.Sequential()
-        if stride != 1 or c_in != c_out:
-            if average and stride != 1:
-                self.shortcut.append(AvgPool2d(stride, ceil_mode=True, count_include_pad=False))
+        changes = stride != 1 or c_in != c_out
+        if average and stride != 1:
+            self.shortcut.append(AvgPool2d(stride, ceil_mode=True, count_include_pad=False))
+        if changes:
             self.shortcut.append(conv1x1(c_in, c_out, 1 if average else stride))
-            self.shortcut.append(norm(c_out))
+        if changes or balanced:
+            self.shortcut.append(norm(c_out, **summand))
 
     def forward(self, x: Tensor) -> Tensor:
         s = self.unit1(self.conv1(x))
         return self.unit2(self.conv2(s), residual=self.shortcut(x))
 
 
-def plan_stages(c_in: int, widths: Sequence[int], blocks: Sequence[int]) -> Iterator[tuple[int, int, int]]:
-    """(channels in, channels out, stride) of each block; every stage but the first halves the resolution."""
+def plan_stages(
+    c_in: int, widths: Sequence[int], blocks: Sequence[int], strides: Sequence[int] | None = None
+) -> Iterator[tuple[int, int, int]]:
+    """(channels in, channels out, stride) of each block; by default every stage but the first halves the resolution."""
     blocks = counts("backbone.blocks", blocks, length=len(widths), hint="One number of blocks for each stage.")
-    for stage, (width, length) in enumerate(zip(widths, blocks, strict=True)):
+    strides = [1] + [2] * (len(widths) - 1) if strides is None else strides
+    for width, length, stride in zip(widths, blocks, strides, strict=True):
         for index in range(length):
-            yield c_in, width, 2 if stage > 0 and index == 0 else 1
+            yield c_in, width, stride if index == 0 else 1
             c_in = width
 
 
@@ -63,12 +83,13 @@ def basic_stages(
     norm: NormFactory,
     *,
     average: bool = False,
+    balanced: bool = False,
     zero_init_last: bool = False,
 ) -> nn.Sequential:
     """The basic blocks of a plan."""
     stages = nn.Sequential()
     for shape in plan:
-        block = BasicBlock(*shape, unit=unit, norm=norm, average=average)
+        block = BasicBlock(*shape, unit=unit, norm=norm, average=average, balanced=balanced)
         if flag("backbone.zero_init_last", zero_init_last):
             zero_last_norm(block.unit2)
         stages.append(block)

@@ -1,30 +1,37 @@
-"""ResNet-18 for CIFAR as in the GLIF repository."""
+"""ResNet-18 and -19 for CIFAR as in the GLIF repository."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from itertools import pairwise
 
 from torch import Tensor, nn
 
 from snnbench.backbones.base import Backbone, ImageSize, init_convs, init_linear
 from snnbench.backbones.layers import NeuronFactory, NormFactory, conv3x3, global_average, unit_factory
-from snnbench.backbones.resnet import BasicBlock, plan_stages
-from snnbench.check import count
+from snnbench.backbones.resnet import basic_stages, plan_stages
+from snnbench.check import count, counts
 
 WIDE_HEAD = 50
 
 
-class GLIFResNet18(Backbone):
-    """ResNet-18 of the GLIF repository (class ResNet_18_stand_CW of networks_for_CIFAR.py).
+class GLIFResNet(Backbone):
+    """The residual networks of the GLIF repository for CIFAR (ResNet_18_stand_CW, ResNet_19_cifar_CW).
 
-    conv 3x3, norm, neuron; four stages of two blocks, 64 to 512 channels, that fire after the sum; global average;
-    linear. Every shortcut is normalised, also where the shape does not change, and both norms of a sum start with the
-    scale 1 / sqrt(2). Up to 50 classes two linear layers without a neuron between, 512-256-classes, else one; no
-    biases. 11.30 M parameters (10 classes), 11.22 M (100 classes), 17 neuron layers.
+    conv 3x3, norm, neuron; stages that double the channels, of blocks that fire after the sum; global average; linear.
+    Every shortcut is normalised, also where the shape does not change, and each summand has 1 / sqrt(2) of a norm's
+    standard deviation. Up to 50 classes two linear layers without a neuron between, the first halving the features,
+    else one; no biases.
+
+    ResNet-18 has a stem of 64 and blocks [2, 2, 2, 2] with strides [1, 1, 2, 2], so an 8x8 map at the end: 11.30 M
+    parameters with 10 classes, 11.22 M with 100. ResNet-19 has a stem of 128 and blocks [3, 3, 2] with strides
+    [1, 2, 2]: 12.70 M, 12.62 M. Both have 17 neuron layers.
 
     Args:
         width: channels of the stem and the first stage.
+        blocks: number of blocks in each stage.
+        strides: of the first block of each stage, 1 or 2.
     """
 
     def __init__(
@@ -36,23 +43,23 @@ class GLIFResNet18(Backbone):
         in_channels: int,
         num_classes: int,
         image_size: ImageSize,
-        width: int = 64,
+        width: int,
+        blocks: Sequence[int],
+        strides: Sequence[int],
     ) -> None:
-        super().__init__(T=T, in_channels=in_channels, num_classes=num_classes, image_size=image_size, reduction=8)
-        widths = [count("backbone.width", width) * factor for factor in (1, 2, 4, 8)]
+        blocks = counts("backbone.blocks", blocks)
+        strides = counts("backbone.strides", strides, 1, 2, length=len(blocks), hint="One for each of backbone.blocks.")
+        reduction = math.prod(strides)
+        super().__init__(
+            T=T, in_channels=in_channels, num_classes=num_classes, image_size=image_size, reduction=reduction
+        )
+        widths = [count("backbone.width", width) * 2**stage for stage in range(len(blocks))]
         unit = unit_factory(norm, neuron)
         self.conv = conv3x3(in_channels, width)
         self.unit = unit(width)
-        self.stages = nn.Sequential(
-            *(
-                BasicBlock(*shape, unit=unit, norm=norm, average=False)
-                for shape in plan_stages(width, widths, (2, 2, 2, 2))
-            )
-        )
-        for block in self.stages:
-            assert isinstance(block, BasicBlock)
-            _normalise_sum(block, norm)
-        sizes = [widths[-1], num_classes] if num_classes > WIDE_HEAD else [widths[-1], 4 * width, num_classes]
+        self.stages = basic_stages(plan_stages(width, widths, blocks, strides), unit, norm, balanced=True)
+        features = widths[-1]
+        sizes = [features, num_classes] if num_classes > WIDE_HEAD else [features, max(1, features // 2), num_classes]
         self.fc = nn.Sequential(*(nn.Linear(a, b, bias=False) for a, b in pairwise(sizes)))
         init_convs(self)
         for layer in self.fc:
@@ -61,11 +68,3 @@ class GLIFResNet18(Backbone):
 
     def logits(self, x: Tensor, repeats: int) -> Tensor:
         return self.fc(global_average(self.stages(self.unit(self.conv(x), repeats))))
-
-
-def _normalise_sum(block: BasicBlock, norm: NormFactory) -> None:
-    """Give an identity shortcut a norm, and start both summands with a standard deviation 1 / sqrt(2) as large."""
-    if len(block.shortcut) == 0:
-        block.shortcut.append(norm(block.conv2.out_channels))
-    for summand in (block.unit2.norm, block.shortcut[-1]):
-        nn.init.constant_(summand.get_parameter("bn.weight"), math.sqrt(0.5))

@@ -99,6 +99,7 @@ class VGGSNN(Backbone):
     Args:
         width: channels of the first convolution.
         dropout: probability, before the linear layer (TET none, PSN and AR-LIF 0.25).
+        dropout_per_step: whether each timestep draws its own mask (PSN, AR-LIF).
     """
 
     def __init__(
@@ -112,6 +113,7 @@ class VGGSNN(Backbone):
         image_size: ImageSize,
         width: int = 64,
         dropout: float = 0.0,
+        dropout_per_step: bool = False,
     ) -> None:
         super().__init__(T=T, in_channels=in_channels, num_classes=num_classes, image_size=image_size, reduction=16)
         channels = [in_channels, *(count("backbone.width", width) * factor for factor in (1, 2, 4, 4, 8, 8, 8, 8))]
@@ -119,7 +121,7 @@ class VGGSNN(Backbone):
         self.convs = nn.ModuleList(conv3x3(*pair, bias=True) for pair in pairwise(channels))
         self.units = nn.ModuleList(unit(c) for c in channels[1:])
         self.pool = AvgPool2d(2)
-        self.dropout = Dropout(dropout)
+        self.dropout = Dropout(dropout, per_step=dropout_per_step)
         cells = (self.image_size[0] // 16) * (self.image_size[1] // 16)
         self.fc = nn.Linear(channels[-1] * cells, num_classes)
         init_convs(self)

@@ -1,80 +1,34 @@
-"""Which engine runs a call: as asked for, or the fused one of x's device where there is one and it can."""
+"""A neuron's step, run over time: by the reference, by a library op under torch.compile, or by a kernel directly."""
 
 from __future__ import annotations
 
-import functools
-import importlib
-import logging
-from types import ModuleType
-
+import torch
 from torch import Tensor
 
-from snnbench.errors import UserError
-from snnbench.kernels.cell import Cell, NoEngine
-from snnbench.kernels.engines.base import FrameKernel
-from snnbench.kernels.engines.signature import IO, Signature
-from snnbench.kernels.plans import Plan
-
-_log = logging.getLogger("snnbench.kernels")
-_FUSED = ("cpu", "cuda")
+from snnbench.kernels import fused, fused_ops
+from snnbench.kernels.cell import Cell, State, check_call
+from snnbench.kernels.engines import reference
+from snnbench.kernels.engines.registry import AUTO, REFERENCE
 
 
-@functools.cache
-def engine(device: str) -> ModuleType | str:
-    """The fused engine of a kind of device, or the reason why there is none."""
-    if device not in _FUSED:
-        return f"there is no fused engine for {device}"
-    try:
-        module = importlib.import_module(f"snnbench.kernels.engines.{device}")
-        module.check()
-    except NoEngine as error:
-        return str(error)
-    return module
+def run(cell: Cell, x: Tensor, state: State | None = None, *, last: bool = True) -> tuple[Tensor, State]:
+    """Spikes and final state of `cell` over x [T, B, ...], from `state` or from zeros.
 
+    An x made by `x0.expand(T, ...)` is read once, and its gradient goes to x0 directly.
 
-def bind(cell: Cell, plan: Plan, x: Tensor, signature: Signature) -> FrameKernel | None:
-    """The kernel for a call, or None for the reference engine.
+    Args:
+        cell: the neuron.
+        x: input current, time first; channels are dimension 2.
+        state: the state to start from; what it lacks is zero.
+        last: whether the final state is wanted; without, the state returned is empty and nothing is written for it.
 
     Raises:
-        UserError: the neuron's `engine` is "cpu" or "cuda" and cannot run this call.
+        UserError: `cell.engine` names an engine, and that one cannot be had or cannot run this neuron.
+        ValueError: x, a state or a coefficient has a shape or dtype that no engine can take.
     """
-    asked, device = cell.engine, x.device.type
-    if asked == "reference":
-        return None
-    reason, loud = _obstacle(cell, plan, x)
-    if not reason:
-        try:
-            module = engine(device)
-            if isinstance(module, ModuleType):
-                kernel: FrameKernel = module.Kernel(plan.program, signature)
-                kernel.prepare()
-                _tell(logging.INFO, f"neurons on {device}: {module.describe()}")
-                return kernel
-            reason = module
-        except NoEngine as error:
-            reason = str(error)
-    if asked != "auto":
-        raise UserError(f"engine={asked}: {reason}. Use engine=auto or engine=reference.")
-    _tell(logging.WARNING if loud else logging.INFO, f"{type(cell).__name__}: reference engine, because {reason}")
-    return None
-
-
-def _obstacle(cell: Cell, plan: Plan, x: Tensor) -> tuple[str, bool]:
-    """Why no kernel can run this call ("" if one can), and whether the user should be warned of it."""
-    device = x.device.type
-    if cell.engine in _FUSED and cell.engine != device:
-        return f"the input is on {device}", True
-    declared = getattr(cell, "not_fusable", None)
-    if declared:
-        return str(declared), False
-    if x.dtype not in IO:
-        return f"kernels compute in float32, and x is {str(x.dtype).removeprefix('torch.')}", False
-    if device not in _FUSED:
-        return f"there is no fused engine for {device}", False
-    return plan.obstacle, True
-
-
-@functools.cache
-def _tell(level: int, message: str) -> None:
-    """Log a message, once in a process."""
-    _log.log(level, message)
+    if cell.engine == REFERENCE or (cell.engine == AUTO and getattr(cell, "not_fusable", None)):
+        check_call(cell, x, state)
+        return reference.run(cell, x, state)
+    if torch.compiler.is_compiling():
+        return fused_ops.run(cell, x, state, last)
+    return fused.run(cell, x, state, last)

@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 from torch.autograd import Function
 
+from snnbench.kernels.bind import bind
 from snnbench.kernels.cell import Cell, State, check_call
-from snnbench.kernels.dispatch import bind
 from snnbench.kernels.engines import reference
-from snnbench.kernels.engines.base import FrameKernel
+from snnbench.kernels.engines.contract import Kernel
 from snnbench.kernels.engines.layout import same_frames
 from snnbench.kernels.engines.signature import Signature
 from snnbench.kernels.plans import plan_of
@@ -21,7 +21,7 @@ class Fused(Function):
     """Saves x, the initial states and the coefficients; nothing where no gradient is wanted."""
 
     @staticmethod
-    def forward(ctx: Any, kernel: FrameKernel, n: int, last: bool, x: Tensor, *rest: Tensor | None) -> Any:
+    def forward(ctx: Any, kernel: Kernel, n: int, last: bool, x: Tensor, *rest: Tensor | None) -> Any:
         if True in ctx.needs_input_grad:
             ctx.kernel, ctx.n = kernel, n
             ctx.set_materialize_grads(False)
@@ -55,7 +55,8 @@ def run(cell: Cell, x: Tensor, state: State | None, last: bool) -> tuple[Tensor,
     if kernel is plan:
         check_call(cell, x, state)
         signature = Signature(tuple(x.shape), x.stride(), x.dtype, once is not None, shapes)
-        kernel = bind(cell, plan, x, signature)
+        bound = bind(cell, plan, x, signature)
+        kernel = bound[1] if bound else None
         plan.keep(key, kernel)
     if kernel is None or torch._C._are_functorch_transforms_active():
         return reference.run(cell, x, state)

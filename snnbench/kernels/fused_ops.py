@@ -1,7 +1,7 @@
 """A call of a neuron inside torch.compile: a pair of library ops, which it takes as they are.
 
-There is one pair for all neurons; `key` says which program. Outside torch.compile, fused.py calls the engines directly:
-that costs a third of the host time.
+There is one pair for all neurons; `key` says which engine and which program. Outside torch.compile, fused.py calls the
+engines directly: that costs a third of the host time.
 """
 
 from __future__ import annotations
@@ -12,12 +12,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from snnbench.kernels.bind import bind
 from snnbench.kernels.cell import Cell, State, check_call
-from snnbench.kernels.dispatch import bind
 from snnbench.kernels.engines import reference
-from snnbench.kernels.engines.base import FrameKernel
+from snnbench.kernels.engines.contract import Kernel
+from snnbench.kernels.engines.registry import engine_called
 from snnbench.kernels.engines.signature import Signature
-from snnbench.kernels.plans import Plan, plan_named, plan_of
+from snnbench.kernels.plans import plan_named, plan_of
 
 
 def run(cell: Cell, x: Tensor, state: State | None, last: bool) -> tuple[Tensor, State]:
@@ -40,12 +41,12 @@ def run(cell: Cell, x: Tensor, state: State | None, last: bool) -> tuple[Tensor,
 
 @torch.compiler.assume_constant_result
 def _key(cell: Any, device: str, dtype: str) -> str:
-    """The name of the program, or "" if the reference engine must run this call; decided while tracing."""
+    """The names of engine and program, or "" if the reference engine must run this call; decided while tracing."""
     plan = plan_of(cell)
     example = torch.empty((1, 0), dtype=getattr(torch, dtype.removeprefix("torch.")), device=device)
     shapes = tuple((1,) * per_step for per_step in plan.program.per_step) if plan.program else ()
-    kernel = bind(cell, plan, example, Signature((1, 0), (0, 1), example.dtype, False, shapes))
-    return plan.key if kernel is not None else ""
+    bound = bind(cell, plan, example, Signature((1, 0), (0, 1), example.dtype, False, shapes))
+    return f"{bound[0].name}/{plan.key}" if bound else ""
 
 
 @torch.compiler.assume_constant_result
@@ -57,17 +58,19 @@ def _numbers(cell: Any) -> tuple[tuple[str, str, Any], ...]:
     return tuple(own + [("spike", name, value) for name, value in fields.items() if isinstance(value, plain)])
 
 
-def _kernel(plan: Plan, x: Tensor, coefficients: Sequence[Tensor]) -> FrameKernel:
+def _kernel(key: str, x: Tensor, coefficients: Sequence[Tensor]) -> tuple[Kernel, int]:
+    """The kernel for a call, and the number of the program's states."""
+    name, _, program_key = key.partition("/")
+    plan = plan_named(program_key)
+    assert plan.program is not None
     shapes = tuple(tuple(c.shape) for c in coefficients)
-    key = ("op", x.shape, x.stride(), x.dtype, x.device, shapes)
-    kernel = plan.kernels.get(key)
+    call = ("op", name, x.shape, x.stride(), x.dtype, x.device, shapes)
+    kernel = plan.kernels.get(call)
     if kernel is None:
-        from snnbench.kernels.dispatch import engine
-
         signature = Signature(tuple(x.shape), x.stride(), x.dtype, False, shapes)
-        kernel = engine(x.device.type).Kernel(plan.program, signature)  # type: ignore[union-attr]
-        plan.keep(key, kernel)
-    return kernel
+        kernel = engine_called(name).kernel(plan.program, signature)
+        plan.keep(call, kernel)
+    return kernel, len(plan.program.states)
 
 
 def _like(value: Tensor, x: Tensor) -> Tensor:
@@ -81,10 +84,8 @@ def _like(value: Tensor, x: Tensor) -> Tensor:
 @torch.library.custom_op("snnbench::forward", mutates_args=())
 def forward(x: Tensor, states: Sequence[Tensor], coefficients: Sequence[Tensor], key: str, last: int) -> list[Tensor]:
     """Spikes and `last` (all or none) final states."""
-    plan = plan_named(key)
-    assert plan.program is not None
-    given = tuple(states) or (None,) * len(plan.program.states)
-    s, finals = _kernel(plan, x, coefficients).forward(x, given, tuple(coefficients), bool(last))
+    kernel, n = _kernel(key, x, coefficients)
+    s, finals = kernel.forward(x, tuple(states) or (None,) * n, tuple(coefficients), bool(last))
     return [_like(s, x), *(f.contiguous() for f in finals)]
 
 
@@ -93,12 +94,9 @@ def backward(
     x: Tensor, states: Sequence[Tensor], coefficients: Sequence[Tensor], gs: Tensor, g_last: Sequence[Tensor], key: str
 ) -> list[Tensor]:
     """The gradients of x, of the states, of the coefficients."""
-    plan = plan_named(key)
-    assert plan.program is not None
-    n = len(plan.program.states)
+    kernel, n = _kernel(key, x, coefficients)
     wanted = (True, *[bool(states)] * n, *[True] * len(coefficients))
     given, last = tuple(states) or (None,) * n, tuple(g_last) or (None,) * n
-    kernel = _kernel(plan, x, coefficients)
     gx, *rest = kernel.backward(x, given, tuple(coefficients), gs, last, wanted)
     assert gx is not None
     return [_like(gx, x), *(value.contiguous() for found in rest for value in found if value is not None)]

@@ -29,6 +29,7 @@ class SpikingNeuron(nn.Module):
         states: the names of the state variables; each starts at 0, also where v_reset is another number
             (SpikingJelly starts at v_reset).
         per_step: the names of the coefficients whose first dimension is time.
+        gates: the names of the parameters that choose between forms of the neuron; optimizers may treat them apart.
 
     Args:
         v_th: firing threshold, above 0.
@@ -47,6 +48,7 @@ class SpikingNeuron(nn.Module):
     year: ClassVar[int | None] = None
     states: tuple[str, ...] = ("v",)
     per_step: tuple[str, ...] = ()
+    gates: tuple[str, ...] = ()
 
     def __init_subclass__(cls, **options: Any) -> None:
         """Enter the registry, unless this is a base: without a step (or a run of its own), or named _..."""

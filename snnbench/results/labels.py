@@ -11,6 +11,7 @@ from typing import Any
 from unicodedata import lookup
 
 from snnbench.registry import config_name, place
+from snnbench.runs.read import Run
 
 DATA = {
     "mnist": "MNIST",
@@ -77,6 +78,13 @@ def _constants(node: ast.ClassDef) -> dict[str, Any]:
             targets = line.targets if isinstance(line, ast.Assign) else [line.target]
             found |= {target.id: line.value.value for target in targets if isinstance(target, ast.Name)}
     return found
+
+
+def neuron_of(run: Run) -> str:
+    """As the run says itself; where it does not, by the neuron's name in its config."""
+    recorded = run.result.get("labels")
+    label = recorded.get("neuron") if isinstance(recorded, dict) else None
+    return label if isinstance(label, str) and label else neuron(str(run.config["neuron"].get("name")))
 
 
 def backbone(name: str) -> str:

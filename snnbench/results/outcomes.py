@@ -10,13 +10,11 @@ from typing import Any
 from snnbench.config import compose_row
 from snnbench.errors import UserError
 from snnbench.results.rows import Row
+from snnbench.results.selection import Selection, choose, not_real, unfinished
 from snnbench.runs.read import Ledger, Run
-from snnbench.runs.recipe import NOT_RECIPE, describe, differences, recipe_hash
+from snnbench.runs.recipe import describe, differences, flat, overrides
 
 Compose = Callable[[str], dict[str, Any]]
-# What on a command line cannot change a recipe, besides the keys outside of it: with nothing else there, a differing
-# recipe means an edited row. epochs can: the learning rates follow it.
-HARMLESS = (NOT_RECIPE | {"experiment", "hydra"}) - {"epochs"}
 
 
 @dataclass(frozen=True)
@@ -40,20 +38,16 @@ class Spread:
 
 
 @dataclass
-class Outcome:
-    """What became of one row.
+class Outcome(Selection):
+    """What became of one row: `counted` are the finished runs of its recipe on the real data, one for each seed.
 
     Attributes:
         row: the row.
-        counted: finished runs of the row's recipe on the real data, one for each seed.
-        apart: the others, each with the reason why it is not counted.
-        notes: what else should be known of these runs.
+        notes: what else should be known of the counted runs.
         planned: epochs of the row; None where no run asked for them.
     """
 
-    row: Row
-    counted: list[Run] = field(default_factory=list)
-    apart: list[tuple[Run, str]] = field(default_factory=list)
+    row: Row = field(kw_only=True)
     notes: list[str] = field(default_factory=list)
     planned: int | None = None
 
@@ -75,95 +69,59 @@ class Outcome:
 
 def outcomes(ledger: Ledger, rows: dict[str, Row], compose: Compose = compose_row) -> dict[str, Outcome]:
     """The outcome of every row; only rows that have runs are composed. Rows that do not compose join the problems."""
-    found = {id: Outcome(row) for id, row in rows.items()}
+    found = {id: Outcome(row=row) for id, row in rows.items()}
     runs: dict[str, list[Run]] = {}
     for run in ledger.runs:
         if run.row in rows:
             runs.setdefault(str(run.row), []).append(run)
     for id, own in runs.items():
         try:
-            config = compose(id)
+            found[id] = _outcome(rows[id], own, compose(id))
         except UserError as error:
             ledger.problems.append(str(error))
-            found[id].apart = [(run, "the row's config does not compose") for run in own]
-        else:
-            _fill(found[id], own, config)
+            found[id].left_out = [(run, "the row's config does not compose") for run in own]
     return found
 
 
-def _fill(outcome: Outcome, runs: list[Run], config: dict[str, Any]) -> None:
-    outcome.planned = int(config["epochs"])
-    recipe = recipe_hash(config)
-    by_seed: dict[int, Run] = {}
-    for run in runs:
-        reason = _why_not(run, config, recipe)
-        if reason is None and run.seed in by_seed:
-            reason = f"seed {run.seed} again; counted is {by_seed[run.seed].folder}"
-        if reason is not None:
-            outcome.apart.append((run, reason))
-            continue
-        by_seed[run.seed] = run
-        outcome.counted.append(run)
-        if run.config["row"] != outcome.row.block:
-            outcome.notes.append(f"{run.folder}: the row block was edited after this run; the file's is shown")
+def _outcome(row: Row, runs: list[Run], config: dict[str, Any]) -> Outcome:
+    recipe = flat(config)
+    chosen = choose(runs, lambda run: _why_not(run, int(config["epochs"]), recipe))
+    edited = [run for run in chosen.counted if run.config["row"] != row.block]
+    notes = [f"{run.folder}: the row block was edited after this run; the file's is shown" for run in edited]
+    return Outcome(chosen.counted, chosen.left_out, row=row, notes=notes, planned=int(config["epochs"]))
 
 
-def _why_not(run: Run, config: dict[str, Any], recipe: str) -> str | None:
-    if run.provenance != "real":
-        return f"{run.status}; not the real data: {run.provenance}"
-    if run.recipe != recipe:
-        what = describe(differences(run.config, config))
+def _why_not(run: Run, epochs: int, recipe: dict[str, Any]) -> str | None:
+    if not_real(run):
+        return f"{run.status}; {not_real(run)}"
+    differing = differences(run.flat, recipe)
+    if differing:
         edited = not overrides(run.command)
         reason = "the row's config was edited after this run" if edited else "another recipe than the row's"
-        return f"{run.status}; {reason}: {what}"
-    if run.status != "finished":
-        return f"{run.status} after {run.epochs} of {run.planned} epochs{_error(run)}"
-    if run.planned != int(config["epochs"]) or run.epochs != run.planned:
-        return f"{run.epochs} of the row's {config['epochs']} epochs"
-    return None
-
-
-def _error(run: Run) -> str:
-    error = " ".join(str(run.result.get("error") or "").split())
-    return f" ({error[:100]})" if error and run.status == "failed" else ""
-
-
-def overrides(command: str) -> list[str]:
-    """The words of a run's command line that can have changed its recipe."""
-    words = [word.lstrip("+~") for word in command.split() if "=" in word]
-    keys = [word.partition("=")[0] for word in words]
-    return [
-        word
-        for word, key in zip(words, keys, strict=True)
-        if key not in HARMLESS and key.partition(".")[0] not in HARMLESS
-    ]
+        return f"{run.status}; {reason}: {describe(differing)}"
+    if run.status == "finished" and (run.planned, run.epochs) != (epochs, epochs):
+        return f"{run.epochs} of the row's {epochs} epochs"
+    return unfinished(run)
 
 
 @dataclass
-class Group:
-    """Runs that belong to no row, of one name and recipe."""
+class Group(Selection):
+    """Runs that belong to no row, of one name, recipe, number of epochs and data."""
 
-    name: str
-    recipe: str
-    epochs: int
-    counted: list[Run] = field(default_factory=list)
-    apart: list[tuple[Run, str]] = field(default_factory=list)
+    name: str = field(kw_only=True)
+    recipe: str = field(kw_only=True)
+    epochs: int = field(kw_only=True)
 
 
 def groups(ledger: Ledger, rows: dict[str, Row]) -> list[Group]:
-    """Runs without a row, or of a row that is no more, by name, recipe and epochs; each seed counted once."""
-    found: dict[tuple[str, str, int], Group] = {}
+    """Runs without a row, or of a row that is no more; each seed counted once."""
+    found: dict[tuple[str, str, int, str], list[Run]] = {}
     for run in ledger.runs:
-        if run.row in rows:
-            continue
-        name = run.row or str(run.config.get("name"))
-        group = found.setdefault((name, run.recipe, run.planned), Group(name, run.recipe, run.planned))
-        if run.status != "finished":
-            group.apart.append((run, f"{run.status} after {run.epochs} of {run.planned} epochs{_error(run)}"))
-        elif run.seed in {other.seed for other in group.counted}:
-            group.apart.append((run, f"seed {run.seed} again"))
-        elif {run.provenance} != ({other.provenance for other in group.counted} or {run.provenance}):
-            group.apart.append((run, f"other data than the first run's: {run.provenance}"))
-        else:
-            group.counted.append(run)
-    return [found[key] for key in sorted(found)]
+        if run.row not in rows:
+            key = (run.row or str(run.config.get("name")), run.recipe, run.planned, run.data)
+            found.setdefault(key, []).append(run)
+    grouped = []
+    for (name, recipe, epochs, _), runs in sorted(found.items()):
+        chosen = choose(runs, unfinished)
+        grouped.append(Group(chosen.counted, chosen.left_out, name=name, recipe=recipe, epochs=epochs))
+    return grouped

@@ -8,40 +8,69 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from snnbench.runs.read import Ledger, Run
-from snnbench.runs.recipe import flat
 
 LeftOut = tuple[Run, str]
 
 
 @dataclass
 class Selection:
-    """Runs to draw from, in the order in which they were started; the others, each with the reason."""
+    """The runs that count, and the others, each with the reason."""
 
-    runs: list[Run] = field(default_factory=list)
+    counted: list[Run] = field(default_factory=list)
     left_out: list[LeftOut] = field(default_factory=list)
 
 
-def select(ledger: Ledger, any_data: bool = False) -> Selection:
-    """Whole finished runs, on the real data unless `any_data`, one for each recipe, number of epochs and seed."""
+def _seed(run: Run) -> Any:
+    return run.seed
+
+
+def choose(runs: Iterable[Run], why_not: Callable[[Run], str | None], axis: Callable[[Run], Any] = _seed) -> Selection:
+    """The one rule of what counts: nothing speaks against a run, and it is the first with its value on `axis`.
+
+    Args:
+        runs: in the order in which they count.
+        why_not: the reason against a run, if there is one.
+        axis: what no two counted runs may share: the seed, or more than that.
+    """
     found = Selection()
-    first: dict[tuple[str, int, str, int], Run] = {}
-    for run in ledger.runs:
-        identity = (run.recipe, run.planned, run.provenance, run.seed)
-        if run.status != "finished" or run.epochs != run.planned:
-            found.left_out.append((run, f"{run.status} after {run.epochs} of {run.planned} epochs"))
-        elif run.provenance != "real" and not any_data:
-            found.left_out.append((run, f"not the real data: {run.provenance}"))
-        elif identity in first:
-            found.left_out.append((run, f"seed {run.seed} again; drawn is {first[identity].folder}"))
+    first: dict[Any, Run] = {}
+    for run in runs:
+        reason = why_not(run)
+        if reason is None and axis(run) in first:
+            reason = f"seed {run.seed} again; counted is {first[axis(run)].folder}"
+        if reason is None:
+            first[axis(run)] = run
+            found.counted.append(run)
         else:
-            first[identity] = run
-            found.runs.append(run)
+            found.left_out.append((run, reason))
     return found
+
+
+def unfinished(run: Run) -> str | None:
+    """Why a run is none that went to its end."""
+    if run.status == "finished" and run.epochs == run.planned:
+        return None
+    error = " ".join(str(run.result.get("error") or "").split())
+    because = f" ({error[:100]})" if error and run.status == "failed" else ""
+    return f"{run.status} after {run.epochs} of {run.planned} epochs{because}"
+
+
+def not_real(run: Run) -> str | None:
+    return None if run.provenance == "real" else f"not the real data: {run.provenance}"
+
+
+def select(ledger: Ledger, any_data: bool = False) -> Selection:
+    """Whole finished runs, on the real data unless `any_data`, one for each recipe, number of epochs, data and seed."""
+    return choose(
+        ledger.runs,
+        lambda run: unfinished(run) or (None if any_data else not_real(run)),
+        axis=lambda run: (run.recipe, run.planned, run.data, run.seed),
+    )
 
 
 def neuron(run: Run) -> dict[str, Any]:
     """What of the recipe is the neuron's. What follows T, such as a window as long as T, is no other neuron for it."""
-    found = {key: value for key, value in flat(run.config).items() if key.startswith("neuron.")}
+    found = {key: value for key, value in run.flat.items() if key.startswith("neuron.")}
     found.pop("neuron.T", None)
     if str(found.get("neuron.name")).endswith("_psn") and found.get("neuron.k") == run.config["T"]:
         found["neuron.k"] = "T"
@@ -53,12 +82,12 @@ def setting(run: Run) -> dict[str, Any]:
 
     The threshold that tdBN scales to is the neuron's, so it is not counted where it equals that.
     """
-    found = {key: value for key, value in flat(run.config).items() if not key.startswith("neuron.")}
+    found = {key: value for key, value in run.flat.items() if not key.startswith("neuron.")}
     for key in ("T", "backbone.T", "data.T"):
         found.pop(key, None)
     if found.get("norm.v_th") == (run.config["neuron"] or {}).get("v_th"):
         found.pop("norm.v_th", None)
-    return {**found, "epochs": run.planned, "provenance": run.provenance}
+    return {**found, "epochs": run.planned, "data": run.data}
 
 
 def grouped(runs: Iterable[Run], key: Callable[[Run], Any]) -> list[list[Run]]:
@@ -73,7 +102,7 @@ def distinctions(configs: Sequence[dict[str, Any]], most: int = 3) -> list[str]:
     """For each of some flat configs, the values of the first keys in which not all agree; "" where all do."""
     keys = sorted({key for config in configs for key in config})
     differing = [key for key in keys if len({json.dumps(config.get(key)) for config in configs}) > 1]
-    plain = [key for key in differing if not key.endswith("_target_")] or differing
+    plain = [key for key in differing if not key.endswith("class")] or differing
     return [", ".join(_value(key, config) for key in plain[:most]) for config in configs]
 
 

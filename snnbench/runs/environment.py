@@ -10,20 +10,23 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 import torch
+
+from snnbench.runs.schema import TIME, Environment
 
 PACKAGES = ("snnbench", "torch", "torchvision", "lightning", "hydra-core", "timm", "tonic", "numpy", "cupy")
 
 
-def environment() -> dict[str, Any]:
+def environment() -> Environment:
     """Command, revision, versions and hardware of this process."""
     cuda = torch.cuda.is_available()
+    revision, dirty = _revision()
     return {
         "command": shlex.join([Path(sys.executable).name, *sys.argv]),
-        "time": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-        **_revision(),
+        "time": time.strftime(TIME),
+        "revision": revision,
+        "dirty": dirty,
         "python": platform.python_version(),
         "versions": {name: version for name in PACKAGES if (version := _version(name))},
         "cuda": torch.version.cuda if cuda else None,
@@ -45,7 +48,7 @@ def _version(package: str) -> str | None:
     return None
 
 
-def _revision() -> dict[str, Any]:
+def _revision() -> tuple[str | None, bool | None]:
     """The git commit of the code and whether it was modified; both None outside a checkout."""
 
     def git(*words: str) -> str:
@@ -53,9 +56,9 @@ def _revision() -> dict[str, Any]:
         return subprocess.run(["git", *words], cwd=folder, capture_output=True, text=True, check=True).stdout.strip()
 
     try:
-        return {"revision": git("rev-parse", "HEAD"), "dirty": bool(git("status", "--porcelain"))}
+        return git("rev-parse", "HEAD"), bool(git("status", "--porcelain"))
     except (OSError, subprocess.CalledProcessError):
-        return {"revision": None, "dirty": None}
+        return None, None
 
 
 def _cpu() -> str:

@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import json
 import os
 import time
 from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any, TextIO
 
+import yaml
 from omegaconf import DictConfig, OmegaConf
 
 from snnbench.errors import UserError
+from snnbench.runs.schema import CONFIG, LOCK, RESULT
 
 _CHILD = "SNNBENCH_RUN_FOLDER"
+MOVED = {
+    "snnbench.data.sources.": "snnbench.data.images.sources.",
+    "snnbench.data.folders.": "snnbench.data.images.folders.",
+}
+"""Modules that configs of older runs name, and what they are called now."""
 
 
 def is_main_process() -> bool:
@@ -75,11 +81,10 @@ def open_folder(path: str) -> tuple[Path, DictConfig]:
         UserError: it is not the folder of a run.
     """
     folder = Path(path).absolute()
-    for name in ("config.yaml", "result.json"):
+    for name in (CONFIG, RESULT):
         if not (folder / name).is_file():
             raise UserError(f"{path}: not the folder of a run (it has no {name}). Runs lie in outputs/<name>/<time>.")
-    cfg = OmegaConf.load(folder / "config.yaml")
-    assert isinstance(cfg, DictConfig)
+    cfg = _config(folder / CONFIG)
     if cfg.paths.output_dir:
         cfg = OmegaConf.create(rebased(OmegaConf.to_container(cfg), str(cfg.paths.output_dir), str(folder)))
     cfg.paths.output_dir = str(folder)
@@ -88,6 +93,32 @@ def open_folder(path: str) -> tuple[Path, DictConfig]:
         cfg.data = rebased(OmegaConf.to_container(cfg.data), str(cfg.paths.data), data, keys=("root", "cache"))
         cfg.paths.data = data
     return folder, cfg
+
+
+def with_names_of_today(value: Any) -> Any:
+    """A config whose `_target_`s are where the classes of an older version are now."""
+    if isinstance(value, dict):
+        return {key: with_names_of_today(item) for key, item in value.items()} | _target_of_today(value)
+    return [with_names_of_today(item) for item in value] if isinstance(value, list) else value
+
+
+def _target_of_today(node: dict[Any, Any]) -> dict[str, str]:
+    target = node.get("_target_")
+    moved = next((old for old in MOVED if isinstance(target, str) and target.startswith(old)), None)
+    return {"_target_": MOVED[moved] + str(target)[len(moved) :]} if moved else {}
+
+
+def _config(path: Path) -> DictConfig:
+    """A run's config as OmegaConf has it, with the names of today and the parts that `open_folder` needs."""
+    try:
+        cfg = OmegaConf.load(path)
+    except (OSError, RecursionError, ValueError, yaml.YAMLError) as error:
+        raise UserError(f"{path}: damaged ({' '.join(str(error).split())[:120]}).") from error
+    if isinstance(cfg, DictConfig) and isinstance(cfg.get("data"), DictConfig):
+        paths = cfg.get("paths")
+        if isinstance(paths, DictConfig) and {"data", "output_dir"} <= set(paths):
+            return OmegaConf.create(with_names_of_today(OmegaConf.to_container(cfg)))
+    raise UserError(f"{path}: not the config of a run.")
 
 
 def rebased(value: Any, old: str, new: str, keys: Collection[str] | None = None) -> Any:
@@ -108,20 +139,6 @@ def rebased(value: Any, old: str, new: str, keys: Collection[str] | None = None)
     return [rebased(item, old, new) for item in value] if isinstance(value, list) else value
 
 
-def read_result(folder: Path) -> dict[str, Any]:
-    """The run's result.json.
-
-    Raises:
-        UserError: it is damaged.
-    """
-    try:
-        result: dict[str, Any] = json.loads((folder / "result.json").read_text())
-        result["status"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{folder / 'result.json'}: damaged ({error}).") from error
-    return result
-
-
 @contextlib.contextmanager
 def locked(folder: Path) -> Iterator[None]:
     """Hold the folder's lock; the system lets go of it when the process ends, however it ends.
@@ -132,7 +149,7 @@ def locked(folder: Path) -> Iterator[None]:
     if not is_main_process():
         yield
         return
-    with (folder / ".lock").open("w") as file:
+    with (folder / LOCK).open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
@@ -142,6 +159,18 @@ def locked(folder: Path) -> Iterator[None]:
             yield
         finally:
             _held.remove(file)
+
+
+def is_locked(folder: Path) -> bool:
+    """Whether a process on this machine is at work in the folder."""
+    try:
+        with (folder / LOCK).open() as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
 
 
 _held: list[TextIO] = []

@@ -1,14 +1,13 @@
-"""What a run's result.json says of each neuron layer, and of its energy, after the last epoch."""
+"""What a run's result.json says of each neuron layer after the last epoch."""
 
 from __future__ import annotations
 
-import math
-
+from snnbench.runs.quantity import finite
 from snnbench.runs.read import Run
+from snnbench.runs.schema import MEAN, RATE, STD
 
 Layers = dict[str, dict[str, float]]  # by layer, from the input on: values by quantity
 Measured = dict[str, tuple[float, float | None]]  # by layer: a value, and the standard deviation within the layer
-RATE = "firing_rate"
 
 
 def layers(run: Run) -> Layers | None:
@@ -19,7 +18,7 @@ def layers(run: Run) -> Layers | None:
     for quantities in found.values():
         if not isinstance(quantities, dict):
             return None
-        if not all(isinstance(value, int | float) and math.isfinite(value) for value in quantities.values()):
+        if any(finite(value) is None for value in quantities.values()):
             return None
     return found
 
@@ -36,16 +35,7 @@ def learned(layers: Layers) -> dict[str, Measured] | None:
     found: dict[str, Measured] = {}
     for layer, quantities in layers.items():
         for quantity, value in quantities.items():
-            name, _, statistic = quantity.partition(".")
-            if quantity != RATE and statistic != "std":
-                found.setdefault(name, {})[layer] = value, quantities.get(f"{name}.std")
+            name = quantity.removesuffix(MEAN)
+            if quantity != RATE and not quantity.endswith(STD):
+                found.setdefault(name, {})[layer] = value, quantities.get(name + STD)
     return found or None
-
-
-def picojoule(run: Run) -> float | None:
-    """Energy of a test sample by the 45 nm model; None where it was not measured, or by another model."""
-    found = run.result.get("energy")
-    if not isinstance(found, dict) or found.get("model") != "45nm":
-        return None
-    value = found.get("picojoule")
-    return float(value) if isinstance(value, int | float) and math.isfinite(value) else None

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import csv
-import fcntl
 import hashlib
 import json
 import math
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -18,17 +16,11 @@ import yaml
 
 from snnbench import parallel
 from snnbench.errors import UserError
-from snnbench.files import read_yaml
-from snnbench.runs.recipe import recipe_hash
-
-SCHEMA = 1
-STATUSES = ("finished", "failed", "interrupted", "running")
-PROTOCOLS = ("last_epoch", "best_test_epoch", "validation_chosen")
-NOT_RUNS = {"checkpoints", "wandb", ".sweeps"}
-
-
-class Unreadable(Exception):
-    """A folder that looks like a run's and cannot be taken as one; the message says why."""
+from snnbench.files import read_bytes, read_yaml
+from snnbench.runs.curves import metrics
+from snnbench.runs.recipe import flat, lookup, recipe_hash
+from snnbench.runs.result import Unreadable, brief, read_result, status_of
+from snnbench.runs.schema import CONFIG, ENVIRONMENTS, EPOCH, METRICS, NOT_RUNS, PROTOCOLS, RESULT, TEST_ACC, Result
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,13 +31,13 @@ class Run:
         folder: where it lies now.
         config: its resolved config.
         result: its result.json.
-        status: finished, failed, interrupted, running, or killed: it says "running", but no process holds its lock.
+        status: one of schema.Status.
         identity: equal for copies of one run.
     """
 
     folder: Path
     config: dict[str, Any]
-    result: dict[str, Any]
+    result: Result
     status: str
     identity: str
 
@@ -68,7 +60,25 @@ class Run:
 
     @cached_property
     def recipe(self) -> str:
-        return recipe_hash(self.config)
+        return recipe_hash(self.config, self.code)
+
+    @property
+    def code(self) -> dict[str, Any]:
+        """What the run recorded of the classes that its config names; see `snnbench.runs.code`."""
+        code = self.result.get("code")
+        return code if isinstance(code, dict) else {}
+
+    @property
+    def data(self) -> str:
+        """Equal for runs on equal data of one recipe: "real", or else what is known of it and where it lay."""
+        if self.provenance == "real":
+            return self.provenance
+        return f"{self.provenance} in {os.path.realpath(str(lookup(self.config, 'data.root')))}"
+
+    @cached_property
+    def flat(self) -> dict[str, Any]:
+        """The recipe itself, by dotted keys."""
+        return flat(self.config, self.code)
 
     @property
     def provenance(self) -> str:
@@ -78,28 +88,33 @@ class Run:
     def command(self) -> str:
         """With which the run was first started; a resumption's says nothing of overrides."""
         try:
-            with (self.folder / "environment.jsonl").open() as file:
-                return str(json.loads(file.readline())["command"])
-        except (OSError, ValueError, KeyError, TypeError):
-            return str((self.result.get("environment") or {}).get("command", ""))
+            return str(json.loads(_first_start(self.folder))["command"])
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
+            return str(self.environment.get("command", ""))
 
     @property
     def started(self) -> str:
-        return str((self.result.get("environment") or {}).get("time", ""))
+        return str(self.environment.get("time", ""))
+
+    @property
+    def environment(self) -> Mapping[str, Any]:
+        """Of its last start; empty where it is damaged."""
+        found = self.result.get("environment")
+        return found if isinstance(found, dict) else {}
 
     @cached_property
     def curve(self) -> dict[int, float]:
         """Test accuracy in percent by epoch, counted from 0; empty where metrics.csv is missing or damaged."""
         try:
-            with (self.folder / "metrics.csv").open(newline="") as file:
-                lines = csv.DictReader(file)
-                return {int(line["epoch"]): float(line["test/acc"]) for line in lines if line["test/acc"]}
-        except (OSError, ValueError, KeyError, TypeError):
+            columns = metrics(read_bytes(self.folder / METRICS))
+            pairs = zip(columns[EPOCH], columns[TEST_ACC], strict=True)
+            return {int(epoch): float(accuracy) for epoch, accuracy in pairs if accuracy}
+        except (OSError, ValueError, KeyError):
             return {}
 
     def accuracy(self, protocol: str) -> float | None:
         """Test accuracy in percent, chosen by `protocol`; where a paper does not state it, of the last epoch."""
-        accuracy = self.result.get("accuracy") or {}
+        accuracy: Any = self.result.get("accuracy") or {}
         if protocol in ("last_epoch", "unknown"):
             return accuracy.get("last_epoch")
         return (accuracy.get(protocol) or {}).get("acc")
@@ -140,7 +155,7 @@ def _run_or_problem(folder: Path) -> Run | str:
     try:
         run = read_run(folder)
     except Unreadable as error:
-        return f"{folder}: {error}"
+        return str(error)
     _ = run.recipe  # kept with the run, and so worked out on whichever core reads it
     return run
 
@@ -157,7 +172,7 @@ def _run_folders(folders: Iterable[str | Path], problems: list[str]) -> Iterator
         for parent, children, files in os.walk(top, onerror=unreadable):
             children[:] = sorted(set(children) - NOT_RUNS)
             folder = Path(parent)
-            here = {"config.yaml", "result.json"} & {*files, *children}
+            here = {CONFIG, RESULT} & {*files, *children}
             if here and folder.resolve() not in seen:
                 seen.add(folder.resolve())
                 yield folder
@@ -169,86 +184,47 @@ def read_run(folder: Path) -> Run:
     Raises:
         Unreadable: a file is missing, damaged, of an unknown schema, or the two disagree.
     """
-    result = _read_result(folder)
+    result = read_result(folder)
     try:
-        text = (folder / "config.yaml").read_bytes()
-        config = read_yaml(folder / "config.yaml")
+        text = read_bytes(folder / CONFIG)
+        config = read_yaml(folder / CONFIG, aliases=False)
     except FileNotFoundError:
-        raise Unreadable("has a result.json but no config.yaml") from None
-    except (OSError, yaml.YAMLError) as error:
-        raise Unreadable(f"config.yaml cannot be read ({_brief(error)})") from error
+        raise Unreadable(f"{folder}: has a {RESULT} but no {CONFIG}") from None
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
+        raise Unreadable(f"{folder}: {CONFIG} cannot be read ({brief(error)})") from error
     if not isinstance(config, dict) or not {"seed", "epochs", "T", "data", "neuron"} <= config.keys():
-        raise Unreadable("config.yaml is not the config of a run")
-    for key in ("seed", "T"):
-        if result.get(key) != config[key]:
-            raise Unreadable(f"result.json says {key}={result.get(key)}, config.yaml {key}={config[key]}")
-    status = result["status"]
-    if status == "running" and not _locked(folder):
-        status = "killed"
-    run = Run(folder, config, result, status, _identity(folder, text))
+        raise Unreadable(f"{folder}: {CONFIG} is not the config of a run")
+    said: dict[str, Any] = {"seed": result.get("seed"), "T": result.get("T")}
+    for key, value in said.items():
+        if value != config[key]:
+            raise Unreadable(f"{folder}: {RESULT} says {key}={value}, {CONFIG} {key}={config[key]}")
+    run = Run(folder, config, result, status_of(folder, result), _identity(folder, text))
     _check(run)
     return run
 
 
 def _check(run: Run) -> None:
     """Refuse what no run writes and no reader of a run would expect."""
+    damaged = f"{run.folder}: {RESULT} or {CONFIG} is damaged"
     try:
         accuracies = [run.accuracy(protocol) for protocol in PROTOCOLS]
         found = [run.seed, run.planned, run.epochs, *(value for value in accuracies if value is not None)]
         sound = all(map(math.isfinite, found)) and isinstance(run.row, str | None)
         sound = sound and all(isinstance(run.config[key], dict) for key in ("data", "neuron"))
     except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
-        raise Unreadable(f"result.json or config.yaml is damaged ({_brief(error)})") from error
+        raise Unreadable(f"{damaged} ({brief(error)})") from error
     if not sound:
-        raise Unreadable("result.json or config.yaml is damaged (a value is not of its kind)")
-
-
-def _read_result(folder: Path) -> dict[str, Any]:
-    try:
-        result = json.loads((folder / "result.json").read_text())
-    except FileNotFoundError:
-        raise Unreadable("has no result.json: it ended before training began") from None
-    except OSError as error:
-        raise Unreadable(f"result.json cannot be read ({_brief(error)})") from error
-    except ValueError as error:
-        raise Unreadable(f"result.json is damaged ({_brief(error)})") from error
-    if not isinstance(result, dict) or "schema" not in result:
-        raise Unreadable("result.json is not a result of snnbench")
-    if result["schema"] != SCHEMA:
-        raise Unreadable(f"result.json has schema {result['schema']}; this version reads {SCHEMA}")
-    if result.get("status") not in STATUSES or "provenance" not in result:
-        raise Unreadable(f"result.json is damaged (status {result.get('status')!r})")
-    if result["status"] == "finished" and not _has_accuracy(result):
-        raise Unreadable("result.json is damaged (finished without an accuracy)")
-    return result
-
-
-def _has_accuracy(result: dict[str, Any]) -> bool:
-    accuracy = result.get("accuracy")
-    return isinstance(accuracy, dict) and isinstance(accuracy.get("last_epoch"), int | float)
+        raise Unreadable(f"{damaged} (a value is not of its kind)")
 
 
 def _identity(folder: Path, config: bytes) -> str:
     """Of a run's own config, which holds its first folder, and the moment and machine on which it first started."""
     try:
-        with (folder / "environment.jsonl").open("rb") as file:
-            first = file.readline()
+        first = _first_start(folder)
     except OSError:
         first = b""
     return hashlib.sha256(config + first).hexdigest()
 
 
-def _locked(folder: Path) -> bool:
-    """Whether a process on this machine is at work in the folder."""
-    try:
-        with (folder / ".lock").open() as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:
-        return False
-    return False
-
-
-def _brief(error: Exception) -> str:
-    return " ".join(str(getattr(error, "strerror", None) or error).split())[:120]
+def _first_start(folder: Path) -> bytes:
+    return read_bytes(folder / ENVIRONMENTS).partition(b"\n")[0]

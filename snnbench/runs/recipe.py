@@ -1,70 +1,192 @@
-"""What of a resolved config decides a result: its hash, and the differences between two."""
+"""What of a resolved config decides a result: its hash, and the differences between two.
+
+A recipe is what decides the numbers and nothing else. A class stands in it by its name, so that modules may move; code
+that is not this project's own stands by a digest of its source (`snnbench.runs.code`), which the run recorded.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
+VERSION = 2
+"""Of these rules. A run of an older version is read by these, too: its whole config is there."""
+
 # Cannot change a result, or is an axis of its own: the seed, and the number of epochs, since a run that stops early
-# under the learning rates of the whole (schedule.epochs) is the beginning of one.
+# under the learning rates of the whole (schedule.epochs) is the beginning of one. Which files `paths` and `data.root`
+# lead to is told by the provenance of a run (`snnbench.runs.read.Run.data`).
 NOT_RECIPE = {
-    *("paths", "logger", "callbacks", "name", "tags", "row", "resume", "seed", "epochs"),
-    *("engine", "compile", "threads", "neuron.engine"),
+    *("paths", "logger", "name", "tags", "row", "resume", "seed", "epochs", "threads"),
     *("data.root", "data.cache", "data.download", "data.verify", "data.num_workers", "data.eval_batch_size"),
-    *("data.seed", "data.batch_size", "data.augment"),  # repeat the top-level keys
-    *("trainer.max_epochs", "trainer.accelerator", "trainer.strategy", "trainer.deterministic", "trainer.benchmark"),
+    *("trainer.accelerator", "trainer.strategy", "trainer.deterministic", "trainer.benchmark", "trainer.profiler"),
+    *("trainer.log_every_n_steps", "trainer.default_root_dir", "trainer.barebones", "trainer.detect_anomaly"),
+    *("trainer.enable_checkpointing", "trainer.enable_progress_bar", "trainer.enable_model_summary"),
+}
+# What on a command line cannot change a recipe, besides the keys outside of it: with nothing else there, a differing
+# recipe means an edited row. epochs can: the learning rates follow it.
+HARMLESS = (NOT_RECIPE | {"experiment", "hydra"}) - {"epochs"}
+# Keys that repeat another one. Where they differ they count; `config.check` lets only data.seed differ.
+REPEATS = {
+    "data.seed": "seed",
+    "data.batch_size": "batch_size",
+    "data.augment": "augment",
+    "data.T": "T",
+    "backbone.T": "T",
+    "backbone.in_channels": "data.in_channels",
+    "backbone.num_classes": "data.num_classes",
+    "backbone.image_size": "data.image_size",
+    "neuron.T": "T",
+    "neuron.engine": "engine",
+    "trainer.max_epochs": "epochs",
+}
+# Callbacks that look on. Every other one counts.
+HARMLESS_CALLBACKS = {
+    *("lightning.ModelCheckpoint", "lightning.LearningRateMonitor", "lightning.DeviceStatsMonitor"),
+    *("lightning.ModelSummary", "lightning.RichModelSummary", "lightning.ThroughputMonitor"),
+    *("lightning.RichProgressBar", "lightning.TQDMProgressBar", "Progress", "NonFiniteGuard"),
+}
+# Options that came later, as <class>.<option>, each with the value that means what the code did before: a config of an
+# older run, without the option, is the same recipe as one with this value.
+CAME_LATER: dict[str, Any] = {
+    **{f"{optimizer}.lr_factors": {} for optimizer in ("Adam", "AdamW", "Lamb", "SGD")},
+    **{f"{norm}.count_repeats": True for norm in ("BatchNorm", "BatchNormPerStep", "TDBatchNorm")},
+    "EventData.antialias": True,
+    "VGGSNN.dropout_per_step": False,
+    "GLIF.hard_gates": False,
+    **{f"GLIF.{gate}": None for gate in ("alpha", "beta", "gamma")},
+}
+TECHNICAL = {"_partial_", "_convert_", "_recursive_"}
+OWN = "snnbench"
+LIBRARIES = {
+    *("torch", "torchvision", "torchmetrics", "lightning", "pytorch_lightning", "timm", "tonic", "wandb", "builtins"),
+    *("mlflow", "hydra", "numpy"),
 }
 NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
 LENGTH = 10
+HUGE = 10**300
+
+Code = Mapping[str, "int | str"]
+"""By `_target_`: the revision of a class of this project, or a digest of the source of any other."""
 
 
-def flat(config: Mapping[str, Any]) -> dict[str, Any]:
+def flat(config: Mapping[str, Any], code: Code | None = None) -> dict[str, Any]:
     """The keys of a resolved config that decide its result, dotted, with values of normalised type.
 
     Numbers are floats, so 1 equals 1.0; so are strings that spell a number, since YAML reads 5e-4 as a string.
+
+    Args:
+        config: resolved.
+        code: what its run recorded of classes; without, classes of this project are as in its first revision, and
+            what is neither its own nor a known library's is unidentified.
     """
     found: dict[str, Any] = {}
 
     def walk(prefix: str, node: Any) -> None:
-        if prefix in NOT_RECIPE:
+        if prefix in NOT_RECIPE or (prefix in REPEATS and _repeats(config, prefix, code or {})):
             return
-        if isinstance(node, Mapping) and node:
-            for key in node:
+        if prefix == "callbacks":
+            found.update(_callbacks(node, code or {}))
+        elif isinstance(node, Mapping) and node:
+            for key in _counted(node):
                 walk(f"{prefix}.{key}" if prefix else str(key), node[key])
+        elif prefix.rpartition(".")[2] == "_target_":
+            found[f"{prefix.removesuffix('_target_')}class"] = class_name(str(node), code or {})
         else:
-            found[prefix] = normal(node)
+            found[prefix] = normal(node, code or {})
 
     walk("", config)
     return found
 
 
-def normal(value: Any) -> Any:
+def _counted(node: Mapping[Any, Any]) -> list[Any]:
+    """The keys of a node but the technical ones, and options that came later and mean what was before."""
+    name = str(node.get("_target_")).rpartition(".")[2]
+    later = {key for key in node if CAME_LATER.get(f"{name}.{key}", _MISSING) == normal(node[key])}
+    return [key for key in node if key not in TECHNICAL and key not in later]
+
+
+_MISSING = object()
+
+
+def _repeats(config: Mapping[str, Any], key: str, code: Code) -> bool:
+    values = [normal(lookup(config, name), code) for name in (key, REPEATS[key])]
+    return json.dumps(values[0], sort_keys=True) == json.dumps(values[1], sort_keys=True)
+
+
+def lookup(config: Mapping[str, Any], key: str) -> Any:
+    """The value at a dotted key; None where there is none."""
+    node: Any = config
+    for part in key.split("."):
+        node = node.get(part) if isinstance(node, Mapping) else None
+    return node
+
+
+def _callbacks(node: Any, code: Code) -> dict[str, Any]:
+    """Those that may change a result, in their order; what the config calls them does not count."""
+    nodes = node.values() if isinstance(node, Mapping) else []
+    counted = [
+        normal(one, code)
+        for one in nodes
+        if isinstance(one, Mapping) and class_name(str(one.get("_target_")), code) not in HARMLESS_CALLBACKS
+    ]
+    return {"callbacks": counted} if counted else {}
+
+
+def class_name(target: str, code: Code) -> str:
+    """How a class counts: by its name, a library's with its first package before it, and by what `code` says of it."""
+    top, *inner = target.split(".")
+    name = inner[-1] if inner else top
+    known = top == OWN or top in LIBRARIES
+    tag = code.get(target, 1 if known else "unidentified")
+    if top not in (OWN, "builtins") and known:
+        name = ".".join([_package(top), *(part for part in inner[:-1] if re.fullmatch(r"v\d+", part)), name])
+    return name if tag == 1 else f"{name}@{tag}"
+
+
+def _package(top: str) -> str:
+    return {"pytorch_lightning": "lightning"}.get(top, top)
+
+
+def targets(node: Any) -> Iterator[str]:
+    """Every `_target_` in a config."""
+    if isinstance(node, Mapping):
+        if isinstance(node.get("_target_"), str):
+            yield node["_target_"]
+        for item in node.values():
+            yield from targets(item)
+    elif isinstance(node, list | tuple):
+        for item in node:
+            yield from targets(item)
+
+
+def normal(value: Any, code: Code | None = None) -> Any:
     """A value whose JSON is the same for all spellings of the same thing."""
     if isinstance(value, bool) or value is None:
         return value
     if isinstance(value, int | float):
-        return float(value)
+        return float(value) if abs(value) < HUGE else str(value)
     if isinstance(value, str):
         return float(value) if NUMBER.fullmatch(value) else value
     if isinstance(value, Mapping):
-        return {str(key): normal(value[key]) for key in value}
+        items = {str(key): normal(value[key], code) for key in _counted(value) if key != "_target_"}
+        named = {"class": class_name(str(value["_target_"]), code or {})} if "_target_" in value else {}
+        return {**items, **named}
     if isinstance(value, list | tuple):
-        return [normal(item) for item in value]
+        return [normal(item, code) for item in value]
     return str(value)
 
 
-def recipe_hash(config: Mapping[str, Any]) -> str:
+def recipe_hash(config: Mapping[str, Any], code: Code | None = None) -> str:
     """Ten hexadecimal digits that are equal for equal recipes."""
-    text = json.dumps(flat(config), sort_keys=True)
+    text = json.dumps([VERSION, flat(config, code)], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:LENGTH]
 
 
-def differences(config: Mapping[str, Any], reference: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
-    """Keys in which two recipes differ: (value in config, value in reference); a missing key counts as "absent"."""
-    ours, theirs = flat(config), flat(reference)
+def differences(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """Keys in which two flat recipes differ: (value in ours, value in theirs); a missing key counts as "absent"."""
     keys = sorted(ours.keys() | theirs.keys())
     pairs = {key: (ours.get(key, "absent"), theirs.get(key, "absent")) for key in keys}
     return {key: pair for key, pair in pairs.items() if json.dumps(pair[0]) != json.dumps(pair[1])}  # False is not 0
@@ -80,3 +202,14 @@ def describe(differing: Mapping[str, tuple[Any, Any]], most: int = 3) -> str:
 def _text(value: Any) -> str:
     text = f"{value:g}" if isinstance(value, float) else str(value)
     return text if len(text) <= 30 else text[:27] + "..."
+
+
+def overrides(command: str) -> list[str]:
+    """The words of a run's command line that can have changed its recipe."""
+    words = [word.lstrip("+~") for word in command.split() if "=" in word]
+    keys = [word.partition("=")[0] for word in words]
+    return [
+        word
+        for word, key in zip(words, keys, strict=True)
+        if key not in HARMLESS and key.partition(".")[0] not in HARMLESS
+    ]

@@ -17,7 +17,7 @@ from torch.optim import Optimizer
 from snnbench.errors import UserError
 from snnbench.seeding import seed_all
 from snnbench.training.module import SpikingClassifier
-from snnbench.training.optim import check_optimizer, parameter_groups
+from snnbench.training.optim import check_optimizer, checked, parameter_groups
 
 
 def make(cfg: DictConfig, group: str, drop: Sequence[str] = ("name",), **extra: Any) -> Any:
@@ -66,7 +66,7 @@ def build_module(cfg: DictConfig, network: nn.Module, data: Any) -> SpikingClass
         network,
         loss=make(cfg, "loss"),
         optimizer=build_optimizer(cfg),
-        schedule=make(cfg, "schedule"),
+        schedule=checked(make(cfg, "schedule")),
         classes=cfg.data.num_classes,
         seed=cfg.seed,
         batch_transform=data.batch_transform,
@@ -78,13 +78,16 @@ def build_module(cfg: DictConfig, network: nn.Module, data: Any) -> SpikingClass
 
 
 def build_optimizer(cfg: DictConfig) -> Callable[[nn.Module], Optimizer]:
-    """A function from the network to its optimizer, weight decay applied to the kinds in `optimizer.decay`."""
-    decay = cfg.optimizer.decay
-    factory = make(cfg, "optimizer", drop=("name", "decay"), _partial_=True)
+    """A function from the network to its optimizer, with the groups that `decay` and `lr_factors` ask for."""
+    options: Any = OmegaConf.to_container(cfg.optimizer, resolve=True)
+    factory = make(cfg, "optimizer", drop=("name", "decay", "lr_factors"), _partial_=True)
 
     def build(network: nn.Module) -> Optimizer:
+        groups = parameter_groups(
+            network, options["lr"], options["weight_decay"], options["decay"], options.get("lr_factors")
+        )
         try:
-            optimizer: Optimizer = factory(parameter_groups(network, cfg.optimizer.weight_decay, decay))
+            optimizer: Optimizer = factory(groups)
         except (TypeError, ValueError) as error:
             raise UserError(f"optimizer: {error}") from error
         check_optimizer(optimizer)

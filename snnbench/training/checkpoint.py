@@ -14,6 +14,7 @@ from lightning.pytorch.plugins.io import TorchCheckpointIO
 from snnbench.errors import UserError
 from snnbench.files import atomic
 from snnbench.runs.folder import is_main_process, rebased
+from snnbench.runs.schema import CHECKPOINTS
 
 _FOLDER = "run_folder"
 
@@ -63,14 +64,14 @@ def last_checkpoint(folder: Path) -> ModelCheckpoint:
     It must run after all others, for it is their states at the end of the epoch that a resumed run goes on from.
     """
     return ModelCheckpoint(
-        dirpath=folder / "checkpoints", filename="last", monitor=None, save_top_k=1, every_n_epochs=1,
+        dirpath=folder / CHECKPOINTS, filename="last", monitor=None, save_top_k=1, every_n_epochs=1,
         save_on_train_epoch_end=True, enable_version_counter=False,
     )  # fmt: skip
 
 
 def remove_leftovers(folder: Path) -> None:
     """Delete what a process left that was killed while it wrote a checkpoint; the folder's lock must be held."""
-    for path in (folder / "checkpoints").glob(".*.ckpt.*") if is_main_process() else ():
+    for path in (folder / CHECKPOINTS).glob(".*.ckpt.*") if is_main_process() else ():
         path.unlink(missing_ok=True)
 
 

@@ -16,7 +16,10 @@ from snnbench.energy.neuron_ops import neuron_work
 from snnbench.errors import UserError, did_you_mean
 from snnbench.files import write_json
 from snnbench.neurons.base import spiking_layers
-from snnbench.runs.folder import open_folder, read_result
+from snnbench.runs.folder import open_folder
+from snnbench.runs.quantities import FIRING_RATE
+from snnbench.runs.result import read_result, write_result
+from snnbench.runs.schema import CHECKPOINTS, EPOCH, evaluation
 from snnbench.training import build
 from snnbench.training.checkpoint import read_checkpoint
 from snnbench.training.module import SpikingClassifier
@@ -63,7 +66,7 @@ def evaluate(cfg: DictConfig) -> int:
     values |= {"same": same, "firing_rate": module.firing.mean(), "layers": module.firing.rates()}
     if model is not None:
         values["energy"] = module.synops.energy(model)
-    write_json(folder / f"eval-{cfg.ckpt}.json", values)
+    write_json(folder / evaluation(cfg.ckpt), values)
     if model is not None and same and cfg.ckpt == "last":
         _complete(folder, module)
     _print(result["name"], values)
@@ -74,7 +77,7 @@ def _complete(folder: Path, module: SpikingClassifier) -> None:
     """Add the energy to the result of a finished run that has none, as of a version that did not count it."""
     result = read_result(folder)
     if result["status"] == "finished" and not result.get("energy"):
-        write_json(folder / "result.json", {**result, "energy": module.synops.energy()})
+        write_result(folder, {**result, "energy": module.synops.energy()})
 
 
 def _adapt(run: DictConfig, cfg: DictConfig) -> None:
@@ -91,7 +94,7 @@ def _adapt(run: DictConfig, cfg: DictConfig) -> None:
 
 
 def _checkpoint_path(folder: Path, name: str) -> Path:
-    path = folder / "checkpoints" / f"{name}.ckpt"
+    path = folder / CHECKPOINTS / f"{name}.ckpt"
     if not path.exists():
         known = sorted(p.stem for p in path.parent.glob("*.ckpt"))
         raise UserError(f"ckpt={name}: there is none.{did_you_mean(name, known)} Known: {', '.join(known) or 'none'}.")
@@ -101,7 +104,7 @@ def _checkpoint_path(folder: Path, name: str) -> Path:
 def _recorded(checkpoint: dict[str, Any]) -> dict[str, float]:
     """The evaluation metrics of the checkpoint's epoch, from the history that it carries."""
     histories = [state for key, state in checkpoint["callbacks"].items() if key.startswith("History")]
-    rows = [row for state in histories for row in state["metrics"] if row["epoch"] == checkpoint["epoch"]]
+    rows = [row for state in histories for row in state["metrics"] if row[EPOCH] == checkpoint["epoch"]]
     return {key: value for row in rows for key, value in row.items() if key.endswith("/acc") and key != "train/acc"}
 
 
@@ -112,7 +115,7 @@ def _print(name: str, values: dict[str, Any]) -> None:
         recorded = values["recorded"].get(key)
         table.add_row(key, f"{value:.4f}", "" if recorded is None else f"{recorded:.4f}")
     if values["firing_rate"] is not None:
-        table.add_row("firing rate", f"{values['firing_rate']:.4f}", "")
+        table.add_row(FIRING_RATE.label, f"{values['firing_rate']:.4f}", "")
     console = Console(soft_wrap=True)
     console.print(table)
     if values.get("energy"):

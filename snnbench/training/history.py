@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import time
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import lightning
+import torch
 
-from snnbench.files import write_text
 from snnbench.neurons import SpikingNeuron
-from snnbench.neurons.base import spiking_layers
+from snnbench.runs.curves import write_layers, write_metrics
+from snnbench.runs.schema import EPOCH, MEAN, RATE, STD, TEST_ACC, TEST_RATE
 from snnbench.training.module import SpikingClassifier, classifier
-
-LAYER_COLUMNS = ("epoch", "layer", "quantity", "value")
 
 
 class History(lightning.Callback):
-    """Collects each epoch's metrics, firing rates and learned coefficients.
+    """Collects each epoch's metrics, firing rates and learned coefficients; what it reads, it leaves as it is.
 
     The rows live in the checkpoint and both files are rewritten from them, whole, after each epoch. A run that
     is killed and resumed therefore neither loses a line nor repeats one.
@@ -60,8 +56,6 @@ class History(lightning.Callback):
         self._clock = time.perf_counter()
 
     def on_train_epoch_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        for layer in spiking_layers(classifier(pl_module).network).values():
-            layer.set_progress(trainer.current_epoch / max((trainer.max_epochs or 1) - 1, 1))
         self._lr = trainer.optimizers[0].param_groups[0]["lr"]
         self._started = time.perf_counter()
 
@@ -70,19 +64,18 @@ class History(lightning.Callback):
     ) -> None:
         self.train_samples += len(batch[1]) * trainer.world_size
         if batch_idx + 1 == trainer.num_training_batches:
-            classifier(pl_module).collect_training()  # reads the loss: the device has finished before the clock is read
+            _wait_for(pl_module.device)
             self.train_seconds += time.perf_counter() - self._started
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         module = classifier(pl_module)
         epoch = trainer.current_epoch
-        row = {"epoch": epoch, "lr": self._lr, **module.epoch_values}
-        evaluated = "test/acc" in row
+        row = {EPOCH: epoch, "lr": self._lr, **module.epoch_values}
+        evaluated = TEST_ACC in row
         rate = module.firing.mean() if evaluated else None
         self.energy = module.synops.energy() if evaluated else None
-        self.metrics.append(row if rate is None else {**row, "test/firing_rate": rate})
+        self.metrics.append(row if rate is None else {**row, TEST_RATE: rate})
         self.layers += [(epoch, *values) for values in layer_rows(module, evaluated)]
-        module.epoch_values = {}
         now = time.perf_counter()
         self.wall_seconds, self._clock = self.wall_seconds + now - self._clock, now
         if trainer.is_global_zero:
@@ -95,10 +88,8 @@ class History(lightning.Callback):
 
     def write(self) -> None:
         """Rewrite both files from the rows."""
-        columns = list(dict.fromkeys(key for row in self.metrics for key in row))
-        rows = ([row.get(key, "") for key in columns] for row in self.metrics)
-        write_text(self.folder / "metrics.csv", _csv(columns, rows))
-        write_text(self.folder / "layers.csv", _csv(LAYER_COLUMNS, self.layers))
+        write_metrics(self.folder, self.metrics)
+        write_layers(self.folder, self.layers)
 
     def best(self, metric: str) -> dict[str, float] | None:
         """The first row with the highest `metric`, or None if no epoch has it."""
@@ -109,7 +100,7 @@ class History(lightning.Callback):
         """The last epoch's quantities by layer."""
         layers: dict[str, dict[str, float]] = {}
         for epoch, layer, quantity, value in self.layers:
-            if epoch == self.metrics[-1]["epoch"]:
+            if epoch == self.metrics[-1][EPOCH]:
                 layers.setdefault(layer, {})[quantity] = value
         return layers
 
@@ -120,7 +111,7 @@ def layer_rows(module: SpikingClassifier, evaluated: bool) -> list[tuple[str, st
     rows: list[tuple[str, str, float]] = []
     for name, layer in module.firing.layers.items():
         if name in rates:
-            rows.append((name, "firing_rate", rates[name]))
+            rows.append((name, RATE, rates[name]))
         rows += [(name, quantity, value) for quantity, value in learned(layer).items()]
     return rows
 
@@ -133,14 +124,12 @@ def learned(layer: SpikingNeuron) -> dict[str, float]:
             values[name] = value.item()
         elif value.requires_grad:
             flat = value.detach().float().flatten()
-            values[f"{name}.mean"] = flat.mean().item()
-            values[f"{name}.std"] = flat.std(unbiased=False).item()
+            values[name + MEAN] = flat.mean().item()
+            values[name + STD] = flat.std(unbiased=False).item()
     return values
 
 
-def _csv(columns: Iterable[str], rows: Iterable[Iterable[Any]]) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(columns)
-    writer.writerows(rows)
-    return text.getvalue()
+def _wait_for(device: torch.device) -> None:
+    """Until it has done what it was given, so that the clock is not read while it is still at work."""
+    if device.type != "cpu":
+        torch.accelerator.synchronize(device)

@@ -16,11 +16,11 @@ import lightning
 from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 
-from snnbench.results.outcomes import overrides
-from snnbench.runs.read import Run, Unreadable, read_run
+from snnbench.runs.quantities import shown
+from snnbench.runs.read import Run, read_run
+from snnbench.runs.recipe import overrides
+from snnbench.runs.result import Unreadable
 from snnbench.training import build
-
-PROTOCOLS = ("last_epoch", "best_test_epoch", "validation_chosen")
 
 
 @contextlib.contextmanager
@@ -94,13 +94,13 @@ def close_wandb(folder: Path) -> None:
 
 
 def outcome(run: Run) -> dict[str, Any]:
-    """Accuracy by how its epoch was chosen and, of a run of a row, the difference to the reported value.
+    """What it ended with and, of a run of a row, the difference to the reported value.
 
     There is no difference for a run on other than the real data, one that ended before its last epoch, or one with
     overrides that may have changed the recipe: those stand in `row/overrides`.
     """
-    accuracy = {protocol: run.accuracy(protocol) for protocol in PROTOCOLS}
-    found: dict[str, Any] = {f"accuracy/{protocol}": value for protocol, value in accuracy.items() if value is not None}
+    values = {quantity.summary: quantity.of(run.result) for quantity in shown("wandb")}
+    found: dict[str, Any] = {name: value for name, value in values.items() if value is not None}
     found |= {"status": run.status, "recipe": run.recipe, "provenance": run.provenance}
     reported = (run.config.get("row") or {}).get("reported")
     if not reported:

@@ -1,4 +1,7 @@
-"""Losses over logits per timestep. Each takes logits [T, B, K] and labels: int64 [B], or soft [B, K]."""
+"""Losses over logits per timestep. Each takes logits [T, B, K] and labels: int64 [B], or soft [B, K].
+
+All are computed in float32, or in float64 where the logits are.
+"""
 
 from __future__ import annotations
 
@@ -9,9 +12,18 @@ from torch import Tensor, nn
 from snnbench.check import number
 
 
-def one_hot(labels: Tensor, classes: int) -> Tensor:
-    """Labels as probabilities [B, K]: soft labels as they are, int64 [B] as one-hot float32."""
-    return labels.float() if labels.dim() == 2 else F.one_hot(labels, classes).float()
+def one_hot(labels: Tensor, like: Tensor) -> Tensor:
+    """Labels as probabilities [B, K] in the dtype of `like` [..., K]: soft labels as they are, int64 [B] as one-hot."""
+    return (labels if labels.dim() == 2 else F.one_hot(labels, like.shape[-1])).to(like.dtype)
+
+
+def _wide(logits: Tensor) -> Tensor:
+    return logits.to(torch.promote_types(logits.dtype, torch.float32))
+
+
+def _cross_entropy(logits: Tensor, labels: Tensor, label_smoothing: float) -> Tensor:
+    target = labels.to(logits.dtype) if labels.dim() == 2 else labels
+    return F.cross_entropy(logits, target, label_smoothing=label_smoothing)
 
 
 def _smoothing(value: float) -> float:
@@ -26,7 +38,7 @@ class MeanLogitCrossEntropy(nn.Module):
         self.label_smoothing = _smoothing(label_smoothing)
 
     def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
-        return F.cross_entropy(logits.float().mean(0), labels, label_smoothing=self.label_smoothing)
+        return _cross_entropy(_wide(logits).mean(0), labels, self.label_smoothing)
 
 
 class MeanLogitBinaryCrossEntropy(nn.Module):
@@ -41,10 +53,11 @@ class MeanLogitBinaryCrossEntropy(nn.Module):
         self.label_smoothing = _smoothing(label_smoothing)
 
     def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
-        target = one_hot(labels, logits.shape[-1])
+        mean = _wide(logits).mean(0)
+        target = one_hot(labels, mean)
         if labels.dim() == 1:
             target = target * (1 - self.label_smoothing) + self.label_smoothing / logits.shape[-1]
-        return F.binary_cross_entropy_with_logits(logits.float().mean(0), target)
+        return F.binary_cross_entropy_with_logits(mean, target)
 
 
 class TET(nn.Module):
@@ -63,14 +76,14 @@ class TET(nn.Module):
         self.label_smoothing = _smoothing(label_smoothing)
 
     def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
-        flat = logits.float().flatten(0, 1)
+        flat = _wide(logits).flatten(0, 1)
         every = labels.repeat(len(logits), *[1] * (labels.dim() - 1))
-        loss = (1 - self.lam) * F.cross_entropy(flat, every, label_smoothing=self.label_smoothing)
+        loss = (1 - self.lam) * _cross_entropy(flat, every, self.label_smoothing)
         return loss + self.lam * F.mse_loss(flat, self._regulariser_target(flat, every))
 
     def _regulariser_target(self, logits: Tensor, labels: Tensor) -> Tensor:
         if isinstance(self.target, str):
-            return one_hot(labels, logits.shape[-1])
+            return one_hot(labels, logits)
         return torch.full_like(logits, self.target)
 
 
@@ -78,4 +91,5 @@ class RateMSE(nn.Module):
     """MSE(mean_t o_t, one-hot y): PLIF's loss on the firing rate of its voters."""
 
     def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
-        return F.mse_loss(logits.float().mean(0), one_hot(labels, logits.shape[-1]))
+        mean = _wide(logits).mean(0)
+        return F.mse_loss(mean, one_hot(labels, mean))

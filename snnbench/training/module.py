@@ -14,6 +14,7 @@ from torchmetrics import MeanMetric
 from torchmetrics.classification import MulticlassAccuracy
 
 from snnbench.energy.counter import FiringRates, SynOps
+from snnbench.neurons.base import spiking_layers
 from snnbench.seeding import seed_all
 
 Batch = tuple[Tensor, Tensor]
@@ -55,6 +56,8 @@ class SpikingClassifier(lightning.LightningModule):
         compile: whether training (not evaluation) runs through torch.compile.
 
     Attributes:
+        epoch_values: loss and accuracy (percent) of each pass that this epoch has ended, as "train/acc"; emptied when
+            the next epoch begins. Callbacks find the training's from the first validation hook on.
         count_operations: whether an evaluation outside training counts operations; in training, that of the
             last planned epoch does, so that a training which ends earlier has no energy yet.
     """
@@ -92,6 +95,11 @@ class SpikingClassifier(lightning.LightningModule):
         logits: Tensor = self.network(x)
         return logits
 
+    def on_train_epoch_start(self) -> None:
+        self.epoch_values = {}
+        for layer in spiking_layers(self.network).values():
+            layer.set_progress(self.current_epoch / max((self.trainer.max_epochs or 1) - 1, 1))
+
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         seed_all(self.seed, self.current_epoch, batch_idx, self.global_rank)
 
@@ -103,6 +111,10 @@ class SpikingClassifier(lightning.LightningModule):
         loss: Tensor = self.loss(logits, labels)
         self._meter("fit").update(loss, logits, labels)
         return loss * self._share(len(labels), batch_idx)
+
+    def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
+        if batch_idx + 1 == self.trainer.num_training_batches:
+            self._collect("fit", "train")
 
     def validation_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
         x, labels = batch
@@ -122,10 +134,6 @@ class SpikingClassifier(lightning.LightningModule):
             self._collect(name, name)
         evaluated = {key: value for key, value in self.epoch_values.items() if not key.startswith("train/")}
         self.log_dict(evaluated, logger=False)  # for checkpoints to monitor; History tells the loggers
-
-    def collect_training(self) -> None:
-        """Close the training meter of the epoch: adds `train/loss` and `train/acc` to `epoch_values`."""
-        self._collect("fit", "train")
 
     def configure_optimizers(self) -> Any:
         optimizer = self._optimizer(self.network)

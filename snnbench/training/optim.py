@@ -1,57 +1,84 @@
-"""Parameter groups for weight decay, and learning rates per epoch."""
+"""Parameter groups by learning rate and weight decay, and learning rates per epoch."""
 
 from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import CosineAnnealingLR, LambdaLR
+from torch.optim.lr_scheduler import CosineAnnealingLR, LambdaLR, LRScheduler
 
-from snnbench.check import choices, count, flag, number, numbers
+from snnbench.check import choices, count, flag, number, numbers, shown
 from snnbench.errors import UserError
 from snnbench.neurons import SpikingNeuron
 
-KINDS = ("weight", "bias", "norm", "neuron")
+KINDS = ("weight", "bias", "norm", "neuron", "gate")
 
 
-def parameter_kind(module: nn.Module, name: str) -> str:
-    """One of KINDS for the parameter `name` that belongs to `module` itself."""
+def parameter_kinds(module: nn.Module, name: str) -> tuple[str, ...]:
+    """What of KINDS the parameter `name` of `module` itself is, the narrowest first: a gate is of the neuron, too."""
     if isinstance(module, SpikingNeuron):
-        return "neuron"
+        return ("gate", "neuron") if name in module.gates else ("neuron",)
     if isinstance(module, _NormBase | nn.LayerNorm | nn.GroupNorm):
-        return "norm"
-    return "bias" if name == "bias" else "weight"
+        return ("norm",)
+    return ("bias",) if name == "bias" else ("weight",)
 
 
-def parameter_groups(network: nn.Module, weight_decay: float, decay: Sequence[str]) -> list[dict[str, Any]]:
-    """Two groups, with and without weight decay; each parameter once, frozen ones left out.
+def parameter_groups(
+    network: nn.Module,
+    lr: float,
+    weight_decay: float,
+    decay: Sequence[str],
+    lr_factors: Mapping[str, float] | None = None,
+) -> list[dict[str, Any]]:
+    """A group for each learning rate, with and without weight decay; each parameter once, frozen ones left out.
 
     Args:
         network: whose parameters.
-        weight_decay: the decay of the first group.
+        lr: the learning rate of what `lr_factors` does not name; its groups come first.
+        weight_decay: the decay of what decays.
         decay: the KINDS it acts on.
+        lr_factors: what multiplies the learning rate of a kind; the narrowest kind of a parameter decides.
 
     Raises:
-        UserError: an unknown kind, or a decay below 0.
+        UserError: an unknown kind, a decay below 0, or a factor that is no number above 0.
     """
     number("optimizer.weight_decay", weight_decay, "[0, inf)")
     decay = choices("optimizer.decay", decay, KINDS)
-    kinds: dict[nn.Parameter, str] = {}
+    factors = _check_factors({} if lr_factors is None else lr_factors)
+    groups: dict[tuple[float, bool], list[nn.Parameter]] = {(1.0, True): [], (1.0, False): []}
+    seen: set[nn.Parameter] = set()
     for module in network.modules():
         for name, parameter in module.named_parameters(recurse=False):
-            if parameter.requires_grad:
-                kinds.setdefault(parameter, parameter_kind(module, name))
-    groups = [
-        {"params": [p for p, kind in kinds.items() if kind in decay], "weight_decay": weight_decay},
-        {"params": [p for p, kind in kinds.items() if kind not in decay], "weight_decay": 0.0},
+            if not parameter.requires_grad or parameter in seen:
+                continue
+            seen.add(parameter)
+            kinds = parameter_kinds(module, name)
+            factor = next((factors[kind] for kind in kinds if kind in factors), 1.0)
+            groups.setdefault((factor, any(kind in decay for kind in kinds)), []).append(parameter)
+    return [
+        {
+            "params": parameters,
+            "weight_decay": weight_decay if decays else 0.0,
+            **({} if factor == 1 else {"lr": lr * factor}),
+        }
+        for (factor, decays), parameters in groups.items()
+        if parameters
     ]
-    return [group for group in groups if group["params"]]
+
+
+def _check_factors(lr_factors: Mapping[str, float]) -> dict[str, float]:
+    if not isinstance(lr_factors, Mapping):
+        hint = "give factors by kind, such as {gate: 0.1}, or {}"
+        raise UserError(f"optimizer.lr_factors={shown(lr_factors)}: {hint}.")
+    kinds = choices("optimizer.lr_factors", list(lr_factors), KINDS)
+    return {kind: number(f"optimizer.lr_factors.{kind}", lr_factors[kind], "(0, inf)") for kind in kinds}
 
 
 def check_optimizer(optimizer: Optimizer) -> None:
@@ -125,39 +152,32 @@ class CosineSchedule:
         return self.min_lr + (peak - self.min_lr) * (1 + math.cos(math.pi * epoch / span)) / 2
 
     def __call__(self, optimizer: Optimizer) -> LambdaLR:
-        peak = _peak(optimizer)
-        _check_below(peak, min_lr=self.min_lr, warmup_lr=self.warmup_lr if self.warmup else 0.0)
-        return LambdaLR(optimizer, lambda epoch: self.lr(epoch, peak) / peak)
+        _check_rate("min_lr", self.min_lr, optimizer)
+        _check_rate("warmup_lr", self.warmup_lr if self.warmup else 0.0, optimizer)
+        return LambdaLR(optimizer, [partial(self._factor, float(group["lr"])) for group in optimizer.param_groups])
+
+    def _factor(self, peak: float, epoch: int) -> float:
+        return self.lr(epoch, peak) / peak
 
 
-@dataclass(frozen=True)
-class PeriodicCosineSchedule:
-    """PyTorch's CosineAnnealingLR: a cosine to `eta_min` over T_max epochs, back up over the next T_max, and so on.
-
-    Args:
-        T_max: epochs of half a period.
-        eta_min: the floor; at most the optimizer's learning rate.
+def checked(schedule: Callable[[Optimizer], LRScheduler]) -> Callable[[Optimizer], LRScheduler]:
+    """`schedule`, which refuses what PyTorch's own cosine annealing takes in silence.
 
     Raises:
-        UserError: a number outside its range.
+        UserError: the built function, for a period or a floor that is none.
     """
 
-    T_max: int
-    eta_min: float = 0.0
+    def build(optimizer: Optimizer) -> LRScheduler:
+        scheduler = schedule(optimizer)
+        if isinstance(scheduler, CosineAnnealingLR):
+            count("schedule.T_max", scheduler.T_max)
+            _check_rate("eta_min", scheduler.eta_min, optimizer)
+        return scheduler
 
-    def __post_init__(self) -> None:
-        count("schedule.T_max", self.T_max)
-        number("schedule.eta_min", self.eta_min, "[0, inf)")
-
-    def __call__(self, optimizer: Optimizer) -> CosineAnnealingLR:
-        _check_below(_peak(optimizer), eta_min=self.eta_min)
-        return CosineAnnealingLR(optimizer, self.T_max, self.eta_min)
+    return build
 
 
-def _peak(optimizer: Optimizer) -> float:
-    return float(optimizer.param_groups[0]["lr"])
-
-
-def _check_below(peak: float, **rates: float) -> None:
-    for key, value in rates.items():
-        number(f"schedule.{key}", value, f"[0, {peak}]", hint=f"optimizer.lr={peak} is the highest learning rate.")
+def _check_rate(key: str, value: float, optimizer: Optimizer) -> None:
+    """Refuse a learning rate of the schedule above the optimizer's own."""
+    peak = float(optimizer.defaults["lr"])
+    number(f"schedule.{key}", value, f"[0, {peak}]", hint=f"optimizer.lr={peak} is the highest learning rate.")

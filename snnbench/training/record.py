@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import resource
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-import torch
 from omegaconf import DictConfig, OmegaConf
 
-from snnbench.energy.counter import parameter_counts
-from snnbench.files import write_json
+from snnbench.neurons.base import spiking_layers
+from snnbench.runs.code import code_of
 from snnbench.runs.environment import environment
 from snnbench.runs.folder import is_main_process
-from snnbench.runs.schema import RESULT_SCHEMA
+from snnbench.runs.result import write_result
+from snnbench.runs.schema import ENVIRONMENTS, SCHEMA, Epochs, Identity, Result, Written
 from snnbench.training.history import History
+from snnbench.training.measure import measured, reset_peak_memory
 from snnbench.training.module import SpikingClassifier
 
 
@@ -27,95 +26,72 @@ class Record:
         folder: the run's folder.
         cfg: the resolved config.
         data: the data module, for what it knows of its provenance.
+        module: for the names of its parts.
     """
 
-    def __init__(self, folder: Path, cfg: DictConfig, data: Any) -> None:
+    def __init__(self, folder: Path, cfg: DictConfig, data: Any, module: SpikingClassifier) -> None:
         self.folder = folder
         self._cfg = cfg
         self._environment = environment()
-        self._identity = {
-            "schema": RESULT_SCHEMA,
+        self._identity: Identity = {
+            "schema": SCHEMA,
             "name": cfg.name,
             "tags": list(cfg.tags),
-            "row": OmegaConf.to_container(cfg.row) if cfg.row else None,
-            **{key: cfg[key].get("name") for key in ("data", "backbone", "neuron", "norm", "loss", "optimizer")},
-            **{key: cfg[key] for key in ("T", "seed", "batch_size")},
+            "row": cast(dict[str, Any], OmegaConf.to_container(cfg.row)) if cfg.row else None,
+            "data": cfg.data.get("name"),
+            "backbone": cfg.backbone.get("name"),
+            "neuron": cfg.neuron.get("name"),
+            "norm": cfg.norm.get("name"),
+            "loss": cfg.loss.get("name"),
+            "optimizer": cfg.optimizer.get("name"),
+            "labels": _labels(module, cfg.neuron.get("name")),
+            "T": cfg.T,
+            "seed": cfg.seed,
+            "batch_size": cfg.batch_size,
             "provenance": data.provenance,
             "split": data.split,
             "data_details": dict(data.details),
+            "code": code_of(OmegaConf.to_container(cfg, resolve=True)),  # type: ignore[arg-type]
         }
 
     def start(self) -> None:
         """Leave the environment and a result that says "running", which a killed run will keep saying."""
-        _reset_peak_memory()
+        reset_peak_memory()
         if not is_main_process():
             return
-        with (self.folder / "environment.jsonl").open("a") as file:  # a line for each start of the run
+        with (self.folder / ENVIRONMENTS).open("a") as file:  # a line for each start of the run
             file.write(json.dumps(self._environment) + "\n")
-        self._write({"status": "running", "error": None})
+        self._write("running", {})
 
-    def fail(self, status: str, error: str, history: History) -> None:
-        """Say that the run ended early: "failed" or "interrupted", and what it had reached."""
-        values = {"status": status, "error": error, "epochs": self._epochs(history)}
-        self._write({**values, "accuracy": _accuracy(history), "seconds": self._seconds(history)})
+    def fail(
+        self, status: Written, error: str, module: SpikingClassifier, history: History, diverged: bool = False
+    ) -> None:
+        """Say that the run ended early: "failed" or "interrupted", and what it had reached.
 
-    def finish(self, module: SpikingClassifier, history: History) -> dict[str, Any]:
+        `diverged`: its numbers did, so that it would fail again.
+        """
+        values = {"diverged": diverged, "epochs": self._epochs(history), **measured(module, history, early=True)}
+        self._write(status, values, error)
+
+    def finish(self, module: SpikingClassifier, history: History) -> Result:
         """Write the final result and return it."""
-        return self._write(
-            {
-                "status": "finished",
-                "error": None,
-                "epochs": self._epochs(history),
-                "accuracy": _accuracy(history),
-                "final_loss": {key: value for key, value in history.metrics[-1].items() if key.endswith("loss")},
-                "firing_rate": history.metrics[-1].get("test/firing_rate"),
-                "layers": history.last_layers(),
-                "energy": history.energy,
-                "parameters": parameter_counts(module.network),
-                "samples_per_second": history.train_samples / history.train_seconds if history.train_seconds else None,
-                "peak_memory_bytes": _peak_memory(),
-                "seconds": self._seconds(history),
-            }
-        )
+        return self._write("finished", {"epochs": self._epochs(history), **measured(module, history)})
 
-    def _write(self, values: dict[str, Any]) -> dict[str, Any]:
-        result = {**self._identity, **values, "environment": self._environment}
+    def _write(self, status: Written, values: dict[str, Any], error: str | None = None) -> Result:
+        found = {**self._identity, "status": status, "error": error, **values, "environment": self._environment}
+        result = cast(Result, found)
         if is_main_process():
-            write_json(self.folder / "result.json", result)
+            write_result(self.folder, result)
         return result
 
-    def _epochs(self, history: History) -> dict[str, int]:
+    def _epochs(self, history: History) -> Epochs:
         return {"planned": self._cfg.epochs, "run": len(history.metrics)}
 
-    def _seconds(self, history: History) -> dict[str, float]:
-        return {"training": history.train_seconds, "wall": history.wall_seconds}
 
-
-def _accuracy(history: History) -> dict[str, Any]:
-    """Test accuracy in percent by how it was chosen: never one passed off as another."""
-    if not history.metrics:
-        return {"last_epoch": None, "best_test_epoch": None, "validation_chosen": None}
-    chosen = {}
-    for label, metric in (("best_test_epoch", "test/acc"), ("validation_chosen", "val/acc")):
-        row = history.best(metric)
-        chosen[label] = row and {"acc": row["test/acc"], "epoch": row["epoch"]}
-    return {"last_epoch": history.metrics[-1].get("test/acc"), **chosen}
-
-
-def _reset_peak_memory() -> None:
-    """Begin the peak anew, so that a sweep's later jobs do not report an earlier one's."""
-    if torch.cuda.is_available():
-        torch.cuda.reset_peak_memory_stats()
-    with contextlib.suppress(OSError):
-        Path("/proc/self/clear_refs").write_text("5")
-
-
-def _peak_memory() -> int:
-    """Bytes, since the run began: allocated on the GPU where there is one, else resident in this process."""
-    if torch.cuda.is_available():
-        return torch.cuda.max_memory_allocated()
-    try:
-        status = Path("/proc/self/status").read_text().splitlines()
-        return int(next(line for line in status if line.startswith("VmHWM:")).split()[1]) * 1024
-    except (OSError, StopIteration):
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+def _labels(module: SpikingClassifier, name: str | None) -> dict[str, str]:
+    """How what the config names is to be shown: the neuron by its class's label, a variant with its own name behind."""
+    layers = list(spiking_layers(module.network).values())
+    if not layers:
+        return {}
+    cls = type(layers[0])
+    return {"neuron": cls.label if name in (None, cls.config_name) else f"{cls.label} ({name})"}

@@ -11,6 +11,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from snnbench.runs.quantities import ENERGY, shown
+from snnbench.runs.schema import Result
+
 
 def short(folder: Path) -> str:
     """The folder as a person would type it here."""
@@ -18,7 +21,7 @@ def short(folder: Path) -> str:
     return relative if len(relative) < len(str(folder)) else str(folder)
 
 
-def finished(folder: Path, result: dict[str, Any]) -> None:
+def finished(folder: Path, result: Result) -> None:
     """One table: accuracies by how they were chosen, firing rate, speed, time, folder."""
     table = Table(title=escape(f"{result['name']}, seed {result['seed']}"), show_header=False, title_justify="left")
     for key, value in summary(result).items():
@@ -28,27 +31,17 @@ def finished(folder: Path, result: dict[str, Any]) -> None:
     console.print(f"folder: {short(folder)}", highlight=False, markup=False)
 
 
-def summary(result: dict[str, Any]) -> dict[str, str]:
+def summary(result: Result) -> dict[str, str]:
     """The figures of a finished run as label and text."""
-    accuracy = result["accuracy"]
     rows = {}
-    if accuracy["last_epoch"] is not None:
-        rows["test accuracy, last epoch"] = f"{accuracy['last_epoch']:.2f} %"
-    labels = {"best_test_epoch": "test accuracy, best test epoch", "validation_chosen": "test accuracy, chosen on val"}
-    for key, label in labels.items():
-        if accuracy[key]:
-            rows[label] = f"{accuracy[key]['acc']:.2f} % (epoch {accuracy[key]['epoch'] + 1})"
     if result["provenance"] != "real":
         rows["data"] = f"{result['provenance']}: not for tables"
-    if result["firing_rate"] is not None:
-        rows["firing rate"] = f"{result['firing_rate']:.3f} spikes per neuron and timestep"
-    energy = result["energy"]
-    rows["energy of a sample"] = _energies(energy) if energy else "not measured: eval.py energy=true"
-    parameters = result["parameters"]
-    rows["parameters"] = f"{parameters['total']:,} ({parameters['neurons']:,} in neurons)"
-    if result["samples_per_second"]:
-        rows["training speed"] = f"{result['samples_per_second']:,.0f} samples/s"
-    rows["wall time"] = f"{result['seconds']['wall']:.1f} s"
+    for quantity in shown("report"):
+        value, epoch = quantity.of(result), quantity.epoch_of(result)
+        if value is not None:
+            rows[quantity.label] = quantity.text(value) + ("" if epoch is None else f" (epoch {epoch + 1})")
+        elif quantity.later:
+            rows[quantity.label] = f"not measured: {quantity.later}"
     return rows
 
 
@@ -70,8 +63,7 @@ def energy_table(energy: dict[str, Any]) -> Table:
 
 
 def _energies(energy: dict[str, Any]) -> str:
-    own, ann = (f"{energy[key] / 1e6:.3g} µJ" for key in ("picojoule", "ann_picojoule"))
-    return f"{own}, as an ANN {ann}"
+    return f"{ENERGY.text(energy['picojoule'])}, as an ANN {ENERGY.text(energy['ann_picojoule'])}"
 
 
 def interrupted(folder: Path, any_epoch: bool) -> None:

@@ -17,13 +17,13 @@ from hydra.core.hydra_config import HydraConfig
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig, OmegaConf
 
-from snnbench import config, log, status
+from snnbench import config, log, status, sweep
 from snnbench.errors import UserError
 from snnbench.files import write_text
 from snnbench.interrupt import FAILED, Interrupted, was_interrupted
-from snnbench.runs.folder import is_main_process, locked, new_folder, open_folder, read_result
-from snnbench.runs.read import Run
-from snnbench.sweep import Job, earlier_runs, run_of
+from snnbench.runs.folder import is_main_process, locked, new_folder, open_folder
+from snnbench.runs.result import read_result
+from snnbench.runs.schema import CHECKPOINTS, CONFIG, LOG, RESULT, Result
 from snnbench.training import build, loggers, report
 from snnbench.training.checkpoint import AtomicCheckpointIO, last_checkpoint, read_checkpoint, remove_leftovers
 from snnbench.training.guard import NonFinite
@@ -48,24 +48,25 @@ def train(cfg: DictConfig) -> int:
     if cfg.resume is not None:
         folder, cfg, checkpoint = _resumable(cfg)
     elif status.is_sweep():
-        job = _earlier(cfg)
-        if job.run and job.action in ("done", "running"):
-            return _skip(job.run)
-        if job.run and job.action == "resume":
-            folder, cfg, checkpoint = _reopen(str(job.run.folder))
-            logging.getLogger("snnbench").info("%s: going on in %s", job.run.status, report.short(folder))
+        config.check(cfg)
+        action, earlier = sweep.this_job(cfg)
+        if earlier and action == "resume":
+            folder, cfg, checkpoint = _reopen(str(earlier))
+            logging.getLogger("snnbench").info("going on in %s", report.short(folder))
+        elif earlier and action != "start":
+            return _skip(action, earlier)
     config.check(cfg)
     build.check_device(cfg)
     _set_threads(cfg)
     data = build.build_data(cfg)
     module = build.build_module(cfg, build.build_network(cfg), data)
-    with _folder(cfg, folder) as folder, locked(folder), log.to_file(folder / "train.log"):
+    with _folder(cfg, folder) as folder, locked(folder), log.to_file(folder / LOG):
         status.tell(folder=str(folder))
         remove_leftovers(folder)
         history = History(folder)
         trainer = build.build_trainer(cfg, [history], [AtomicCheckpointIO()], last=[last_checkpoint(folder)])
         with loggers.logged(trainer, cfg, folder):
-            result = _fit(trainer, module, data, history, Record(folder, cfg, data), checkpoint)
+            result = _fit(trainer, module, data, history, Record(folder, cfg, data, module), checkpoint)
         if result is None:
             return FAILED
         if trainer.is_global_zero:
@@ -73,18 +74,13 @@ def train(cfg: DictConfig) -> int:
         return 0
 
 
-def _earlier(cfg: DictConfig) -> Job:
-    """This job of a sweep, with the run of the same recipe, seed and epochs that is there already."""
-    config.check(cfg)
-    resolved: Any = OmegaConf.to_container(cfg, resolve=True)
-    return Job((), resolved, run_of(earlier_runs(Path(cfg.paths.outputs)), resolved))
-
-
-def _skip(run: Run) -> int:
-    status.tell(folder=str(run.folder.absolute()), skipped=True)
-    state = "finished already" if run.status == "finished" else "running in another process"
-    logging.getLogger("snnbench").info("skipped, %s: %s", state, report.short(run.folder))
-    return 0
+def _skip(action: str, folder: Path) -> int:
+    """Say why this job of a sweep is left, and what that means for the exit code."""
+    status.tell(folder=str(folder.absolute()), skipped=True)
+    state = {"done": "finished already", "running": "running in another process"}
+    reason = state.get(action, "its numbers diverged, and would do so again")
+    logging.getLogger("snnbench").info("skipped, %s: %s", reason, report.short(folder))
+    return FAILED if action == "failed" else 0
 
 
 def _resumable(cfg: DictConfig) -> tuple[Path, DictConfig, Path | None]:
@@ -100,9 +96,9 @@ def _resumable(cfg: DictConfig) -> tuple[Path, DictConfig, Path | None]:
 def _reopen(path: str) -> tuple[Path, DictConfig, Path | None]:
     folder, old = open_folder(path)
     if read_result(folder)["status"] == "finished":
-        raise UserError(f"resume={path}: this run is finished; its result is in {folder / 'result.json'}.")
+        raise UserError(f"resume={path}: this run is finished; its result is in {folder / RESULT}.")
     old.resume = path
-    last = folder / "checkpoints" / "last.ckpt"
+    last = folder / CHECKPOINTS / "last.ckpt"
     if not last.exists():
         return folder, old, None
     read_checkpoint(last)
@@ -119,10 +115,10 @@ def _folder(cfg: DictConfig, old: Path | None) -> Iterator[Path]:
     try:
         cfg.paths.output_dir = str(folder)
         if is_main_process():
-            write_text(folder / "config.yaml", OmegaConf.to_yaml(cfg, resolve=True))
+            write_text(folder / CONFIG, OmegaConf.to_yaml(cfg, resolve=True))
         yield folder
     finally:
-        if is_main_process() and not (folder / "result.json").exists():
+        if is_main_process() and not (folder / RESULT).exists():
             shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -146,7 +142,7 @@ def _fit(
     history: History,
     record: Record,
     checkpoint: Path | None,
-) -> dict[str, Any] | None:
+) -> Result | None:
     """Train and record how it ended; the result, or None where it has been told that the numbers exploded."""
     folder = record.folder
     data.epoch_of = build.epoch_counter(trainer, data)
@@ -157,20 +153,20 @@ def _fit(
         trainer.fit(module, datamodule=data, ckpt_path=str(checkpoint) if checkpoint else None, weights_only=True)
         return record.finish(module, history)
     except (UserError, MisconfigurationException) as error:
-        record.fail("failed", str(error), history)
+        record.fail("failed", str(error), module, history)
         raise UserError(str(error)) from error
     except NonFinite as error:
-        record.fail("failed", str(error), history)
+        record.fail("failed", str(error), module, history, diverged=True)
         report.failed(folder, error)
         return None
     except BaseException as error:
         if was_interrupted(error):
-            record.fail("interrupted", "interrupted by Ctrl-C or SIGTERM", history)
-            report.interrupted(folder, (folder / "checkpoints" / "last.ckpt").exists())
+            record.fail("interrupted", "interrupted by Ctrl-C or SIGTERM", module, history)
+            report.interrupted(folder, (folder / CHECKPOINTS / "last.ckpt").exists())
             raise Interrupted from error
         logging.getLogger("traceback").error("the run failed", exc_info=True)
-        record.fail("failed", f"{type(error).__name__}: {error}", history)
-        error.add_note(f"traceback in {report.short(folder / 'train.log')}")
+        record.fail("failed", f"{type(error).__name__}: {error}", module, history)
+        error.add_note(f"traceback in {report.short(folder / LOG)}")
         raise
     finally:
         if signal.getsignal(signal.SIGINT) is not on_interrupt:  # Lightning leaves Ctrl-C ignored once it was pressed

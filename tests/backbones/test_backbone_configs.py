@@ -31,7 +31,8 @@ def test_every_argument_is_in_the_config(path):
     assert next(iter(cfg)) == "name"
     assert cfg["name"] == path.stem
     assert path.read_text().startswith("# ")
-    arguments = set(inspect.signature(get_class(cfg["_target_"])).parameters) - {"neuron", "norm", "channels"}
+    from_network = {"neuron", "norm", "channels", "gain"}
+    arguments = set(inspect.signature(get_class(cfg["_target_"])).parameters) - from_network
     assert set(cfg) - {"name", "_target_", "_partial_"} == arguments
 
 

@@ -68,6 +68,18 @@ def test_dropout_has_one_mask_for_all_timesteps():
     assert layer.eval()(x) is x
 
 
+def test_dropout_per_step_draws_a_mask_for_each_timestep():
+    torch.manual_seed(0)
+    x = torch.rand(4, 30, 50) + 0.5
+    layer = Dropout(0.3, per_step=True)
+    y = layer(x)
+    kept = y != 0
+    assert not any(torch.equal(kept[0], other) for other in kept[1:])
+    assert kept.float().mean().item() == pytest.approx(0.7, abs=0.02)
+    torch.testing.assert_close(y[kept], x[kept] / 0.7)
+    assert layer.eval()(x) is x
+
+
 def test_voting_averages_each_class():
     spikes = torch.zeros(2, 1, 6)
     spikes[0, 0, :2] = 1

@@ -104,6 +104,30 @@ def test_tdbn_gradient_of_the_weight_carries_the_scale():
     torch.testing.assert_close(norm.bn.weight.grad, expected)
 
 
+@pytest.mark.parametrize("norm_class", [BatchNorm, BatchNormPerStep, TDBatchNorm])
+def test_gain_multiplies_beside_the_weight(norm_class):
+    x = sample((2, 3, 2, 4, 4))
+    plain, gained = norm_class(2).double(), norm_class(2, gain=0.3).double()
+    nn.init.constant_(gained.bn.bias, 0.5)
+    y = gained(x)
+    torch.testing.assert_close(y, 0.3 * plain(x) + 0.5)
+    y.square().sum().backward()
+    torch.testing.assert_close(gained.bn.weight.grad, (2 * y * (y - 0.5)).sum((0, 1, 3, 4)).detach())
+    torch.testing.assert_close(gained.eval()(x), 0.3 * plain.eval()(x) + 0.5)
+    with pytest.raises(ValueError, match="gain=0"):
+        norm_class(2, gain=0.0)
+
+
+@pytest.mark.parametrize("norm_class", [BatchNorm, BatchNormPerStep, TDBatchNorm])
+def test_a_repeated_frame_may_count_once(norm_class):
+    x = sample((1, 3, 2, 4, 4))
+    once, single = norm_class(2, count_repeats=False).double(), norm_class(2).double()
+    torch.testing.assert_close(once(x, repeats=5), single(x))
+    assert all(torch.equal(a, b) for a, b in zip(once.buffers(), single.buffers(), strict=True))
+    frames = sample((3, 3, 2, 4, 4))
+    torch.testing.assert_close(once(frames), single(frames))
+
+
 @pytest.mark.parametrize("repeats", [2, 5])
 @pytest.mark.parametrize("norm_class", [BatchNorm, BatchNormPerStep, TDBatchNorm])
 @pytest.mark.parametrize("shape", [(1, 3, 4, 2, 3), (1, 6, 3)])

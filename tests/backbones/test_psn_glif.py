@@ -17,11 +17,12 @@ def psn_size(c_in, width, taps, cells, classes):
     return convs + features * (features // 4) + features // 4 + (features // 4) * classes + classes
 
 
-def glif_size(classes):
-    total, c_in = 3 * 64 * 9 + 2 * 64, 64
-    for width in (64, 128, 256, 512):
-        total += c_in * width * 9 + 3 * width * width * 9 + 4 * 2 * width  # convolutions and their norms
-        total += 2 * 2 * width + (c_in * width if c_in != width else 0)  # both shortcuts have a norm
+def glif_size(stem, blocks, classes):
+    total, c_in = 3 * stem * 9 + 2 * stem, stem
+    for stage, count in enumerate(blocks):
+        width = stem << stage
+        total += c_in * width * 9 + (2 * count - 1) * width * width * 9 + 2 * count * 2 * width  # convolutions, norms
+        total += count * 2 * width + (c_in * width if c_in != width else 0)  # every shortcut has a norm
         c_in = width
     return total + (512 * classes if classes > 50 else 512 * 256 + 256 * classes)
 
@@ -32,8 +33,10 @@ def glif_size(classes):
         ("psnnet", 10, 4, 7, 70.11, psn_size(3, 256, 9, 64, 10)),
         ("seqnet", 10, 32, 7, 0.51, psn_size(3, 128, 3, 8, 10)),
         ("seqnet", 100, 32, 7, 0.54, psn_size(3, 128, 3, 8, 100)),
-        ("resnet18_glif", 10, 4, 17, 11.30, glif_size(10)),
-        ("resnet18_glif", 100, 4, 17, 11.22, glif_size(100)),
+        ("resnet18_glif", 10, 4, 17, 11.30, glif_size(64, (2, 2, 2, 2), 10)),
+        ("resnet18_glif", 100, 4, 17, 11.22, glif_size(64, (2, 2, 2, 2), 100)),
+        ("resnet19_glif", 10, 4, 17, 12.70, glif_size(128, (3, 3, 2), 10)),
+        ("resnet19_glif", 100, 4, 17, 12.62, glif_size(128, (3, 3, 2), 100)),
     ],
 )
 def test_size(build, name, classes, T, layers, millions, exact):
@@ -97,12 +100,13 @@ def test_seqnet_refuses_frames_and_too_many_timesteps(build):
         build("seqnet", T=9, image_size=8)
 
 
-def test_glif_blocks_sum_two_normalised_branches_of_equal_weight(build):
-    net = build("resnet18_glif", T=2, width=4).eval()
-    blocks = [m for m in net.modules() if isinstance(m, BasicBlock)]
-    assert len(blocks) == 8
-    assert all(len(block.shortcut) in (1, 2) for block in blocks)
-    block = blocks[1]
+@pytest.mark.parametrize(("name", "blocks"), [("resnet18_glif", 8), ("resnet19_glif", 8)])
+def test_glif_blocks_sum_two_normalised_branches_of_equal_weight(build, name, blocks):
+    net = build(name, T=2, width=4).eval()
+    found = [m for m in net.modules() if isinstance(m, BasicBlock)]
+    assert len(found) == blocks
+    assert all(len(block.shortcut) in (1, 2) for block in found)
+    block = found[1]
     x = torch.randn(2, 3, 4, 8, 8)
     seen = []
     block.unit2.neuron.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
@@ -111,3 +115,17 @@ def test_glif_blocks_sum_two_normalised_branches_of_equal_weight(build):
         branch = block.conv2(block.unit1(block.conv1(x)))
     scale = math.sqrt(0.5) / math.sqrt(1 + 1e-5)  # fresh running statistics: mean 0, variance 1
     assert torch.allclose(seen[0], scale * (branch + x), atol=1e-6)
+
+
+@pytest.mark.parametrize(("name", "size"), [("resnet18_glif", 8), ("resnet19_glif", 8)])
+def test_glif_networks_end_with_a_map_of_a_quarter(build, name, size):
+    net, seen = build(name, T=2, width=4), []
+    net.stages.register_forward_hook(lambda _m, _i, out: seen.append(out.shape))
+    net(torch.randn(1, 3, 32, 32))
+    assert seen[0][-2:] == (size, size)
+
+
+@pytest.mark.parametrize("strides", [[1, 2, 2], [1, 1, 2, 4]])
+def test_glif_network_refuses_strides_that_do_not_fit(build, strides):
+    with pytest.raises(UserError, match=r"backbone\.strides"):
+        build("resnet18_glif", strides=strides)

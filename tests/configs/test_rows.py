@@ -1,8 +1,10 @@
 """Every row of a paper's table: it composes, has the right network, trains, and its number has a source."""
 
 import functools
+import json
 import math
 import re
+from pathlib import Path
 
 import hydra
 import pytest
@@ -13,6 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from snnbench import config
 from snnbench.data.augment import Augment, BatchTransform
 from snnbench.neurons import LIF, SpikingNeuron
+from snnbench.runs.recipe import recipe_hash
 from snnbench.training import build
 from tests.conftest import CONFIGS
 
@@ -73,6 +76,8 @@ BY_HAND = {  # backbones of rows for which no source states the size
     ("seqnet", "cifar100"): 513_418 + 90 * 257,
     ("resnet18_glif", "cifar10"): 11_304_512,
     ("resnet18_glif", "cifar100"): 11_304_512 - 512 * 256 - 2560 + 51_200,
+    ("resnet19_glif", "cifar10"): 12_700_544,
+    ("resnet19_glif", "cifar100"): 12_700_544 - 512 * 256 - 2560 + 51_200,
 }
 
 
@@ -81,6 +86,19 @@ def network_size(cfg: DictConfig) -> int:
     with torch.device("meta"):
         network = build.make(cfg, "backbone", neuron=LIF, norm=build.make(cfg, "norm"))
     return sum(p.numel() for p in network.parameters())
+
+
+RECIPES = json.loads((Path(__file__).parent / "recipes.json").read_text())
+
+
+def test_every_row_has_a_recipe_on_record():
+    assert set(RECIPES) == set(ROWS), "python -m tests.configs.write_recipes"
+
+
+@pytest.mark.parametrize("row", ROWS)
+def test_the_recipe_of_a_row_is_the_one_on_record(row):
+    """A change un-counts the row's runs: look at it, then `python -m tests.configs.write_recipes`."""
+    assert recipe_hash(OmegaConf.to_container(compose(row), resolve=True)) == RECIPES[row]
 
 
 def decimals(value: float) -> int:
@@ -142,7 +160,7 @@ def train_step(cfg: DictConfig, batch: int) -> None:
     network = build.build_network(cfg)
     for module in network.modules():  # enough current for spikes in the last layers, at the first step already
         if isinstance(module, torch.nn.BatchNorm2d):
-            module.bias.data.fill_(2.0)
+            module.bias.data.fill_(2 * cfg.neuron.v_th)
     size, classes = cfg.data.image_size, cfg.data.num_classes
     shape = (cfg.T, batch, 2, size, size) if cfg.data.name in EVENTS else (batch, cfg.data.in_channels, size, size)
     x = torch.randn(shape, generator=torch.Generator().manual_seed(0))

@@ -52,6 +52,18 @@ MISTAKES = [
     (["trainer.limit_val_batches=0"], ["trainer.limit_val_batches=0"]),
     (["trainer.max_epochs=5"], ["epochs=20"]),
     (["+trainer.max_steps=3"], ["max_steps"]),
+    (["+trainer.max_time=00:00:00:05"], ["max_time", "epochs=..."]),
+    (["+trainer.fast_dev_run=true"], ["fast_dev_run=True", "limit_train_batches"]),
+    (["+trainer.val_check_interval=0.7"], ["val_check_interval=0.7", "check_val_every_n_epoch"]),
+    (["+callbacks.timer={_target_:lightning.pytorch.callbacks.Timer,duration:5}"], ["callbacks.timer", "epochs=..."]),
+    (["data.batch_size=7"], ["data.batch_size=7", "batch_size=64"]),
+    (["backbone.T=3"], ["backbone.T=3", "T=4"]),
+    (["backbone.num_classes=100"], ["backbone.num_classes=100", "data.num_classes=10"]),
+    (["backbone.in_channels=3"], ["backbone.in_channels=3", "data.in_channels=1"]),
+    (["neuron=glif", "neuron.T=9"], ["neuron.T=9", "T=4"]),
+    (["neuron.engine=reference"], ["neuron.engine=reference", "engine=auto"]),
+    (["data.augment=null"], ["data.augment=None", "augment"]),
+    (["+sweep=klif_parts"], ["needs -m"]),
     (["paths.outputs=null"], ["paths.outputs=null"]),
     (["+callbacks.foo.bar=5"], ["callbacks.foo", "_target_"]),
     (["data=cifar10"], ["cifar-10-batches-py", "paths.data", "data=digits"]),
@@ -116,7 +128,7 @@ def test_resume_refuses_what_cannot_go_on(command):
     (run.folder / "result.json").write_text(result[:50])
     broken = command("train", f"resume={run.folder}")
     assert broken.code == 2
-    assert "result.json: damaged" in broken.err
+    assert "result.json is damaged" in broken.err
 
 
 def test_eval_explains(command, tmp_path):

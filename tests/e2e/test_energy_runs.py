@@ -39,7 +39,7 @@ def test_a_run_has_its_energy_and_eval_measures_the_same(command, run):
     assert done.code == 0, done.err
     assert read(run, "eval-last")["energy"] == recorded
     assert "exactly" in done.out
-    for word in ("convs.1", "averages", f"{recorded['ann_mac']:,.0f}", "µJ, as an ANN"):
+    for word in ("convs.1", "averages", f"{recorded['ann_mac']:,.0f}", "nJ, as an ANN"):
         assert word in done.out
 
     done = command("eval", f"run={run}", "energy=lemaire", "ckpt=best")

@@ -86,3 +86,18 @@ def test_a_moved_run_is_evaluated_and_logs_nothing(command, run, tmp_path):
     assert command("eval", f"run={moved}", "ckpt=best").code == 0
     assert {path.name for path in moved.rglob("*")} - before == {"eval-best.json"}
     assert not run.exists()
+
+
+def test_a_run_of_before_modules_moved_is_evaluated_resumed_and_counted(command, run):
+    config = run / "config.yaml"
+    text = config.read_text()
+    assert "snnbench.data.images.sources.Digits" in text
+    config.write_text(text.replace("snnbench.data.images.sources", "snnbench.data.sources"))
+    result = json.loads((run / "result.json").read_text())
+    del result["code"]  # older runs recorded none
+    (run / "result.json").write_text(json.dumps(result))
+    done = command("eval", f"run={run}")
+    assert done.code == 0, done.err
+    assert evaluation(run)["same"] is True
+    again = command("train", "-m", "--plan", *TINY, "threads=1", "seed=0")
+    assert again.out.startswith("[1/1] done: "), again.out

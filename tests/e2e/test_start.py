@@ -61,3 +61,19 @@ def test_the_neurons_need_nothing_but_torch():
     done = python("-c", code)
     assert done.returncode == 0, done.stderr
     assert float(done.stdout) > 0
+
+
+def test_results_are_read_without_torch_and_without_training():
+    code = (
+        "import importlib, pathlib, sys\n"
+        "parts = [*pathlib.Path('snnbench/results').rglob('*.py'), pathlib.Path('snnbench/runs/read.py')]\n"
+        "parts += [pathlib.Path(f'scripts/{name}.py') for name in ('tables', 'compare', 'dashboard', 'figures')]\n"
+        "for part in parts: importlib.import_module('.'.join(part.with_suffix('').parts).removesuffix('.__init__'))\n"
+        "heavy = ('torch', 'lightning', 'snnbench.training')\n"
+        "print(len(parts), [name for name in sys.modules if name.startswith(heavy)])"
+    )
+    done = python("-c", code)
+    assert done.returncode == 0, done.stderr
+    count, found = done.stdout.strip().split(" ", 1)
+    assert int(count) > 15
+    assert found == "[]"

@@ -3,35 +3,35 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from snnbench.kernels.codegen.cuda import CudaSource
+from snnbench.kernels.codegen.source import KernelSource
 from snnbench.kernels.codegen.trace import trace
-from snnbench.kernels.engines import build, cuda
+from snnbench.kernels.engines import build
+from snnbench.kernels.engines.cuda import CudaEngine
 from snnbench.kernels.engines.signature import Signature
 from snnbench.kernels.fused import Fused
 
 HEADER = Path(__file__).with_name("shim.h").read_text()
 
 
-def load(source: CudaSource) -> Callable[..., None]:
+def load(source: KernelSource) -> Callable[..., None]:
     """As snnbench.kernels.engines.cuda.load, but for the CPU."""
-    arguments = ", ".join(f"({kind})a[{i}]" for i, (kind, _) in enumerate(source.parameters))
     text = f"""{HEADER}{source.text}
 extern "C" __attribute__((visibility("default"))) void launch(I grid, I block, const I* a) {{
   gridDim.x = grid, blockDim.x = block;
   for (blockIdx.x = 0; blockIdx.x < grid; ++blockIdx.x)
-    for (threadIdx.x = 0; threadIdx.x < block; ++threadIdx.x) {source.name}({arguments});
+    for (threadIdx.x = 0; threadIdx.x < block; ++threadIdx.x) call({source.name}, a);
 }}
 """
     library = build.build(text)
 
-    def launch(grid: int, block: int, given: list[int], device: torch.device) -> None:
+    def launch(grid: int, block: int, given: Sequence[int], device: torch.device) -> None:
         assert len(given) == len(source.parameters)
         array = (ctypes.c_int64 * len(given))(*given)
         library.launch(ctypes.c_int64(grid), ctypes.c_int64(block), array)
@@ -44,7 +44,7 @@ def run(cell: Any, x: Tensor, state: dict[str, Tensor] | None) -> tuple[Tensor, 
     program, c = trace(cell), tuple(v.contiguous() for v in cell.coefficients().values())
     static = x.stride(0) == 0 and x.shape[0] > 1
     signature = Signature(tuple(x.shape), x.stride(), x.dtype, static, tuple(tuple(v.shape) for v in c))
-    kernel = cuda.Kernel(program, signature)
+    kernel = CudaEngine().kernel(program, signature)
     given = [state[name] if state else None for name in program.states]
     s, *final = Fused.apply(kernel, len(given), True, x._base if static else x, *given, *c)
     return s, dict(zip(program.states, final, strict=True))

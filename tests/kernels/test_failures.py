@@ -15,9 +15,9 @@ import torch
 
 from snnbench import doctor
 from snnbench.errors import UserError
-from snnbench.kernels import dispatch, plans
+from snnbench.kernels import bind, plans
 from snnbench.kernels.cell import NoEngine
-from snnbench.kernels.engines import build, cpu, cuda
+from snnbench.kernels.engines import build, cpu, cuda, registry
 from snnbench.neurons import LIF, PLIF
 
 
@@ -26,7 +26,7 @@ def fresh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """As in a process that has just started, with an own cache folder, which is not there yet."""
 
     def forget() -> None:
-        for cached in (build.compiler, dispatch.engine, dispatch._tell, cpu.compiled):
+        for cached in (build.compiler, registry.trouble, bind._tell, cpu.compiled):
             cached.cache_clear()
         for table in (plans._by_cell, plans._by_constants, plans._by_key):
             table.clear()
@@ -136,7 +136,7 @@ def test_a_cupy_that_does_not_import_is_named(tmp_path: Path, monkeypatch: pytes
         cuda.cupy()
     if not torch.cuda.is_available():
         with pytest.raises(NoEngine, match="no CUDA device"):
-            cuda.check()
+            cuda.CudaEngine().check()
 
 
 def test_doctor(fresh: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:

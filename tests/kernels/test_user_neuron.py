@@ -11,7 +11,7 @@ from compare import Fixed, close, outcome
 from torch import nn
 
 from snnbench.errors import UserError
-from snnbench.kernels import dispatch
+from snnbench.kernels import bind
 from snnbench.kernels.engines import cuda
 from snnbench.neurons import LIF, SpikingNeuron
 
@@ -114,7 +114,7 @@ def test_what_cannot_be_fused_is_named(kind: type, caplog: pytest.LogCaptureFixt
     if kind is not Reduces:
         assert "test_user_neuron.py:" in str(error.value)
 
-    dispatch._tell.cache_clear()
+    bind._tell.cache_clear()
     with caplog.at_level(logging.INFO, "snnbench"):
         for _ in range(3):
             torch.manual_seed(0)

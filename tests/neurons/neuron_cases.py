@@ -43,9 +43,12 @@ MORE = {
         "soft": {"reset": "soft"},
         "hard": {"reset": "hard"},
     },
+    "glif": {"set gates": {"alpha": 0.6, "beta": 0.3, "gamma": 0.8}},
     "masked_psn": {"half": {"k": 2, "lambda_init": 0.5}},
     "sliding_psn": {"short": {"k": 3}},
 }
+STRAIGHT_THROUGH = {"glif hard_gates=true"}
+"""Cases whose gradient is, on purpose, not that of what they compute forward."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

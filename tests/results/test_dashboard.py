@@ -54,8 +54,8 @@ def test_every_run_is_on_the_page_once_with_its_numbers(lab, dashboard):
         place, run = by_folder[str(folder)]
         result = lab.result(name)
         assert (run["status"], run["seed"], run["T"]) == (result["status"], result["seed"], result["T"])
-        assert run["last"] == pytest.approx(result["accuracy"]["last_epoch"], rel=1e-5)
-        assert run["best"] == pytest.approx(lab.best(name), rel=1e-5)
+        assert run["values"]["last_epoch"] == pytest.approx(result["accuracy"]["last_epoch"], rel=1e-5)
+        assert run["values"]["best_test_epoch"] == pytest.approx(lab.best(name), rel=1e-5)
         assert (run["epochs"], run["planned"]) == (result["epochs"]["run"], result["epochs"]["planned"])
         assert run["provenance"] == ("subset" if name == "subset" else "real")
         assert len(unpacked(text, place)["metrics"]["epoch"].split(",")) == run["epochs"]
@@ -160,9 +160,10 @@ def test_hostile_names_and_numbers_stay_data(lab, dashboard):
     assert "no text \\udcff/run" in out
     runs = {run["folder"]: run for run in script(text, "data")["runs"]}
     assert runs[str(lab.runs["seed1"])]["name"].startswith(HOSTILE)
-    assert runs[str(lab.runs["no_row"])]["picojoule"] is None
+    assert runs[str(lab.runs["no_row"])]["values"]["energy"] is None
     assert runs[str(lab.runs["failed"])]["error"] == HOSTILE
-    assert runs[counted]["firing"] is runs[counted]["parameters"] is None
+    values = runs[counted]["values"]
+    assert values["firing_rate"] is values["parameters"] is None
     assert "alert(1)</script>" not in text
 
 

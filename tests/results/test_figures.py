@@ -1,64 +1,21 @@
 """Figures: what is drawn is what the runs measured, fair groups apart, everything left out named."""
 
 import itertools
-import json
 import math
 from pathlib import Path
 
 import numpy as np
 import pytest
-import yaml
 
-from scripts.figures import main
 from snnbench.results.figures.draw import draw, save
 from snnbench.results.figures.kinds import KINDS
 from snnbench.results.selection import select
 from snnbench.runs.read import read_ledger
-from tests.conftest import TINY
-
-SECONDS = itertools.count()
-DECAYS = {"squash": "none", "learn_alpha": False, "learn_beta": False}
-
-
-def run(outputs: Path, neuron="dalif", T=2, seed=0, acc=90.0, layers=None, status="finished", options=(), **changes):
-    """A run's folder as training leaves it, as far as figures look."""
-    number = next(SECONDS)
-    folder = outputs / f"run{number}"
-    folder.mkdir(parents=True)
-    config = {
-        "T": T,
-        "seed": seed,
-        "epochs": 3,
-        "data": {"name": "cifar10"},
-        "backbone": {"name": "resnet20", "T": T},
-        "neuron": {"name": neuron, **dict(options)},
-        "optimizer": {"name": "sgd", "lr": 0.1},
-        **changes,
-    }
-    (folder / "config.yaml").write_text(yaml.safe_dump(config))
-    result = {
-        "schema": 1,
-        "status": status,
-        "provenance": "real",
-        "T": T,
-        "seed": seed,
-        "epochs": {"planned": 3, "run": 3},
-        "accuracy": {"last_epoch": acc, "best_test_epoch": {"acc": acc + 1, "epoch": 1}, "validation_chosen": None},
-        "layers": layers or {"units.0.neuron": {"firing_rate": 0.25}},
-        "environment": {"time": f"2026-01-01T00:00:{number:05d}"},
-    }
-    (folder / "result.json").write_text(json.dumps(result))
-    (folder / "environment.jsonl").write_text(json.dumps(result["environment"]))
-    return folder
-
-
-def edit(folder: Path, **values) -> None:
-    result = json.loads((folder / "result.json").read_text())
-    (folder / "result.json").write_text(json.dumps(result | values))
+from tests.results.made_up_runs import DECAYS, dalif, edit, run
 
 
 def choose(kind: str, outputs: Path, protocol: str = "last_epoch"):
-    return KINDS[kind].choose(select(read_ledger([outputs])).runs, protocol)
+    return KINDS[kind].choose(select(read_ledger([outputs])).counted, protocol)
 
 
 def plotted(axis) -> dict[str, tuple[list[float], list[float], list[float]]]:
@@ -69,10 +26,6 @@ def plotted(axis) -> dict[str, tuple[list[float], list[float], list[float]]]:
         ends = np.array([segment[:, 1] for segment in bars.get_segments()])
         found[container.get_label()] = (list(line.get_ydata()), list(ends[:, 0]), list(ends[:, 1]))
     return found
-
-
-def dalif(alpha: tuple[float, float], beta: tuple[float, float] = (0.1, 0.2)) -> dict:
-    return {f"stages.{i}.unit1.neuron": {"firing_rate": 0.1, "alpha": alpha[i], "beta": beta[i]} for i in range(2)}
 
 
 def test_coefficients_are_drawn_by_layer_with_their_spread_over_seeds(tmp_path):
@@ -212,7 +165,7 @@ def test_a_seed_stands_once_in_a_cell_of_the_grid_however_its_decays_are_spelt(t
     assert figure.title.endswith("single seed")
     ((left_out, why),) = drawn.left_out
     assert left_out.folder == again
-    assert why.startswith("seed 0 of its cell again; drawn is ")
+    assert why.startswith("seed 0 again; counted is ")
 
 
 @pytest.mark.parametrize(
@@ -268,74 +221,3 @@ def test_energy_has_the_unit_that_fits(tmp_path):
     assert axis.get_ylabel() == "energy of operations\nat 45 nm (µJ per sample)"
     assert {label: found[0] for label, found in plotted(axis).items()} == {"LIF": [2.0], "KLIF": [0.5]}
     assert [run.folder for run, _ in drawn.left_out] == [none]
-
-
-def test_runs_that_do_not_count_are_named_with_the_reason(tmp_path, capsys):
-    kept = run(tmp_path / "runs", seed=0, layers=dalif((0.9, 0.8)))
-    again = run(tmp_path / "runs", seed=0, layers=dalif((0.1, 0.1)))
-    failed = run(tmp_path / "runs", seed=1, status="failed")
-    subset, damaged, shallow, broken = (run(tmp_path / "runs", seed=n, layers=dalif((0.1, 0.1))) for n in range(2, 6))
-    edit(subset, provenance="subset")
-    edit(damaged, layers={"a": 3})
-    edit(shallow, layers={"other": {"firing_rate": 0.1, "alpha": 1.0, "beta": 1.0}})
-    (broken / "result.json").write_text("{")
-    (kept / "layers.csv").write_text("epoch,layer\n1,")  # is not read: what is needed stands in result.json
-    assert main([str(tmp_path / "runs"), "--kind", "coefficients", "--output", str(tmp_path / "figures")]) == 0
-    out = capsys.readouterr().out
-    for folder, why in (
-        (again, f"seed 0 again; drawn is {kept}"),
-        (failed, "failed after 3 of 3 epochs"),
-        (subset, "not the real data: subset"),
-        (damaged, "result.json holds no layers, or damaged ones"),
-        (shallow, f"other layers than {kept}"),
-    ):
-        assert f"1 run: {why}\n    {folder.parent}: {folder.name}\n" in out
-    assert f"{broken}: result.json is damaged" in out
-    assert f"single seed; 1 run:\n    {kept.parent}: {kept.name}\n" in out
-    assert len(list((tmp_path / "figures").iterdir())) == 2
-
-
-def test_the_same_runs_give_the_same_bytes(tmp_path):
-    for seed, (alpha, beta) in enumerate(itertools.product((0.1, 0.2), (0.1, 0.2))):
-        run(tmp_path / "runs", seed=seed, layers=dalif((0.9, 0.8)))
-        run(tmp_path / "runs", options=DECAYS | {"alpha_init": alpha, "beta_init": beta})
-    for output in ("one", "two"):
-        words = ["--kind", "coefficients", "--kind", "grid", "--output", str(tmp_path / output)]
-        assert main([str(tmp_path / "runs"), *words]) == 0
-    one, two = ({p.name: p.read_bytes() for p in (tmp_path / output).iterdir()} for output in ("one", "two"))
-    assert one == two
-    assert {name.partition("-")[0] for name in one} == {"coefficients", "grid"}
-    assert all(content[:4] == {".png": b"\x89PNG", ".pdf": b"%PDF"}[Path(name).suffix] for name, content in one.items())
-
-
-def test_nothing_to_draw_says_which_runs_are_needed(tmp_path, capsys):
-    assert main([str(tmp_path)]) == 2
-    err = capsys.readouterr().err
-    assert "no accuracy to draw: needs finished runs of one recipe with two or more T" in err
-    assert "python scripts/sweep.py +sweep=dalif_grid" in err
-    run(tmp_path, "lif")
-    assert main([str(tmp_path), "--kind", "grid", "--kind", "firing", "--output", str(tmp_path / "out")]) == 2
-    captured = capsys.readouterr()
-    assert "no grid to draw" in captured.err
-    assert "no firing" not in captured.err
-    assert len(list((tmp_path / "out").glob("firing-*.pdf"))) == 1
-    assert main([str(tmp_path / "nowhere")]) == 2
-    assert "there is no such folder" in capsys.readouterr().err
-    (tmp_path / "file").touch()
-    assert main([str(tmp_path), "--output", str(tmp_path / "file")]) == 2
-    assert "--output" in capsys.readouterr().err
-
-
-def test_a_real_training_is_drawn_and_marked_where_its_data_is_cut(command, tmp_path, capfd):
-    done = command("train", *TINY, "neuron=dalif")
-    output = str(tmp_path / "figures")
-    assert main([str(done.outputs), "--output", output]) == 2
-    assert "1 run: not the real data: subset" in capfd.readouterr().out
-    assert main([str(done.outputs), "--output", output, "--any-data"]) == 0
-    assert "digits, ConvNet, DA-LIF, T = 2, 2 epochs, single seed, not the real data: subset" in capfd.readouterr().out
-    (figure,) = (
-        KINDS["coefficients"].choose(select(read_ledger([done.outputs]), any_data=True).runs, "last_epoch").figures
-    )
-    (series,) = figure.panels[0].series
-    recorded = done.result()["layers"]
-    assert [point.values for point in series.points] == [(recorded[f"units.{i}.neuron"]["alpha"],) for i in range(3)]

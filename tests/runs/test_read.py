@@ -166,3 +166,13 @@ def test_damaged_metrics_leave_a_run_without_a_curve(lab):
 def test_no_such_folder(tmp_path):
     with pytest.raises(UserError, match="no such folder"):
         read_ledger([tmp_path / "nothing"])
+
+
+def test_a_run_records_the_code_of_the_classes_that_its_config_names(lab):
+    code = lab.result("seed0")["code"]
+    assert code["snnbench.neurons.LIF"] == 1
+    assert code["snnbench.data.ImageData"] == 1
+    assert not any(target.startswith(("torch.", "lightning.")) for target in code)
+    lab.edit_result("seed0", code={**code, "snnbench.neurons.LIF": "0123456789ab"})  # a changed copy of LIF
+    runs = {run.folder: run.recipe for run in read_ledger([lab.outputs]).runs}
+    assert runs[lab.runs["seed0"]] != runs[lab.runs["seed1"]] == runs[lab.runs["seed0_again"]]

@@ -1,10 +1,18 @@
 """The hash of a recipe: what it sees, and what it must not see."""
 
 import copy
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
+from omegaconf import OmegaConf
 
-from snnbench.runs.recipe import describe, differences, recipe_hash
+from snnbench.config import CONFIGS
+from snnbench.errors import UserError
+from snnbench.files import read_yaml
+from snnbench.runs import code, recipe
+from snnbench.runs.recipe import NOT_RECIPE, REPEATS, class_name, describe, differences, flat, recipe_hash
 
 CONFIG = {
     "T": 4,
@@ -12,50 +20,73 @@ CONFIG = {
     "epochs": 10,
     "batch_size": 128,
     "engine": "auto",
+    "compile": False,
+    "threads": None,
     "name": "a",
     "tags": [],
     "row": {"id": "x/y"},
+    "augment": {"name": "none"},
     "paths": {"data": "/a"},
-    "data": {"name": "digits", "root": "/a", "num_workers": 2, "val_fraction": 0.0, "seed": 0, "mean": [0.5, 1]},
-    "neuron": {"name": "lif", "tau": 2.0, "engine": "auto", "v_reset": None, "detach_reset": False},
-    "optimizer": {"lr": 5e-4, "decay": ["weight"]},
+    "data": {
+        "_target_": "snnbench.data.ImageData", "name": "digits", "root": "/a", "num_workers": 2, "val_fraction": 0.0,
+        "seed": 0, "mean": [0.5, 1], "batch_size": 128, "augment": {"name": "none"}, "num_classes": 10,
+    },
+    "neuron": {
+        "_target_": "snnbench.neurons.LIF", "_partial_": True, "name": "lif", "tau": 2.0, "engine": "auto",
+        "v_reset": None, "detach_reset": False,
+    },
+    "backbone": {"_target_": "snnbench.backbones.VGG", "T": 4, "num_classes": 10},
+    "optimizer": {"_target_": "torch.optim.SGD", "lr": 5e-4, "decay": ["weight"]},
     "schedule": {"epochs": 10},
-    "trainer": {"precision": "32-true", "accelerator": "cpu", "max_epochs": 10},
-    "callbacks": {"best": {"_target_": "x"}},
+    "trainer": {"precision": "32-true", "accelerator": "cpu", "max_epochs": 10, "accumulate_grad_batches": 1},
+    "callbacks": {"best": {"_target_": "lightning.pytorch.callbacks.ModelCheckpoint", "monitor": "test/acc"}},
     "logger": {},
-}
+}  # fmt: skip
+STOPPING = {"_target_": "lightning.pytorch.callbacks.EarlyStopping", "monitor": "val/acc"}
+EMA = {"_target_": "lightning.pytorch.callbacks.WeightAveraging"}
 
 
-def changed(key, value):
+def changed(*pairs):
     config = copy.deepcopy(CONFIG)
-    *parents, last = key.split(".")
-    node = config
-    for parent in parents:
-        node = node[parent]
-    node[last] = value
+    for key, value in zip(pairs[::2], pairs[1::2], strict=True):
+        *parents, last = key.split(".")
+        node = config
+        for parent in parents:
+            node = node[parent]
+        node[last] = value
     return config
 
 
 @pytest.mark.parametrize(
-    ("key", "value"),
+    "change",
     [
-        ("seed", 7),
-        ("epochs", 3),
-        ("engine", "reference"),
+        ("seed", 7, "data.seed", 7),
+        ("epochs", 3, "trainer.max_epochs", 3),
+        ("threads", 2),
         ("name", "b"),
         ("tags", ["c"]),
         ("row", None),
         ("paths.data", "/b"),
         ("data.root", "/b"),
         ("data.num_workers", "auto"),
-        ("data.seed", 7),
-        ("neuron.engine", "reference"),
+        ("data.eval_batch_size", 3),
         ("trainer.accelerator", "gpu"),
-        ("trainer.max_epochs", 3),
+        ("trainer.profiler", "simple"),
+        ("trainer.log_every_n_steps", 1),
         ("callbacks", {}),
-        ("logger", {"_target_": "y"}),
+        ("callbacks.rate", {"_target_": "lightning.pytorch.callbacks.LearningRateMonitor"}),
+        ("callbacks.bar", {"_target_": "lightning.pytorch.callbacks.RichProgressBar"}),
+        ("callbacks.guard", {"_target_": "snnbench.training.guard.NonFiniteGuard", "every_n_steps": 5}),
+        ("callbacks.dropped", None),
+        ("logger", {"_target_": "lightning.pytorch.loggers.WandbLogger"}),
+        ("neuron._partial_", False),
+        # a module that moved
+        ("neuron._target_", "snnbench.cells.leaky.LIF"),
+        ("data._target_", "snnbench.data.images.module.ImageData"),
+        ("optimizer._target_", "torch.optim.sgd.SGD"),
+        ("callbacks.best._target_", "pytorch_lightning.callbacks.ModelCheckpoint"),
         # the same number in another spelling
-        ("T", 4.0),
+        ("T", 4.0, "backbone.T", 4),
         ("T", "4"),
         ("optimizer.lr", "5e-4"),
         ("optimizer.lr", "5.0E-04"),
@@ -63,35 +94,71 @@ def changed(key, value):
         ("data.val_fraction", 0),
         ("data.mean", (0.5, 1.0)),
     ],
+    ids=str,
 )
-def test_what_cannot_change_a_result_does_not_change_the_hash(key, value):
-    assert recipe_hash(changed(key, value)) == recipe_hash(CONFIG)
-    assert differences(changed(key, value), CONFIG) == {}
+def test_what_cannot_change_a_result_does_not_change_the_hash(change):
+    assert differences(flat(changed(*change)), flat(CONFIG)) == {}
+    assert recipe_hash(changed(*change)) == recipe_hash(CONFIG)
 
 
 @pytest.mark.parametrize(
-    ("key", "value"),
+    ("key", "value", "named"),
     [
-        ("T", 5),
-        ("batch_size", 64),
-        ("data.val_fraction", 0.1),
-        ("data.name", "mnist"),
-        ("data.mean", [1, 0.5]),
-        ("neuron.tau", 2.0000001),
-        ("neuron.v_reset", 0.0),
-        ("neuron.detach_reset", True),
-        ("neuron.detach_reset", 0),
-        ("neuron.new", None),
-        ("optimizer.decay", []),
-        ("schedule.epochs", 9),
-        ("trainer.precision", "16-mixed"),
+        ("T", 5, ["T", "backbone.T"]),
+        ("batch_size", 64, ["batch_size", "data.batch_size"]),
+        ("engine", "reference", ["engine", "neuron.engine"]),
+        ("compile", True, ["compile"]),
+        ("data.seed", 7, ["data.seed"]),
+        ("data.augment", None, ["data.augment"]),
+        ("data.val_fraction", 0.1, ["data.val_fraction"]),
+        ("data.name", "mnist", ["data.name"]),
+        ("data.mean", [1, 0.5], ["data.mean"]),
+        ("neuron.tau", 2.0000001, ["neuron.tau"]),
+        ("neuron.v_reset", 0.0, ["neuron.v_reset"]),
+        ("neuron.detach_reset", True, ["neuron.detach_reset"]),
+        ("neuron.detach_reset", 0, ["neuron.detach_reset"]),
+        ("neuron.new", None, ["neuron.new"]),
+        ("neuron._target_", "snnbench.neurons.KLIF", ["neuron.class"]),
+        ("optimizer._target_", "mine.SGD", ["optimizer.class"]),
+        ("optimizer._target_", "timm.optim.SGD", ["optimizer.class"]),
+        ("optimizer.decay", [], ["optimizer.decay"]),
+        ("schedule.epochs", 9, ["schedule.epochs"]),
+        ("trainer.precision", "16-mixed", ["trainer.precision"]),
+        ("trainer.accumulate_grad_batches", 2, ["trainer.accumulate_grad_batches"]),
+        ("callbacks.stop", STOPPING, ["callbacks"]),
+        ("callbacks.ema", EMA, ["callbacks"]),
+        ("callbacks.mine", {"_target_": "mine.ModelCheckpoint"}, ["callbacks"]),
     ],
+    ids=str,
 )
-def test_what_can_change_a_result_changes_the_hash_and_is_named(key, value):
+def test_what_can_change_a_result_changes_the_hash_and_is_named(key, value, named):
     other = changed(key, value)
     assert recipe_hash(other) != recipe_hash(CONFIG)
-    assert list(differences(other, CONFIG)) == [key]
-    assert describe(differences(other, CONFIG)).startswith(key)
+    assert list(differences(flat(other), flat(CONFIG))) == sorted(named)
+    assert describe(differences(flat(other), flat(CONFIG))).startswith(sorted(named)[0])
+
+
+def test_callbacks_count_by_what_they_are_and_not_by_what_they_are_called():
+    one, other = (changed("callbacks", {key: {**STOPPING}}) for key in ("stop", "early"))
+    assert recipe_hash(one) == recipe_hash(other) != recipe_hash(CONFIG)
+    assert recipe_hash(changed("callbacks", {"stop": {**STOPPING, "patience": 9}})) != recipe_hash(one)
+
+
+def test_code_of_ones_own_counts_by_its_digest_and_unknown_code_is_like_no_other():
+    own = changed("neuron._target_", "mine.Adaptive")
+    known, edited = (recipe_hash(own, {"mine.Adaptive": tag}) for tag in ("ab12", "cd34"))
+    assert len({known, edited, recipe_hash(own), recipe_hash(CONFIG)}) == 4
+    assert recipe_hash(CONFIG, {"snnbench.neurons.LIF": 1}) == recipe_hash(CONFIG)
+    assert recipe_hash(CONFIG, {"snnbench.neurons.LIF": 2}) != recipe_hash(CONFIG)
+    assert class_name("torchvision.transforms.v2.RandomCrop", {}) == "torchvision.v2.RandomCrop"
+
+
+def test_an_option_that_came_later_is_absent_from_older_runs(monkeypatch):
+    monkeypatch.setitem(recipe.CAME_LATER, "LIF.shared_mask", False)
+    assert recipe_hash(changed("neuron.shared_mask", False)) == recipe_hash(CONFIG)
+    assert recipe_hash(changed("neuron.shared_mask", True)) != recipe_hash(CONFIG)
+    nested = [{"_target_": "snnbench.neurons.LIF", "shared_mask": False}], [{"_target_": "snnbench.neurons.LIF"}]
+    assert len({recipe_hash(changed("augment.sample", value)) for value in nested}) == 1
 
 
 def test_order_of_keys_does_not_matter():
@@ -100,5 +167,77 @@ def test_order_of_keys_does_not_matter():
 
 def test_many_differences_are_counted():
     other = {**CONFIG, "T": 1, "batch_size": 1, "data": {}, "neuron": {}}
-    text = describe(differences(other, CONFIG), most=2)
-    assert text.startswith("T 1 (row: 4), batch_size 1 (row: 128), and ")
+    text = describe(differences(flat(other), flat(CONFIG)), most=2)
+    assert text.startswith("T 1 (row: 4), backbone.T 4 (row: absent), and ")
+
+
+def test_every_key_that_follows_another_one_is_known():
+    """A config file's `${...}` is a value that can be overridden: it repeats a key, is no recipe, or may differ."""
+    free = {"data.eval_batch_size", "schedule.epochs", "norm.v_th", "neuron.k"}
+    found = set()
+    for path in sorted(CONFIGS.glob("*/*.yaml")):
+        group = path.parent.name
+        if group in {"paths", "logger", "callbacks", "sweep", "augment"}:
+            continue
+        for key, value in OmegaConf.load(path).items_ex(resolve=False):
+            if isinstance(value, str) and "${" in value:
+                found.add(f"{group}.{key}")
+    assert found - free - NOT_RECIPE == set(REPEATS)
+
+
+def test_the_published_code_is_the_code():
+    published = read_yaml(code.LOCK)
+    targets = code.own_targets(CONFIGS)
+    stale = [t for t in targets if published.get(t.rpartition(".")[2], {}).get("source") != code.digest(t)]
+    assert stale == [], "has a number changed? See python scripts/publish_code.py --help"
+    assert len(published) == len(targets)
+
+
+PACKAGE = {
+    "__init__.py": "from mine.cells import Mine\n",
+    "cells.py": "from mine.base import scale\n\n\nclass Mine:\n    def step(self, x):\n        return scale(x)\n",
+    "base.py": "import math\n\n\ndef scale(x):\n    return 2 * x\n",
+    "other.py": "def unused():\n    return 1\n",
+}
+
+
+@pytest.fixture
+def digest_of_mine(tmp_path):
+    """The digest of mine.Mine, in a new process, after some of its files were replaced."""
+
+    def digest(rename: str = "mine", **files: str) -> str:
+        folder = tmp_path / rename
+        folder.mkdir(exist_ok=True)
+        for name, text in {**PACKAGE, **{f"{key}.py": value for key, value in files.items()}}.items():
+            (folder / name).write_text(text.replace("mine", rename))
+        text = (
+            f"from snnbench.runs.code import code_of; print(code_of({{'_target_': '{rename}.Mine'}})['{rename}.Mine'])"
+        )
+        return subprocess.run(
+            [sys.executable, "-c", text], env={"PYTHONPATH": f"{tmp_path}:{Path.cwd()}"}, text=True, check=True,
+            capture_output=True,
+        ).stdout  # fmt: skip
+
+    return digest
+
+
+def test_the_source_of_ones_own_class_counts_with_what_it_imports(digest_of_mine):
+    before = digest_of_mine()
+    assert digest_of_mine(base="import math\n\n\ndef scale(x):\n    return 3 * x\n") != before
+    assert digest_of_mine(cells=PACKAGE["cells.py"].replace("scale(x)\n", "-scale(x)\n")) != before
+
+
+def test_comments_formatting_names_of_modules_and_unused_modules_do_not_count(digest_of_mine):
+    before = digest_of_mine()
+    commented = (
+        '"""Another doc."""\n# why\nimport math\n\n\n\ndef scale(x):\n    """Twice."""\n    return (2 *\n        x)\n'
+    )
+    assert digest_of_mine(base=commented) == before
+    assert digest_of_mine(other="def unused():\n    return 2\n") == before
+
+
+def test_an_unknown_class_is_named():
+    with pytest.raises(UserError, match=r"no_such_package\.Neuron"):
+        code.digest("no_such_package.Neuron")
+    with pytest.raises(UserError, match="Foo"):
+        code.publish(["Foo"], CONFIGS, Path("unwritten"))

@@ -88,3 +88,20 @@ def test_binary_cross_entropy_is_timms(smoothing):
 def test_bad_arguments_are_named(build, key):
     with pytest.raises(UserError, match=key):
         build()
+
+
+@pytest.mark.parametrize("soft", [False, True])
+@pytest.mark.parametrize(
+    "loss", [MeanLogitCrossEntropy(), MeanLogitBinaryCrossEntropy(), TET(), TET(target="one_hot"), RateMSE()], ids=repr
+)
+def test_float64_logits_give_a_float64_loss_and_half_ones_a_float32_loss(loss, soft):
+    labels = torch.tensor([[0.25, 0.75], [0.5, 0.5]]) if soft else LABELS
+    logits = LOGITS.double().requires_grad_()
+    value = loss(logits, labels)
+    assert value.dtype == torch.float64
+    value.backward()
+    a, b = logits.detach().clone(), logits.detach().clone()
+    a[1, 0, 0] += 1e-5
+    b[1, 0, 0] -= 1e-5
+    assert logits.grad[1, 0, 0].item() == pytest.approx((loss(a, labels) - loss(b, labels)).item() / 2e-5, rel=1e-8)
+    assert loss(LOGITS.half(), labels).dtype == torch.float32

@@ -1,4 +1,6 @@
+import functools
 import math
+import re
 
 import pytest
 import torch
@@ -6,12 +8,12 @@ from torch import nn
 
 from snnbench.check import shown
 from snnbench.errors import UserError
-from snnbench.neurons import KLIF
+from snnbench.neurons import GLIF, KLIF
 from snnbench.training.optim import (
     ConstantSchedule,
     CosineSchedule,
-    PeriodicCosineSchedule,
     check_optimizer,
+    checked,
     parameter_groups,
 )
 
@@ -33,7 +35,7 @@ def rates(schedule, epochs, lr=0.1):
 
 def test_each_parameter_is_in_one_group_and_decays_as_asked():
     network = small_network()
-    with_decay, without = parameter_groups(network, 0.01, ["weight"])
+    with_decay, without = parameter_groups(network, 0.1, 0.01, ["weight"])
     assert with_decay["weight_decay"] == 0.01
     assert without["weight_decay"] == 0.0
     assert {id(p) for p in with_decay["params"]} == {id(network[0].weight), id(network[3].weight)}
@@ -42,32 +44,85 @@ def test_each_parameter_is_in_one_group_and_decays_as_asked():
 
 def test_neuron_coefficients_can_be_the_only_ones_that_decay():
     network = small_network()
-    with_decay, _ = parameter_groups(network, 0.01, ["neuron"])
+    with_decay, _ = parameter_groups(network, 0.1, 0.01, ["neuron"])
     assert [id(p) for p in with_decay["params"]] == [id(network[2].k)]
 
 
 def test_frozen_parameters_are_left_out_and_empty_groups_vanish():
     network = small_network()
     network[0].requires_grad_(False)
-    (group,) = parameter_groups(network, 0.01, ["weight", "bias", "norm", "neuron"])
+    (group,) = parameter_groups(network, 0.1, 0.01, ["weight", "bias", "norm", "neuron"])
     assert len(group["params"]) == 5
 
 
 def test_unknown_kind_is_named():
     with pytest.raises(UserError, match=r"optimizer.decay='weights': unknown. Did you mean 'weight'\?"):
-        parameter_groups(small_network(), 0.01, ["weights"])
+        parameter_groups(small_network(), 0.1, 0.01, ["weights"])
+
+
+def test_factors_make_groups_of_their_own_behind_those_of_the_plain_rate():
+    network = small_network()
+    groups = parameter_groups(network, 0.2, 0.01, ["weight", "norm"], {"norm": 2, "neuron": 0.5})
+    found = [(group.get("lr"), group["weight_decay"], len(group["params"])) for group in groups]
+    assert found == [(None, 0.01, 2), (None, 0.0, 2), (0.4, 0.01, 2), (0.1, 0.0, 1)]
+    assert [id(p) for p in groups[3]["params"]] == [id(network[2].k)]
+
+
+@pytest.mark.parametrize("decay", [["neuron"], ["gate"]])
+def test_gates_are_of_the_neuron_and_may_have_a_rate_of_their_own(decay):
+    neuron = GLIF(T=2, channels=3)
+    groups = parameter_groups(neuron, 0.1, 0.01, decay, {"gate": 0.1})
+    gates = {id(p) for p in (neuron.alpha, neuron.beta, neuron.gamma)}
+    assert {id(p) for p in groups[-1]["params"]} == gates
+    assert groups[-1]["lr"] == pytest.approx(0.01)
+    assert groups[-1]["weight_decay"] == 0.01
+    assert len(groups) == 2
+    assert groups[0]["weight_decay"] == (0.01 if decay == ["neuron"] else 0.0)
+    (whole,) = parameter_groups(neuron, 0.1, 0.01, ["neuron"], {"neuron": 2})
+    assert len(whole["params"]) == 8
+
+
+@pytest.mark.parametrize(
+    ("factors", "message"),
+    [
+        ({"gates": 0.1}, "lr_factors='gates': unknown. Did you mean 'gate'?"),
+        ({"neuron": 0}, "lr_factors.neuron=0: must be a number in (0, inf)"),
+        ({"neuron": "small"}, "lr_factors.neuron='small'"),
+        ({"neuron": True}, "lr_factors.neuron=true"),
+        ({"neuron": math.inf}, "lr_factors.neuron=inf"),
+        ([0.1], "give factors by kind"),
+    ],
+)
+def test_factors_that_cannot_be_meant_are_refused(factors, message):
+    with pytest.raises(UserError, match=re.escape(message)):
+        parameter_groups(small_network(), 0.1, 0.0, [], factors)
+
+
+def test_every_group_falls_from_its_own_rate_to_the_same_floor():
+    slow, fast = (nn.Parameter(torch.zeros(1)) for _ in range(2))
+    optimizer = torch.optim.SGD([{"params": [fast]}, {"params": [slow], "lr": 0.01}], lr=0.1)
+    annealing = torch.optim.lr_scheduler.CosineAnnealingLR(
+        torch.optim.SGD([{"params": [fast]}, {"params": [slow], "lr": 0.01}], lr=0.1), T_max=9, eta_min=1e-3
+    )
+    scheduler = CosineSchedule(epochs=9, min_lr=1e-3)(optimizer)
+    for _ in range(9):
+        assert scheduler.get_last_lr() == pytest.approx(annealing.get_last_lr(), rel=1e-9)
+        optimizer.step()
+        scheduler.step()
+        annealing.optimizer.step()
+        annealing.step()
 
 
 @pytest.mark.parametrize("decay", ["weight", None, 1, ["weight", None]])
 def test_what_is_no_list_of_kinds_is_refused(decay):
     with pytest.raises(UserError, match=r"optimizer.decay="):
-        parameter_groups(small_network(), 0.01, decay)
+        parameter_groups(small_network(), 0.1, 0.01, decay)
 
 
 @pytest.mark.parametrize("decay", [-1e-4, math.nan, math.inf, "1e-4"])
 def test_a_decay_that_is_none_is_refused(decay):
     with pytest.raises(UserError, match=r"optimizer.weight_decay=.*: must be a number in \[0, inf\)"):
-        parameter_groups(small_network(), decay, ["weight"])
+        parameter_groups(small_network(), 0.1, decay, ["weight"])
 
 
 def test_cosine_equals_pytorchs_annealing():
@@ -91,25 +146,20 @@ def test_warm_up_floor_and_cool_down_equal_timms():
     assert ours == pytest.approx(expected, rel=1e-9)
 
 
-def test_the_periodic_cosine_is_pytorchs_annealing_and_comes_up_again():
-    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=0.1)
-    scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=4, eta_min=0.01)
-    expected = []
-    for _ in range(9):
-        expected.append(optimizer.param_groups[0]["lr"])
-        optimizer.step()
-        scheduler.step()
-    found = rates(PeriodicCosineSchedule(T_max=4, eta_min=0.01), 9)
-    assert found == expected
-    assert (found[4], found[8]) == pytest.approx((0.01, 0.1))
-
-
-@pytest.mark.parametrize("options", [{"T_max": 0}, {"T_max": 1.5}, {"T_max": 4, "eta_min": -1}], ids=str)
-def test_a_period_that_is_none_is_refused(options):
-    with pytest.raises(UserError, match=rf"^schedule.{list(options)[-1]}=.*: must be a "):
-        PeriodicCosineSchedule(**options)
-    with pytest.raises(UserError, match=r"^schedule.eta_min=0.2: must be a number in \[0, 0.1\]"):
-        rates(PeriodicCosineSchedule(T_max=4, eta_min=0.2), 5)
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"T_max": 0}, "schedule.T_max=0: must be a whole number"),
+        ({"T_max": 1.5}, "schedule.T_max=1.5"),
+        ({"T_max": 4, "eta_min": -1}, "schedule.eta_min=-1: must be a number in"),
+        ({"T_max": 4, "eta_min": 0.2}, r"schedule.eta_min=0.2: must be a number in \[0, 0.1\]"),
+    ],
+)
+def test_what_pytorchs_annealing_takes_in_silence_is_named(options, message):
+    schedule = checked(functools.partial(torch.optim.lr_scheduler.CosineAnnealingLR, **options))
+    with pytest.raises(UserError, match=message):
+        rates(schedule, 5)
+    assert rates(checked(functools.partial(torch.optim.lr_scheduler.CosineAnnealingLR, T_max=4)), 5)[4] < 1e-9
 
 
 @pytest.mark.parametrize(

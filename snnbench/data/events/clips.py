@@ -105,13 +105,14 @@ class ClipBatchTransform(BatchTransform):
         return flat.unflatten(1, (steps, -1)).transpose(0, 1).contiguous(), y
 
 
-def to_input(counts: Tensor, size: Sequence[int], interpolation: str) -> Tensor:
+def to_input(counts: Tensor, size: Sequence[int], interpolation: str, antialias: bool = True) -> Tensor:
     """Counts as they come from a loader to what a network takes.
 
     Args:
         counts: Integers [B, T, 2, H, W].
         size: Rows and columns wanted.
-        interpolation: "nearest", or "bilinear", which averages when it shrinks (antialias).
+        interpolation: "nearest" or "bilinear".
+        antialias: whether "bilinear" averages over what it shrinks, or takes the mean of two pixels in each direction.
 
     Returns:
         float32 [T, B, 2, *size].
@@ -119,4 +120,4 @@ def to_input(counts: Tensor, size: Sequence[int], interpolation: str) -> Tensor:
     x = counts.transpose(0, 1).to(torch.float32, memory_format=torch.contiguous_format)
     if list(x.shape[-2:]) == list(size):
         return x
-    return F.resize(x, list(size), interpolation=v2.InterpolationMode(interpolation), antialias=True)
+    return F.resize(x, list(size), interpolation=v2.InterpolationMode(interpolation), antialias=antialias)

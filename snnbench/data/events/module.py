@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from snnbench.check import choice, count
+from snnbench.check import choice, count, flag
 from snnbench.data.augment import Augment, augment_of
 from snnbench.data.events.cache import Pack, Plan, plan
 from snnbench.data.events.clips import INTERPOLATIONS, ClipBatchTransform, to_input
@@ -41,7 +41,8 @@ class EventData(BenchData):
         slicing: Equal slices by event "number" or by "time".
         remainder: "last" keeps every event; "drop" leaves out what the division leaves over.
         time_order: "strict", "file" or "sort"; see `FrameRule`.
-        resize: How frames reach `image_size`: "nearest" or "bilinear" (with antialiasing).
+        resize: How frames reach `image_size`: "nearest" or "bilinear".
+        antialias: Whether "bilinear" averages over all pixels that it shrinks to one.
         cache: Folder of the packed frames.
         augment: What happens to training clips; None: nothing.
         download: Try to fetch missing files.
@@ -63,6 +64,7 @@ class EventData(BenchData):
         remainder: str = "last",
         time_order: str = "strict",
         resize: str = "bilinear",
+        antialias: bool = True,
         cache: str | Path,
         augment: Augment | None = None,
         download: bool = True,
@@ -88,6 +90,7 @@ class EventData(BenchData):
             raise UserError("data.time_order=file: slices by time need ascending times; set strict or sort.")
         self.split_name, self.split_seed = split, count("data.split_seed", split_seed, 0)
         self.resize = choice("data.resize", resize, INTERPOLATIONS)
+        self.antialias = flag("data.antialias", antialias)
         self.limit = count("data.limit", limit, also=(None,))
         self.cache = Path(cache).expanduser()
         self.augment = augment_of(augment)
@@ -99,7 +102,8 @@ class EventData(BenchData):
         seeded = f" seed {split_seed}" if split == "random" else ""
         held_out = f"; val: {self.val_fraction:g} of train, stratified, seed {self.seed}" if self.val_fraction else ""
         self.split = f"{split}{seeded} of source {source}{held_out}"
-        self.details = {"source": source, "split": split, "frames": self.rule._asdict(), "resize": resize}
+        shown = {"resize": resize, "antialias": antialias}
+        self.details = {"source": source, "split": split, "frames": self.rule._asdict(), **shown}
 
     @property
     def provenance(self) -> str:  # type: ignore[override]
@@ -143,7 +147,7 @@ class EventData(BenchData):
     def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> tuple[Tensor, Tensor]:
         """On the device: (counts [B, T, 2, H, W], y[, keys]) to (x float32 [T, B, 2, H, W], y)."""
         counts, labels, *keys = batch
-        x = to_input(counts, (self.image_size, self.image_size), self.resize)
+        x = to_input(counts, (self.image_size, self.image_size), self.resize, self.antialias)
         return (self._augmented(x, keys[0]) if keys else x), labels
 
     def _part(self, positions: NDArray[np.int64], keyed: bool = False) -> ClipDataset:

@@ -1,184 +1,234 @@
-// The loops around the generated statements, on a CPU. cpu.py fills in what begins with a dollar sign.
+//# A template: source.py says how holes are marked, cpu.py fills them. This line does not appear in a kernel's text.
+// A neuron's kernel on a CPU: time runs inside a block of VECS vectors of neighbouring neurons.
 //
-// A frame is rows x length neurons: one row where no coefficient is per channel; else a row is a run of neurons that
-// share a channel or, where such runs are short (PERIOD), some periods of the pattern of channels, and the coefficients
-// are vectors along it. Rows are cut into chunks, chunks into blocks of VECS vectors, and time runs inside a block.
-// Whatever is walked block by block is a stream: a pointer, a stride over time, a number of steps.
-// Sums over neurons are made per block, per chunk, then over the chunks in order, so that no thread count shows.
+// chunks.h cuts a call into such blocks; `span` goes through some of them, one after the other.
+// Whatever is walked block by block is a stream: a pointer p, its stride over time p_t, a number of steps. A null
+// pointer to a state means zeros, one to a result that it is not wanted.
+//
+// x and s are input and spikes, v<i> a state, c<i> a coefficient, n<i> a statement of the step; g stands before the name
+// of a gradient.
 
-// No name may leave this file: the dynamic linker would merge equal names of different kernels.
-#ifdef __linux__
-extern "C" int madvise(void*, unsigned long, int);
-#endif
+//% macro tables(streams)
+  static constexpr int GIVEN = ${streams | rejectattr("sum") | list | length}, UNIFORMS = ${uniform | length};
+  static constexpr Kind STREAM[] = {
+//% for s in streams
+      {sizeof(${s.type}), ${s.steps}, ${s.flags}},  // ${s.name}
+//% endfor
+  };
+//% endmacro
+
+//% macro pointers(streams)
+//% for s in streams
+    ${s.type}* __restrict ${s.name} = (${s.type}*)q[${loop.index0}].p; const long ${s.name}_t = q[${loop.index0}].stride;
+//% endfor
+//% endmacro
+
+//% macro next_block(streams)
+//% for s in streams if not s.sum
+      if (${s.name}) ${s.name} += B;
+//% endfor
+//% endmacro
+
+//% macro first_states(sweep)
+//% for i in uniform if not program.per_step[i]
+      const V c${i} = K(*u[${uniform.index(i)}].p);
+//% endfor
+//% for line in sweep.lines.once
+      ${line}
+//% endfor
+      V v[STATES + 1][VECS];
+//% for i in states
+      EACH_VECTOR v[${i}][k] = first${i} ? load(first${i} + k * W) : V{};
+//% endfor
+//% endmacro
+
+//% macro unroll()
+//% if T <= unrolled
+#pragma GCC unroll ${unrolled}
+//% endif
+//% endmacro
+
+//% macro timestep(sweep)
+//% for i in uniform if program.per_step[i]
+        const V c${i} = K(u[${uniform.index(i)}].p[t * u[${uniform.index(i)}].over_time]);
+//% endfor
+//% for line in sweep.lines.each
+        ${line}
+//% endfor
+//% endmacro
+
+//% macro input(pointer, name, moves)
+//% set at = pointer ~ (" + t * " ~ pointer ~ "_t" if moves else "")
+          const V ${name} = load(${at} + k * W); fetch(${at} + k * W + B);
+//% endmacro
+
+//% macro step(sweep)
+//% for i in along
+          const V c${i} = load(cp${i} + ${"t * cp%d_t + " % i if program.per_step[i]}k * W);
+//% endfor
+//% for line in sweep.lines.neuron
+          ${line}
+//% endfor
+//% endmacro
+
+//% macro states_of_timestep()
+//% for i in states
+          const V v${i} = v[${i}][k];
+//% endfor
+//% endmacro
+
+//% macro next_states(sweep)
+//% for i in states
+          v[${i}][k] = ${sweep.value(program.next_states[i])};
+//% endfor
+//% endmacro
+
+//% macro add(at, term)
+//% if period
+store(sums[${at}] + k * W, load(sums[${at}] + k * W) + ${term});
+//% else
+sums[${at}] += sel(live_mask[k], ${term}, V{});
+//% endif
+//% endmacro
+
+//% if io == "half"
+#define HALF
+//% endif
+#include "vector.h"
+#include "chunks.h"
 
 namespace {
 
-// States over time stay in the first-level cache up to T = 128.
-constexpr int T = $T, VECS = 2, B = VECS * W, STATES = $states, SLOTS = $slots;
-constexpr long CHUNK = 4096 / B * B;
-constexpr bool PERIOD = $period;
-typedef $io IO;
+constexpr int T = ${T}, STATES = ${states | length};
+typedef ${io} IO;
 
-struct Stream { char* p; long stride; };
-struct Uniform { float* p; long over_time, over_channels; };
-struct Job {
-  long rows, length, total, channels, inner, threads, past;
-  const Stream* streams;
-  const Uniform* uniforms;
-  float* spread;
+//% if not backward
+struct Forward {
+//% print tables(streams)
+  static void span(const Stream* q, const Uniform* u, long blocks, int live, bool past, double* totals) {
+//% print pointers(streams)
+    for (long b = 0; b < blocks; ++b) {
+//% print first_states(forward)
+//% print unroll()
+      for (int t = 0; t < T; ++t) {
+//% print timestep(forward)
+        EACH_VECTOR {
+//% print input("xp", "x", not static)
+//% print states_of_timestep()
+//% print step(forward)
+          put(past, sp + t * sp_t + k * W, ${forward.value(program.spikes)});
+//% print next_states(forward)
+        }
+      }
+//% for i in states
+      if (last${i}) EACH_VECTOR store(last${i} + k * W, v[${i}][k]);
+//% endfor
+//% print next_block(streams)
+    }
+  }
 };
 
-INLINE void put(bool past, IO* p, V v) { if (past) stream(p, v); else store(p, v); }
-INLINE M first(int n) { M r; EACH(i) r.a[i] = i < n ? -1 : 0, r.b[i] = i + W / 2 < n ? -1 : 0; return r; }
-#define EACH_VECTOR _Pragma("GCC unroll 2") for (int k = 0; k < VECS; ++k)
-INLINE double total(V v) { double r = 0; EACH(i) r += v.a[i] + v.b[i]; return r; }
-
-$kernels
-
-// `count` neurons of a row. The last, partial block goes through a copy, so that nobody reads or writes beyond.
-template <class Kernel>
-static void part(const Job& job, Stream* sums, long row, long from, double* totals) {
-  constexpr int N = Kernel::STREAMS;
-  const long at = row * job.length + from;
-  long count = job.length - from < CHUNK ? job.length - from : CHUNK;
-  if (job.total - at < count) count = job.total - at;
-  if (count <= 0) return;
-  Stream q[N + 1];
-  Uniform u[Kernel::UNIFORMS + 1];
-  bool past = job.past;
-  for (int i = 0; i < N; ++i) {
-    q[i] = Kernel::SUM[i] ? *sums++ : job.streams[i];
-    if (q[i].p) q[i].p += Kernel::SIZE[i] * (Kernel::ALONG[i] ? from : at);
-    if (Kernel::PAST[i]) past = past && ((unsigned long)q[i].p | (unsigned long)(q[i].stride * Kernel::SIZE[i])) % BYTES == 0;
-  }
-  for (int i = 0; i < Kernel::UNIFORMS; ++i) {
-    u[i] = job.uniforms[i];
-    u[i].p += row % job.channels * u[i].over_channels;
-  }
-  const long blocks = count / B;
-  const int rest = count % B;
-  if (blocks) Kernel::span(q, u, blocks, B, past, totals);
-  if (!rest) return;
-  alignas(64) char copies[Kernel::ROOM * B + 64] = {};
-  Stream c[N + 1];
-  char* room = copies;
-  for (int i = 0; i < N; ++i) {
-    c[i] = {q[i].p ? room : nullptr, q[i].stride ? B : 0};
-    if (!q[i].p) continue;
-    q[i].p += blocks * B * Kernel::SIZE[i];
-    for (int t = 0; t < Kernel::STEPS[i] && Kernel::IN[i]; ++t)
-      memcpy(room + t * c[i].stride * Kernel::SIZE[i], q[i].p + t * q[i].stride * Kernel::SIZE[i], rest * Kernel::SIZE[i]);
-    room += Kernel::STEPS[i] * B * Kernel::SIZE[i];
-  }
-  Kernel::span(c, u, 1, rest, false, totals);
-  for (int i = 0; i < N; ++i)
-    for (int t = 0; t < Kernel::STEPS[i] && Kernel::OUT[i] && q[i].p; ++t)
-      memcpy(q[i].p + t * q[i].stride * Kernel::SIZE[i], c[i].p + t * c[i].stride * Kernel::SIZE[i], rest * Kernel::SIZE[i]);
-}
-
-// Large results are written for the first time here: 2 MiB pages save most of the page faults.
-static void use_large_pages(const Stream& s, int size, long neurons, int steps) {
-#ifdef __linux__
-  const unsigned long page = 1ul << 21, from = ((unsigned long)s.p + page - 1) / page * page;
-  const unsigned long to = (unsigned long)s.p + neurons * size * (s.stride ? steps : 1);
-  if (s.p && to > from + page) madvise((void*)from, (to - from) / page * page, 14);
-#endif
-}
-
-// What `a` holds: the first members of Job, the streams, the uniforms. Of coefficients along a period, one value for each
-// channel is given; they are written out here, into memory to be freed as job.spread.
-template <class Kernel>
-static Job read(const long* a, Stream* streams) {
-  Job job = {a[0], a[1], a[2], a[3], a[4], a[5], a[6], streams, nullptr, nullptr};
-  const Stream* given = (const Stream*)(a + 7);
-  job.uniforms = (const Uniform*)(given + Kernel::GIVEN);
-  long numbers = 0;
-  for (int i = 0; i < Kernel::GIVEN; ++i) {
-    streams[i] = given[i];
-    if (Kernel::PAST[i]) use_large_pages(streams[i], Kernel::SIZE[i], job.total, Kernel::STEPS[i]);
-    if (Kernel::ALONG[i]) numbers += Kernel::STEPS[i] * job.length;
-  }
-  if (!numbers) return job;
-  float* next = job.spread = (float*)malloc(numbers * sizeof(float));
-  for (int i = 0; i < Kernel::GIVEN; ++i) {
-    if (!Kernel::ALONG[i]) continue;
-    streams[i] = {(char*)next, job.length};
-    for (int t = 0; t < Kernel::STEPS[i]; ++t)
-      for (const float* end = next + job.length; next < end;)
-        for (long c = 0; c < job.channels; ++c)
-          for (long k = 0; k < job.inner; ++k) *next++ = ((const float*)given[i].p)[t * given[i].stride + c];
-  }
-  return job;
-}
-
-}  // namespace
-
-#ifndef BACKWARD
-extern "C" __attribute__((visibility("default"))) void run(const long* a) {
-  Stream streams[Forward::GIVEN];
-  const Job job = read<Forward>(a, streams);
-  const long chunks = (job.length + CHUNK - 1) / CHUNK;
-#pragma omp parallel for num_threads(job.threads) schedule(static) if (job.threads > 1)
-  for (long i = 0; i < job.rows * chunks; ++i) part<Forward>(job, nullptr, i / chunks, i % chunks * CHUNK, nullptr);
-  free(job.spread);
-}
-#else
-
-namespace {
-
-// Adds up what the chunks have left for the coefficients, in their order.
-static void finish(const Job& job, const Uniform* out, long parts, const double* totals, const float* along) {
-  double* sums = (double*)malloc(job.channels * sizeof(double));
-  for (int slot = 0; slot < SLOTS; ++slot) {
-    for (long c = 0; c < job.channels; ++c) sums[c] = 0;
-    const long chunks = (job.length + CHUNK - 1) / CHUNK;
-    if (PERIOD)
-      for (long g = 0; g < parts; ++g) {
-        const float *next = along + (g * SLOTS + slot) * job.length, *end = next + job.length;
-        while (next < end)
-          for (long c = 0; c < job.channels; ++c)
-            for (long k = 0; k < job.inner; ++k) sums[c] += *next++;
+//% else
+struct Backward {
+//% print tables(streams)
+  static constexpr bool PERIOD = ${period | lower};
+  // Sums over neurons; of each, the coefficient (among those wanted) and the timestep.
+  static constexpr int SLOTS = ${slots | length};
+  static constexpr int OWNER[] = {${owners | join(", ")}};
+  static constexpr int STEP[] = {${slots | map("last") | join(", ") or 0}};
+  static void span(const Stream* q, const Uniform* u, long blocks, int live, bool past, double* totals) {
+//% print pointers(streams)
+//% if slots and period
+    float* sums[] = {${streams | selectattr("sum") | map(attribute="name") | join(", ")}};
+//% elif slots
+    V sums[SLOTS] = {};
+    M live_mask[VECS];
+    EACH_VECTOR live_mask[k] = first(live - k * W);
+//% endif
+    for (long b = 0; b < blocks; ++b) {
+//% print first_states(start)
+      V tape[T][${taped | length + 1}][VECS], kept[T][${kept | length + 1}][VECS], g[STATES + 1][VECS];
+//% print unroll()
+      for (int t = 0; t < T; ++t) {
+//% print timestep(replay)
+        EACH_VECTOR {
+//% for i in taped
+          tape[t][${loop.index0}][k] = v[${i}][k];
+//% endfor
+//% if not kept
+          if (t == T - 1) continue;
+//% endif
+//% print input("xp", "x", not static)
+//% print states_of_timestep()
+//% print step(replay)
+//% for node in kept
+          kept[t][${loop.index0}][k] = ${replay.value(node)};
+//% endfor
+//% print next_states(replay)
+        }
       }
-    else
-      for (long i = 0; i < parts; ++i) sums[i / chunks % job.channels] += totals[i * SLOTS + slot];
-    const Uniform& to = out[OWNER[slot]];
-    float* p = to.p + STEP[slot] * to.over_time;
-    double all = 0;
-    for (long c = 0; c < job.channels; ++c) {
-      all += sums[c];
-      if (to.over_channels) p[c * to.over_channels] = sums[c];
+//% for i in states
+      EACH_VECTOR g[${i}][k] = glast${i} ? load(glast${i} + k * W) : V{};
+//% endfor
+//% for i in wanted if not program.per_step[i]
+      V a${i}[VECS] = {};
+//% endfor
+//% if static
+      V all[VECS] = {};
+//% endif
+//% print unroll()
+      for (int t = T - 1; t >= 0; --t) {
+//% print timestep(reverse)
+        EACH_VECTOR {
+//% print input("gsp", "gs", true)
+//% for i in states
+          const V gv${i} = g[${i}][k];
+//% endfor
+//% print input("xp", "x", not static)
+//% for i in taped
+          const V v${i} = tape[t][${loop.index0}][k];
+//% endfor
+//% print step(reverse)
+//% if static
+          all[k] += ${reverse.value(program.grad_x)};
+//% else
+          if (gxp) put(past, gxp + t * gxp_t + k * W, ${reverse.value(program.grad_x)});
+//% endif
+//% for i in states
+          g[${i}][k] = ${reverse.value(program.grad_states[i])};
+//% endfor
+//% for i in wanted
+//% set term = reverse.value(program.grad_coefficients[i])
+          ${add(slots.index((i, 0)) ~ " + t", term) | trim if program.per_step[i] else "a%d[k] += %s;" % (i, term)}
+//% endfor
+        }
+      }
+//% if static
+      if (gxp) EACH_VECTOR put(past, gxp + k * W, all[k]);
+//% endif
+//% for i in states
+      if (gfirst${i}) EACH_VECTOR store(gfirst${i} + k * W, g[${i}][k]);
+//% endfor
+//% for i in wanted if not program.per_step[i]
+      EACH_VECTOR ${add(slots.index((i, 0)), "a%d[k]" % i) | trim}
+//% endfor
+//% print next_block(streams)
+//% if slots and period
+//% for slot in slots
+      sums[${loop.index0}] += B;
+//% endfor
+//% endif
     }
-    if (!to.over_channels) *p = all;
+//% if slots and not period
+    for (int j = 0; j < SLOTS; ++j) totals[j] += total(sums[j]);
+//% endif
   }
-  free(sums);
-}
+};
+
+//% endif
 
 }  // namespace
 
 extern "C" __attribute__((visibility("default"))) void run(const long* a) {
-  Stream streams[Backward::GIVEN];
-  const Job job = read<Backward>(a, streams);
-  const Uniform* out = job.uniforms + Backward::UNIFORMS;
-  const long chunks = (job.length + CHUNK - 1) / CHUNK;
-  // A period's sums are vectors; rows that share them form a group, as many groups as keep 16 threads busy.
-  long groups = (16 + chunks - 1) / chunks;
-  if (groups < (job.rows + 63) / 64) groups = (job.rows + 63) / 64;
-  if (groups > job.rows || !PERIOD) groups = job.rows;
-  const long per_group = groups ? (job.rows + groups - 1) / groups : 0;
-  const unsigned long numbers = groups * (PERIOD ? job.length : chunks) * SLOTS;
-  double* totals = !PERIOD && SLOTS ? (double*)calloc(numbers + 1, sizeof(double)) : nullptr;
-  float* along = PERIOD && SLOTS ? (float*)calloc(numbers + 1, sizeof(float)) : nullptr;
-#pragma omp parallel for num_threads(job.threads) schedule(static) if (job.threads > 1)
-  for (long i = 0; i < groups * chunks; ++i) {
-    Stream sums[SLOTS + 1];
-    float* mine = along + i / chunks * SLOTS * job.length;
-    for (int j = 0; j < SLOTS; ++j) sums[j] = {PERIOD ? (char*)(mine + j * job.length) : nullptr, 0};
-    for (long row = i / chunks * per_group; row < (i / chunks + 1) * per_group && row < job.rows; ++row)
-      part<Backward>(job, sums, row, i % chunks * CHUNK, totals + i * SLOTS);
-  }
-  if (SLOTS) finish(job, out, PERIOD ? groups : groups * chunks, totals, along);
-  free(totals);
-  free(along);
-  free(job.spread);
+  ${"backward<Backward>" if backward else "forward<Forward>"}(a);
 }
-#endif

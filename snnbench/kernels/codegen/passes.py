@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from snnbench.kernels.codegen.graph import Node, needed
-from snnbench.kernels.codegen.ops import EXPENSIVE, statements
+from snnbench.kernels.codegen.ops import EXPENSIVE, statements, value
 from snnbench.kernels.codegen.trace import Program
 
 WORTH, DEAR = 3, 16
@@ -130,6 +130,21 @@ def input_names(nodes: Sequence[Node]) -> dict[Node, str]:
     return {n: n.args[0] if n.args[0] in ("x", "gs") else f"{n.args[0]}{n.args[1]}" for n in nodes if n.op == "input"}
 
 
-def lines(nodes: Sequence[Node], names: dict[Node, str], indent: int) -> str:
-    """The statements of `nodes`, indented."""
-    return "".join(" " * indent + line + "\n" for line in statements(nodes, names))
+class SweepText:
+    """One pass over time as text, for a kernel's frame.
+
+    Attributes:
+        lines: the statements, in named parts: `SweepText(names, each=..., neuron=...)` has lines["each"].
+        coefficients: the indices of those it uses.
+        names: what the text calls each node.
+    """
+
+    def __init__(self, names: Mapping[Node, str], **parts: Sequence[Node]) -> None:
+        self.names = dict(names)
+        self.lines = {part: statements(nodes, self.names) for part, nodes in parts.items()}
+        used = {n.args[1] for nodes in parts.values() for n in nodes if n.op == "input" and n.args[0] == "c"}
+        self.coefficients = sorted(used)  # type: ignore[type-var]
+
+    def value(self, node: Node) -> str:
+        """What the text calls the value of `node`."""
+        return value(node, self.names)

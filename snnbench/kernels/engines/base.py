@@ -1,24 +1,31 @@
-"""What the CPU and the CUDA kernels share: results allocated, tensors brought into the layout of the frames."""
+"""What the CPU and the CUDA kernels share: results allocated, tensors brought into the layout of the frames.
+
+An engine whose kernels take tensors frame by frame, as loop.cpp and loop.cu do, can build on it; none has to.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 from snnbench.kernels.codegen.passes import Variant
+from snnbench.kernels.codegen.source import KernelSource
 from snnbench.kernels.codegen.trace import Program
+from snnbench.kernels.engines.arguments import Values, values_of
+from snnbench.kernels.engines.contract import Gradients, States
 from snnbench.kernels.engines.layout import same_frames
 from snnbench.kernels.engines.signature import IO, Signature, frame, frames
 
-States = tuple[Tensor | None, ...]
-Gradients = tuple[Tensor | None, list[Tensor | None], list[Tensor | None]]
-"""Of x, of each state, of each coefficient; None for what was not asked for."""
+Wanted = tuple[bool, ...] | None
+"""Which kernel: that of the forward (None), or of the backward that gives these coefficients' gradients."""
 
 
 class FrameKernel:
-    """A program made ready for calls of one signature; an engine supplies `launch_forward` and `launch_backward`.
+    """A program made ready for calls of one signature; an engine adds what raises NotImplementedError here.
 
-    Those two find all tensors laid out frame by frame as `layout` says, and are not called for empty ones.
+    The launches find all tensors laid out frame by frame as `layout` says, and are not called for empty ones.
     """
 
     def __init__(self, program: Program, signature: Signature) -> None:
@@ -32,10 +39,17 @@ class FrameKernel:
             ((shape[-1] if len(shape) > 1 else 1) if per_step else 0, int(channelled))
             for shape, per_step, channelled in shapes
         ]
+        self.x_stride = self.layout.time_stride if self.layout.dense else self.layout.size
+        self.none = (None,) * len(program.states)
 
     def prepare(self) -> None:
-        """Compile what a forward needs. Raises NoEngine where that fails."""
         raise NotImplementedError
+
+    def source(self, wanted: Wanted) -> KernelSource:
+        raise NotImplementedError
+
+    def text(self, backward: bool) -> str:
+        return self.source((True,) * len(self.program.coefficients) if backward else None).frame
 
     def launch_forward(self, x: Tensor, first: States, c: tuple[Tensor, ...], s: Tensor, last: States) -> None:
         raise NotImplementedError
@@ -54,9 +68,33 @@ class FrameKernel:
         """Writes gx and g_first; returns the gradients of the coefficients, None where not wanted."""
         raise NotImplementedError
 
-    def variant(self, wanted: tuple[bool, ...], period: bool = False) -> Variant:
+    def variant(self, wanted: Wanted, period: bool = False) -> Variant:
         s = self.signature
+        wanted = (False,) * len(self.channelled) if wanted is None else wanted
         return Variant(self.layout.steps, IO[s.dtype], s.static, self.channelled, wanted, period)
+
+    def settled(self, wanted: Wanted) -> dict[str, int]:
+        """What a kernel's launches have in common: strides over time and, of coefficients, over channels."""
+        size = self.layout.size
+        result = {"sp_t": size} if wanted is None else {"gxp_t": 0 if self.signature.static else size}
+        return {"xp_t": self.x_stride} | result | strides_of("cp", self.coefficient_strides)
+
+    def values(
+        self,
+        parameters: Sequence[str],
+        wanted: Wanted,
+        settled: dict[str, int],
+        numbers: Sequence[str] = (),
+        tensors: Sequence[str] = (),
+        groups: dict[str, int] | None = None,
+    ) -> Values:
+        """What puts a launch's arguments in order: those that every launch gives, and those named here."""
+        n = len(self.program.states)
+        groups = {"first": n, "cp": len(self.program.coefficients)} | (groups or {})
+        if wanted is None:
+            return values_of(parameters, settled, numbers, ["xp", "sp", *tensors], groups | {"last": n})
+        groups |= {"glast": n, "gfirst": n}
+        return values_of(parameters, settled, ["gsp_t", *numbers], ["xp", "gsp", "gxp", *tensors], groups)
 
     def forward(
         self, x: Tensor, states: States, coefficients: tuple[Tensor, ...], last: bool
@@ -66,7 +104,7 @@ class FrameKernel:
         finals = [self.state_like(x) for _ in states] if last else []
         if self.work:
             x, first = self.given(x, states)
-            self.launch_forward(x, first, coefficients, s, tuple(finals) or (None,) * len(states))
+            self.launch_forward(x, first, coefficients, s, tuple(finals) or self.none)
         return s, finals
 
     def backward(
@@ -90,7 +128,7 @@ class FrameKernel:
         if gs is None:
             gs = torch.zeros(self.signature.shape[1:], dtype=x.dtype, device=x.device).expand(self.signature.shape)
         x, first = self.given(x, states)
-        last = tuple([frame(g, strides) for g in g_last])
+        last = tuple([g if g is None else frame(g, strides) for g in g_last])
         sums = self.launch_backward(x, first, coefficients, frames(gs, strides), last, gx, tuple(g_first), want)
         return gx, g_first, sums
 
@@ -118,4 +156,10 @@ class FrameKernel:
         strides = self.layout.strides
         if not self.layout.dense:
             x = frames(x, strides)
-        return x, tuple([frame(state, strides) for state in states])
+        return x, tuple([state if state is None else frame(state, strides) for state in states])
+
+
+def strides_of(pointer: str, strides: Sequence[tuple[int, int]]) -> dict[str, int]:
+    """Strides over time and over channels, as the parameters beside the pointers `pointer`0, `pointer`1, ..."""
+    over_time = {f"{pointer}{i}_t": t for i, (t, _) in enumerate(strides)}
+    return over_time | {f"{pointer}{i}_c": c for i, (_, c) in enumerate(strides)}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import itertools
 import os
 import struct
 from collections.abc import Callable
@@ -13,9 +14,12 @@ from torch import Tensor
 
 from snnbench.kernels.codegen.cpu import cpu_source
 from snnbench.kernels.codegen.passes import Variant
+from snnbench.kernels.codegen.source import KernelSource
 from snnbench.kernels.codegen.trace import Program
 from snnbench.kernels.engines import build
-from snnbench.kernels.engines.base import FrameKernel, States
+from snnbench.kernels.engines.arguments import Values
+from snnbench.kernels.engines.base import FrameKernel, Wanted, strides_of
+from snnbench.kernels.engines.contract import States
 from snnbench.kernels.engines.signature import Signature
 
 SERIAL = 1 << 15
@@ -26,25 +30,36 @@ PERIOD = 1024
 """Such periods are repeated until they are about so long."""
 
 
-def check() -> None:
-    """Raises NoEngine if there is no compiler or no cache folder."""
-    build.compiler()
-    build.cache_dir()
+class CpuEngine:
+    """C++ for vectors of neurons; needs a compiler, and a cache folder for what it makes."""
+
+    name = device = "cpu"
+
+    def check(self) -> None:
+        build.compiler()
+        build.cache_dir()
+
+    def describe(self) -> str:
+        path, version = build.compiler()
+        return f"kernels compiled by {path} ({version})"
+
+    def kernel(self, program: Program, signature: Signature) -> CpuKernel:
+        return CpuKernel(program, signature)
 
 
-def describe() -> str:
-    """What the engine runs on, for the log."""
-    path, version = build.compiler()
-    return f"kernels compiled by {path} ({version})"
+Run = Callable[[object], None]
+"""Takes an array of int64."""
+Pack = Callable[..., bytes]
+"""Makes one of integers."""
 
 
 @functools.lru_cache(maxsize=1024)
-def compiled(program: Program, variant: Variant, backward: bool) -> Callable[[object], None]:
-    """The kernel as a function of an array of int64."""
-    run = build.build(cpu_source(program, variant, backward)).run
+def compiled(program: Program, variant: Variant, backward: bool) -> tuple[Run, tuple[str, ...]]:
+    """A kernel, and the names of what its array holds."""
+    source = cpu_source(program, variant, backward)
+    run = build.build(source.text).run
     run.argtypes, run.restype = [ctypes.c_void_p], None
-    function: Callable[[object], None] = run
-    return function
+    return run, source.parameters
 
 
 @functools.cache
@@ -56,7 +71,7 @@ def last_level_cache() -> int:
         return 1 << 25
 
 
-class Kernel(FrameKernel):
+class CpuKernel(FrameKernel):
     """A program for calls of one signature on the CPU."""
 
     def __init__(self, program: Program, signature: Signature) -> None:
@@ -69,24 +84,36 @@ class Kernel(FrameKernel):
             length = pattern * max(1, min(PERIOD // pattern, place.size // max(pattern, 1)))
         past = self.work * signature.dtype.itemsize > last_level_cache() and not signature.static
         rows = -(-place.size // length) if length else 0
-        self.header = (rows, length, place.size, place.channels, place.inner)
-        self.past = int(past)
-        self.uniform = [i for i, c in enumerate(self.channelled) if not (c and self.period)]
+        self.call = {"rows": rows, "length": length, "total": place.size, "channels": place.channels}
+        self.call |= {"inner": place.inner, "past": int(past)}
         self.along = [i for i, c in enumerate(self.channelled) if c and self.period]
-        self.run_forward: Callable[[object], None] | None = None
-        self.run_backward: dict[tuple[bool, ...], Callable[[object], None]] = {}
+        self.kernels: dict[Wanted, tuple[Run, Values, Pack]] = {}
 
     def prepare(self) -> None:
-        if self.run_forward is None:
-            variant = self.variant((False,) * len(self.channelled), self.period)
-            self.run_forward = compiled(self.program, variant, False)
+        self.load(None)
+
+    def source(self, wanted: Wanted) -> KernelSource:
+        return cpu_source(self.program, self.variant(wanted, self.period), wanted is not None)
+
+    def load(self, wanted: Wanted) -> tuple[Run, Values, Pack]:
+        run, parameters = compiled(self.program, self.variant(wanted, self.period), wanted is not None)
+        gradients = {} if wanted is None else {"gcp": sum(wanted)}
+        values = self.values(parameters, wanted, self.settled(wanted), numbers=["threads"], groups=gradients)
+        pack = struct.Struct(f"{len(parameters)}q").pack  # faster than making one of ctypes' arrays
+        self.kernels[wanted] = run, values, pack
+        return self.kernels[wanted]
+
+    def settled(self, wanted: Wanted) -> dict[str, int]:
+        states = ("first", "last") if wanted is None else ("first", "glast", "gfirst")
+        numbers = self.call | super().settled(wanted)
+        numbers |= {f"{name}{i}_t": 0 for name in states for i in range(len(self.program.states))}
+        for i in self.along:
+            del numbers[f"cp{i}_c"]
+        return numbers | strides_of("gcp", [*itertools.compress(self.coefficient_strides, wanted or ())])
 
     def launch_forward(self, x: Tensor, first: States, c: tuple[Tensor, ...], s: Tensor, last: States) -> None:
-        self.prepare()
-        assert self.run_forward is not None
-        given = self.inputs(x, first, c)
-        given += (s.data_ptr(), self.layout.size)
-        self.launch(self.run_forward, [*given, *pointers(last), *self.uniforms(c)])
+        run, values, pack = self.kernels.get(None) or self.load(None)
+        run(pack(*values(threads=self.threads(), xp=x, sp=s, first=first, last=last, cp=c)))
 
     def launch_backward(
         self,
@@ -99,47 +126,13 @@ class Kernel(FrameKernel):
         g_first: States,
         wanted: tuple[bool, ...],
     ) -> list[Tensor | None]:
-        if wanted not in self.run_backward:
-            self.run_backward[wanted] = compiled(self.program, self.variant(wanted, self.period), True)
+        run, values, pack = self.kernels.get(wanted) or self.load(wanted)
         sums = [torch.empty_like(value) if want else None for value, want in zip(c, wanted, strict=True)]
-        given = self.inputs(x, first, c)
-        given += (gs.data_ptr(), gs.stride(0) if gs.shape[0] > 1 else 0, *pointers(g_last))
-        given += (0 if gx is None else gx.data_ptr(), 0 if self.signature.static else self.layout.size)
-        given += pointers(g_first)
-        given += self.uniforms(c)
-        for total, strides in zip(sums, self.coefficient_strides, strict=True):
-            if total is not None:
-                given += (total.data_ptr(), *strides)
-        self.launch(self.run_backward[wanted], given)
-        return list(sums)
+        gc = [value for value in sums if value is not None]
+        gs_t = gs.stride(0) if gs.shape[0] > 1 else 0
+        states = {"first": first, "glast": g_last, "gfirst": g_first}
+        run(pack(*values(threads=self.threads(), xp=x, gsp=gs, gsp_t=gs_t, gxp=gx, cp=c, gcp=gc, **states)))
+        return sums
 
-    def inputs(self, x: Tensor, first: States, c: tuple[Tensor, ...]) -> list[int]:
-        """The streams that both kernels read."""
-        given = [x.data_ptr(), self.layout.time_stride if self.layout.dense else self.layout.size, *pointers(first)]
-        for i in self.along:
-            given += (c[i].data_ptr(), self.coefficient_strides[i][0])
-        return given
-
-    def uniforms(self, c: tuple[Tensor, ...]) -> list[int]:
-        given: list[int] = []
-        for i in self.uniform:
-            given += (c[i].data_ptr(), *self.coefficient_strides[i])
-        return given
-
-    def launch(self, run: Callable[[object], None], given: list[int]) -> None:
-        threads = 1 if self.work <= SERIAL else torch.get_num_threads()
-        run(packer(len(given) + 7)(*self.header, threads, self.past, *given))
-
-
-@functools.cache
-def packer(count: int) -> Callable[..., bytes]:
-    """So many integers as an array of int64. It is faster than making one of ctypes'."""
-    return struct.Struct(f"{count}q").pack
-
-
-def pointers(tensors: States) -> list[int]:
-    """Pointer and stride over time (0) of each; a null pointer for None."""
-    given: list[int] = []
-    for tensor in tensors:
-        given += (0 if tensor is None else tensor.data_ptr(), 0)
-    return given
+    def threads(self) -> int:
+        return 1 if self.work <= SERIAL else torch.get_num_threads()

@@ -5,8 +5,9 @@ No launch waits for the device or reads from it, so calls can be captured in a C
 
 from __future__ import annotations
 
+import dataclasses
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,10 +15,13 @@ import torch
 from torch import Tensor
 
 from snnbench.kernels.cell import NoEngine
-from snnbench.kernels.codegen.cuda import REGISTERS, CudaSource, cuda_source
+from snnbench.kernels.codegen.cuda import REGISTERS, cuda_source
 from snnbench.kernels.codegen.passes import Variant
+from snnbench.kernels.codegen.source import KernelSource
 from snnbench.kernels.codegen.trace import Program
-from snnbench.kernels.engines.base import FrameKernel, States
+from snnbench.kernels.engines.arguments import Values
+from snnbench.kernels.engines.base import FrameKernel, Wanted
+from snnbench.kernels.engines.contract import States
 from snnbench.kernels.engines.signature import Signature
 
 OPTIONS = ("-std=c++17", "--fmad=false")
@@ -25,7 +29,7 @@ BLOCK = 256
 LANES = 1 << 18
 """Threads that a backward uses to add up gradients of coefficients: enough to fill a device, few to add up."""
 
-Launch = Callable[[int, int, list[int], torch.device], None]
+Launch = Callable[[int, int, Sequence[int], torch.device], None]
 
 
 def cupy() -> Any:
@@ -43,32 +47,38 @@ def cupy() -> Any:
     return module
 
 
-def check() -> None:
-    """Raises NoEngine if PyTorch has no CUDA device, or CuPy does not import or sees none."""
-    if not torch.cuda.is_available():
-        raise NoEngine("PyTorch sees no CUDA device")
-    try:
-        count = cupy().cuda.runtime.getDeviceCount()
-    except NoEngine:
-        raise
-    except Exception as error:
-        raise NoEngine(f"CuPy sees no CUDA device ({error}); its CUDA must fit the driver") from error
-    if count != torch.cuda.device_count():
-        raise NoEngine(f"CuPy sees {count} CUDA devices, PyTorch {torch.cuda.device_count()}")
+class CudaEngine:
+    """One thread for a few neurons; needs a device that both PyTorch and CuPy see."""
 
+    name = device = "cuda"
 
-def describe() -> str:
-    """What the engine runs on, for the log."""
-    return f"kernels compiled by NVRTC through CuPy {cupy().__version__}"
+    def check(self) -> None:
+        if not torch.cuda.is_available():
+            raise NoEngine("PyTorch sees no CUDA device")
+        try:
+            count = cupy().cuda.runtime.getDeviceCount()
+        except NoEngine:
+            raise
+        except Exception as error:
+            raise NoEngine(f"CuPy sees no CUDA device ({error}); its CUDA must fit the driver") from error
+        if count != torch.cuda.device_count():
+            raise NoEngine(f"CuPy sees {count} CUDA devices, PyTorch {torch.cuda.device_count()}")
+
+    def describe(self) -> str:
+        return f"kernels compiled by NVRTC through CuPy {cupy().__version__}"
+
+    def kernel(self, program: Program, signature: Signature) -> CudaKernel:
+        return CudaKernel(program, signature)
 
 
 @functools.lru_cache(maxsize=1024)
-def compiled(program: Program, variant: Variant, backward: bool, vec: int) -> Launch:
-    """A kernel, to be launched with (grid, block, arguments, device)."""
-    return load(cuda_source(program, variant, backward, vec))
+def compiled(program: Program, variant: Variant, backward: bool, vec: int) -> tuple[Launch, tuple[str, ...]]:
+    """A kernel, to be launched with (grid, block, arguments, device), and its parameters' names."""
+    source = cuda_source(program, variant, backward, vec)
+    return load(source), source.parameters
 
 
-def load(source: CudaSource) -> Launch:
+def load(source: KernelSource) -> Launch:
     """Compile `source` with CuPy, for the current device; for others at their first launch."""
     module = cupy()
     try:
@@ -77,7 +87,7 @@ def load(source: CudaSource) -> Launch:
     except Exception as error:
         raise NoEngine(f"CuPy did not compile a kernel ({str(error).strip().splitlines()[:1]})") from error
 
-    def launch(grid: int, block: int, arguments: list[int], device: torch.device) -> None:
+    def launch(grid: int, block: int, arguments: Sequence[int], device: torch.device) -> None:
         stream = _stream(torch.cuda.current_stream(device).cuda_stream, device.index)
         with module.cuda.Device(device.index), stream:
             kernel((grid,), (block,), tuple([np.int64(a) for a in arguments]))
@@ -90,24 +100,50 @@ def _stream(pointer: int, device: int) -> Any:
     return cupy().cuda.ExternalStream(pointer, device)
 
 
-class Kernel(FrameKernel):
+@dataclasses.dataclass(frozen=True)
+class Loaded:
+    """A kernel to launch; the neurons at work at once, and the sums that it makes for each of them."""
+
+    launch: Launch
+    values: Values
+    lanes: int
+    slots: int
+
+
+class CudaKernel(FrameKernel):
     """A program for calls of one signature on a CUDA device."""
 
     def __init__(self, program: Program, signature: Signature) -> None:
         super().__init__(program, signature)
         place = self.layout
         self.period = place.channels * place.inner if place.channels > 1 else 1
+        self.kernels: dict[tuple[Wanted, int], Loaded] = {}
 
     def prepare(self) -> None:
         if self.work:
-            compiled(self.program, self.variant((False,) * len(self.channelled)), False, self.vec())
+            self.load(None, self.vec())
+
+    def source(self, wanted: Wanted) -> KernelSource:
+        return cuda_source(self.program, self.variant(wanted), wanted is not None, self.vec())
+
+    def load(self, wanted: Wanted, vec: int) -> Loaded:
+        found = self.kernels.get((wanted, vec))
+        if found is None:
+            variant, place = self.variant(wanted), self.layout
+            launch, parameters = compiled(self.program, variant, wanted is not None, vec)
+            slots = len(variant.slots(self.program))
+            lanes = self.lanes(vec) if slots else place.size
+            sizes = {"size": place.size, "lanes": lanes, "inner": place.inner, "channels": place.channels}
+            parts = [] if wanted is None else ["partial"]
+            values = self.values(parameters, wanted, sizes | self.settled(wanted), tensors=parts)
+            found = self.kernels[wanted, vec] = Loaded(launch, values, lanes, slots)
+        return found
 
     def launch_forward(self, x: Tensor, first: States, c: tuple[Tensor, ...], s: Tensor, last: States) -> None:
-        size = self.layout.size
         vec = self.vec(x, s)
-        arguments = [*self.inputs(x, first, size), s.data_ptr(), size, *pointers(last), *self.coefficients(c)]
-        run = compiled(self.program, self.variant((False,) * len(c)), False, vec)
-        run(-(-size // (vec * BLOCK)), BLOCK, arguments, x.device)
+        kernel = self.load(None, vec)
+        values = kernel.values(xp=x, sp=s, first=first, last=last, cp=c)
+        kernel.launch(-(-kernel.lanes // (vec * BLOCK)), BLOCK, values, x.device)
 
     def launch_backward(
         self,
@@ -120,18 +156,15 @@ class Kernel(FrameKernel):
         g_first: States,
         wanted: tuple[bool, ...],
     ) -> list[Tensor | None]:
-        size = self.layout.size
-        variant = self.variant(wanted)
-        slots = variant.slots(self.program)
         vec = self.vec(x, gs, gx)
-        lanes = self.lanes(vec) if slots else size
-        partial = torch.empty((len(slots), lanes), dtype=torch.float32, device=x.device) if slots else None
-        gs_stride = gs.stride(0) if gs.shape[0] > 1 else 0
-        arguments = [*self.inputs(x, first, lanes), gs.data_ptr(), gs_stride, *pointers(g_last)]
-        arguments += [0 if gx is None else gx.data_ptr(), size, *pointers(g_first), *pointers((partial,))]
-        arguments += self.coefficients(c)
-        run = compiled(self.program, variant, True, vec)
-        run(-(-lanes // (vec * BLOCK)), BLOCK, arguments, x.device)
+        kernel = self.load(wanted, vec)
+        shape = (kernel.slots, kernel.lanes)
+        partial = torch.empty(shape, dtype=torch.float32, device=x.device) if kernel.slots else None
+        gs_t = gs.stride(0) if gs.shape[0] > 1 else 0
+        values = kernel.values(
+            xp=x, gsp=gs, gsp_t=gs_t, gxp=gx, first=first, glast=g_last, gfirst=g_first, cp=c, partial=partial
+        )
+        kernel.launch(-(-kernel.lanes // (vec * BLOCK)), BLOCK, values, x.device)
         return self.add_up(partial, c, wanted)
 
     def add_up(self, partial: Tensor | None, c: tuple[Tensor, ...], wanted: tuple[bool, ...]) -> list[Tensor | None]:
@@ -173,19 +206,3 @@ class Kernel(FrameKernel):
             if fits and aligned and all(s % vec == 0 for s in strides) and self.lanes(vec) % vec == 0:
                 return vec
         return 1
-
-    def inputs(self, x: Tensor, first: States, lanes: int) -> list[int]:
-        place = self.layout
-        time_stride = place.time_stride if place.dense else place.size
-        return [place.size, lanes, place.inner, place.channels, x.data_ptr(), time_stride, *pointers(first)]
-
-    def coefficients(self, c: tuple[Tensor, ...]) -> list[int]:
-        given: list[int] = []
-        for value, strides in zip(c, self.coefficient_strides, strict=True):
-            given += (value.data_ptr(), *strides)
-        return given
-
-
-def pointers(tensors: States) -> list[int]:
-    """Their addresses; 0 for None."""
-    return [0 if tensor is None else tensor.data_ptr() for tensor in tensors]

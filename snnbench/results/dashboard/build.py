@@ -13,11 +13,12 @@ from snnbench import parallel
 from snnbench.config import CONFIGS, compose_row
 from snnbench.errors import UserError
 from snnbench.results.dashboard.details import details
-from snnbench.results.dashboard.entries import config_columns, entries
+from snnbench.results.dashboard.entries import config_columns, entries, quantities
 from snnbench.results.dashboard.page import page
 from snnbench.results.outcomes import Outcome, groups, outcomes
 from snnbench.results.rows import Row, read_registry, read_rows
 from snnbench.results.tables.papers import Table, groups_table, ledger_notes, order, paper_table
+from snnbench.runs.quantities import CURVES
 from snnbench.runs.read import read_ledger
 
 
@@ -44,13 +45,15 @@ def build(folders: Iterable[str | Path], configs: Path = CONFIGS) -> Dashboard:
     ledger.problems += damaged
     found = outcomes(ledger, rows, _composed(sorted({str(run.row) for run in ledger.runs} & rows.keys()), configs))
     others = groups(ledger, rows)
-    apart = dict(pair for outcome in found.values() for pair in outcome.apart)
-    apart |= dict(pair for group in others for pair in group.apart)
+    apart = dict(pair for outcome in found.values() for pair in outcome.left_out)
+    apart |= dict(pair for group in others for pair in group.left_out)
     data = {
         "generated": time.strftime("%Y-%m-%d %H:%M"),
         "folders": [str(folder) for folder in folders],
         "runs": entries(ledger.runs, apart),
         "config": config_columns(ledger.runs),
+        "quantities": quantities(),
+        "curves": CURVES,
         "papers": [*_papers(configs, rows, found), _table("no-row", groups_table(others))],
         "copies": [[str(copy.folder), str(original.folder)] for copy, original in ledger.copies],
         "problems": ledger.problems,
@@ -103,5 +106,5 @@ def _point(outcome: Outcome) -> dict[str, Any]:
         "mean": spread and spread.mean,
         "std": spread and spread.std,
         "n": spread.n if spread else 0,
-        "runs": len(outcome.counted) + len(outcome.apart),
+        "runs": len(outcome.counted) + len(outcome.left_out),
     }

@@ -1,6 +1,7 @@
 // The selected runs side by side: what came out, and what may explain why it differs.
 
 import * as format from "format";
+import { best, number, shown, titled, unitOf, valueOf } from "quantities";
 import { keysOf, value } from "store";
 
 const { element, NONE } = format;
@@ -8,20 +9,12 @@ const MOST = 12;
 const GROUPS = ["Recipe", "Beside the recipe", "Code and machine"];
 const state = { all: false };
 
-const epoch = (acc, at) => (acc === null ? NONE : `${format.accuracy(acc)} (epoch ${at})`);
-const RESULT = {
+const BEFORE = {
   status: (run) => run.status,
   error: (run) => run.error ?? NONE,
-  "test acc., last epoch, %": (run) => format.accuracy(run.last),
-  "test acc., best test epoch, %": (run) => epoch(run.best, run.best_epoch),
-  "test acc., validation-chosen, %": (run) => epoch(run.chosen, run.chosen_epoch),
   "epochs run / planned": (run) => `${run.epochs} / ${run.planned}`,
-  "firing rate, %": (run) => format.percent(run.firing),
-  "energy per sample, nJ": (run) => (run.picojoule === null ? NONE : format.significant(run.picojoule / 1000)),
-  parameters: (run) => format.count(run.parameters),
-  "parameters of neurons": (run) => format.count(run.neuron_parameters),
-  "wall time": (run) => format.duration(run.seconds),
-  "peak memory": (run) => (run.peak_memory === null ? NONE : `${Math.round(run.peak_memory / 2 ** 20)} MiB`),
+};
+const AFTER = {
   data: (run) => (run.provenance === "real" ? "real" : `not the real data: ${run.provenance}`),
   recipe: (run) => run.recipe,
   "not counted in a table": (run) => run.note ?? NONE,
@@ -30,13 +23,25 @@ const RESULT = {
   folder: (run) => run.folder,
 };
 
+// Rows: [name, a text for each run, which of them are the best].
+const plain = (shows, some) =>
+  Object.entries(shows).map(([name, show]) => [name, some.map(({ run }) => show(run)), []]);
+
+function measured(quantity, some) {
+  const values = some.map(({ run }) => valueOf(run, quantity));
+  const unit = unitOf(quantity, values);
+  const at = ({ run }) => (quantity.key in run.chosen ? ` (epoch ${run.chosen[quantity.key]})` : "");
+  const texts = values.map((value, place) => `${number(quantity, value, unit)}${at(some[place])}`);
+  return [titled(quantity.label, unit), texts, best(quantity, values)];
+}
+
 export function compare(node, found, redraw) {
   const some = found.slice(0, MOST);
   if (!some.length) return node.replaceChildren(format.empty("Select two runs or more to see in what they differ."));
-  const each = (show) => some.map(({ run }) => show(run));
-  const of = (group) => keysOf(group).map((key) => [key, each((run) => format.setting(value(run, key)))]);
+  const of = (group) => keysOf(group).map((key) => [key, some.map(({ run }) => format.setting(value(run, key))), []]);
+  const results = shown("differences").map((quantity) => measured(quantity, some));
   const notes = [
-    "Marked: other than the first run’s.",
+    "Marked: other than the first run’s; bold: the best.",
     some.length === 1 && "One run is selected; with a second, they are compared.",
     found.length > MOST && `The first ${MOST} of ${found.length} are shown.`,
   ];
@@ -51,10 +56,7 @@ export function compare(node, found, redraw) {
         "table",
         { class: "plain", id: "compare" },
         element("thead", {}, element("tr", {}, element("th"), ...heads)),
-        section(
-          "Result",
-          Object.entries(RESULT).map(([name, show]) => [name, each(show)]),
-        ),
+        section("Result", [...plain(BEFORE, some), ...results, ...plain(AFTER, some)]),
         ...GROUPS.map((group) => section(group, of(group))),
       ),
     ),
@@ -63,13 +65,16 @@ export function compare(node, found, redraw) {
 
 function section(title, rows) {
   const equal = (values) => values.length > 1 && values.every((text) => text === values[0]);
-  const shown = rows.filter(([, values]) => state.all || !equal(values));
+  const left = rows.filter(([, values]) => state.all || !equal(values));
   const body = element("tbody", {}, element("tr", { class: "group" }, element("th", { colspan: MOST + 1 }, title)));
-  for (const [name, values] of shown) {
-    const cells = values.map((text) => element("td", { class: text === values[0] ? null : "differs" }, text));
+  for (const [name, values, bold] of left) {
+    const cells = values.map((text, place) => {
+      const marks = [text !== values[0] && "differs", bold[place] && "best"].filter(Boolean);
+      return element("td", { class: marks.join(" ") || null }, text);
+    });
     body.append(element("tr", {}, element("th", {}, name), ...cells));
   }
-  if (!shown.length)
+  if (!left.length)
     body.append(element("tr", {}, element("td", { colspan: MOST + 1, class: "hint" }, "equal in all")));
   return body;
 }

@@ -3,18 +3,8 @@
 import { COLOURS, integers, look, plain, plot } from "chart";
 import { choice, controls, element, empty, hint } from "format";
 import { grouped, labels } from "names";
-import { points } from "store";
+import { data, points } from "store";
 
-const TITLES = {
-  "test/acc": "test accuracy, %",
-  "train/acc": "training accuracy, %",
-  "val/acc": "validation accuracy, %",
-  "test/loss": "test loss",
-  "train/loss": "training loss",
-  "val/loss": "validation loss",
-  lr: "learning rate",
-  "test/firing_rate": "firing rate, spikes per neuron and timestep",
-};
 const EACH = "each run";
 const MEAN = "mean ± std over seeds";
 const state = { metric: "test/acc", lines: EACH };
@@ -24,9 +14,9 @@ export function curves(node, found, redraw) {
   if (!found.length) return node.replaceChildren(empty("Select runs in the table to see their curves."));
   if (!some.length) return node.replaceChildren(empty("None of the selected runs has finished an epoch."));
   const known = [...new Set(some.flatMap(({ metrics }) => Object.keys(metrics)))].filter((name) => name !== "epoch");
-  const metrics = [...new Set([...Object.keys(TITLES), ...known])].filter((name) => known.includes(name));
+  const metrics = [...new Set([...Object.keys(data.curves), ...known])].filter((name) => known.includes(name));
   if (!metrics.includes(state.metric)) state.metric = metrics[0];
-  const titled = (name) => TITLES[name] ?? name;
+  const titled = (name) => data.curves[name] ?? name;
   const set = (change) => redraw(Object.assign(state, change));
   const chart = element("div", { class: "chart", id: "curves" });
   const without = found.length - some.length;

@@ -5,20 +5,22 @@ from __future__ import annotations
 import base64
 import gzip
 import json
-import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from snnbench import parallel
+from snnbench.files import read_bytes
 from snnbench.results.dashboard.entries import number
+from snnbench.runs import curves
 from snnbench.runs.read import Run
+from snnbench.runs.result import brief
+from snnbench.runs.schema import EPOCH, LAYERS, METRICS, TEST_ACC
 
 LAYER_EPOCHS = 16_000  # of layers.csv over all runs of a page; beyond, each run's epochs are thinned out
 FEWEST = 10
 DIGITS = 4
-LAYERS_HEAD = b"epoch,layer,quantity,value\n"
 
 Metrics = dict[str, list[str]]
 Layers = dict[str, dict[str, tuple[list[str], list[str]]]]
@@ -45,9 +47,9 @@ def packed(job: tuple[Path, bool, Any], most: int) -> tuple[str, list[str]]:
     """
     folder, finished, energy = job
     problems: list[str] = []
-    metrics: Metrics = _read(folder / "metrics.csv", read_metrics, finished, problems)
+    metrics: Metrics = _read(folder / METRICS, read_metrics, finished, problems)
     layers: Layers = _read(
-        folder / "layers.csv", partial(read_layers, tested=_tested(metrics), most=most), finished, problems
+        folder / LAYERS, partial(read_layers, tested=_tested(metrics), most=most), finished, problems
     )
     found = {
         "metrics": {name: ",".join(values) for name, values in metrics.items()},
@@ -67,12 +69,12 @@ def compressed(text: str) -> str:
 
 def _read(path: Path, read: Callable[[bytes], Any], finished: bool, problems: list[str]) -> Any:
     try:
-        return read(path.read_bytes())
+        return read(read_bytes(path))
     except FileNotFoundError:
         if finished:
             problems.append(f"{path}: is missing; its curves are not shown")
     except OSError as error:
-        problems.append(f"{path}: cannot be read ({error.strerror}); its curves are not shown")
+        problems.append(f"{path}: cannot be read ({brief(error)}); its curves are not shown")
     except ValueError:
         problems.append(f"{path}: is damaged; its curves are not shown")
     return {}
@@ -84,16 +86,15 @@ def read_metrics(text: bytes) -> Metrics:
     Raises:
         ValueError: it is not as a run writes it.
     """
-    head, *rows = (line.split(",") for line in text.decode().splitlines())
-    if head[0] != "epoch":
-        raise ValueError("no epochs")
-    columns = dict(zip(head, zip(*rows, strict=True), strict=True)) if rows else {}
+    columns = curves.metrics(text)
     return {
-        name: _rounded(values) if name != "epoch" else [str(int(v)) for v in values] for name, values in columns.items()
+        name: [str(int(value)) for value in values] if name == EPOCH else _rounded(values)
+        for name, values in columns.items()
+        if values
     }
 
 
-def read_layers(text: bytes, tested: list[int], most: int) -> Layers:
+def read_layers(text: bytes, tested: Sequence[int], most: int) -> Layers:
     """By quantity and layer, the epochs of layers.csv and the values in them, rounded to four digits.
 
     At most `most` epochs are kept, evenly spaced among those with a test, the last one always.
@@ -101,11 +102,8 @@ def read_layers(text: bytes, tested: list[int], most: int) -> Layers:
     Raises:
         ValueError: it is not as a run writes it.
     """
-    if not text.startswith(LAYERS_HEAD) or not text.endswith(b"\n"):
-        raise ValueError("not a layers.csv")
     found: Layers = {}
-    for line in thin(text[len(LAYERS_HEAD) :], tested, most):
-        epoch, layer, quantity, value = line.split(",")
+    for epoch, layer, quantity, value in curves.layer_rows(text, thinned(tested, most)):
         epochs, values = found.setdefault(quantity, {}).setdefault(layer, ([], []))
         epochs.append(epoch)
         values.append(value)
@@ -115,19 +113,12 @@ def read_layers(text: bytes, tested: list[int], most: int) -> Layers:
     return found
 
 
-def thin(lines: bytes, epochs: Sequence[int], most: int) -> Iterator[str]:
-    """The lines of at most `most` of `epochs`, the last always among them; those of an epoch stand together."""
+def thinned(epochs: Sequence[int], most: int) -> list[int] | None:
+    """`most` of these epochs, the last always among them; None for all of them, where they are no more."""
     if len(epochs) <= most:
-        yield from lines.decode().splitlines()
-        return
+        return None
     last = len(epochs) - 1
-    place = 0
-    for epoch in sorted({epochs[round(step * last / (most - 1))] for step in range(most)}):
-        start = 0 if lines.startswith(b"%d," % epoch) else lines.find(b"\n%d," % epoch, place) + 1
-        block = re.compile(rb"(?:%d,.*\n)+" % epoch).match(lines, start)
-        if block:
-            place = block.end() - 1
-            yield from block[0].decode().splitlines()
+    return sorted({epochs[round(step * last / (most - 1))] for step in range(most)})
 
 
 def _energy(energy: Any) -> dict[str, Any] | None:
@@ -145,6 +136,6 @@ def _rounded(texts: Iterable[str]) -> list[str]:
 
 def _tested(metrics: Metrics) -> list[int]:
     """The epochs with a test accuracy, or all where none has one."""
-    epochs = [int(epoch) for epoch in metrics.get("epoch", ())]
-    accuracies = metrics.get("test/acc", epochs)
+    epochs = [int(epoch) for epoch in metrics.get(EPOCH, ())]
+    accuracies = metrics.get(TEST_ACC, epochs)
     return [epoch for epoch, accuracy in zip(epochs, accuracies, strict=True) if accuracy != ""] or epochs

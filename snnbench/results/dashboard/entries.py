@@ -8,8 +8,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from snnbench.results import labels, selection
+from snnbench.runs.quantities import QUANTITIES
+from snnbench.runs.quantity import finite
 from snnbench.runs.read import Run
-from snnbench.runs.recipe import flat
 
 BESIDE = ("seed", "epochs", "engine", "compile", "threads", "trainer.accelerator")
 MACHINE = ("revision", "dirty", "python", "cuda", "gpus", "cpu", "cores")
@@ -26,40 +27,46 @@ def entries(runs: Sequence[Run], notes: Mapping[Run, str]) -> list[dict[str, Any
 
 def _entry(run: Run) -> dict[str, Any]:
     result, config = run.result, run.config
-    best, chosen = _chosen(result, "best_test_epoch"), _chosen(result, "validation_chosen")
-    energy, parameters = _mapping(result.get("energy")), _mapping(result.get("parameters"))
+    chosen = {key: quantity.epoch_of(result) for key, quantity in QUANTITIES.items()}
     return {
         "name": str(config.get("name")),
         "row": run.row,
-        "neuron": labels.neuron(_name(config, "neuron")),
+        "neuron": labels.neuron_of(run),
         "data": labels.data(_name(config, "data")),
         "backbone": labels.backbone(_name(config, "backbone")),
         "T": number(config["T"]),
         "seed": run.seed,
         "status": run.status,
         "error": " ".join(str(result.get("error") or "").split()) or None,
-        "last": number(run.accuracy("last_epoch")),
-        "best": best[0],
-        "best_epoch": best[1],
-        "chosen": chosen[0],
-        "chosen_epoch": chosen[1],
         "epochs": run.epochs,
         "planned": run.planned,
-        "firing": number(result.get("firing_rate")),
-        "picojoule": number(energy.get("picojoule")),
-        "ann_picojoule": number(energy.get("ann_picojoule")),
-        "ac": number(energy.get("ac")),
-        "mac": number(energy.get("mac")),
-        "parameters": number(parameters.get("total")),
-        "neuron_parameters": number(parameters.get("neurons")),
-        "seconds": number(_mapping(result.get("seconds")).get("wall")),
-        "peak_memory": number(result.get("peak_memory_bytes")),
+        "values": {key: number(quantity.of(result)) for key, quantity in QUANTITIES.items()},
+        "chosen": {key: number(epoch) for key, epoch in chosen.items() if epoch is not None},
         "started": run.started,
         "folder": str(run.folder),
         "provenance": run.provenance,
         "recipe": run.recipe,
         "command": run.command,
     }
+
+
+def quantities() -> list[dict[str, Any]]:
+    """The table of quantities, as the page's scripts read it (quantities.js)."""
+    return [
+        {
+            "key": quantity.key,
+            "label": quantity.label,
+            "short": quantity.short,
+            "over": quantity.over,
+            "units": [[unit.size, unit.name] for unit in quantity.units],
+            "words": quantity.words,
+            "format": [quantity.format.kind, quantity.format.digits],
+            "better": quantity.better,
+            "shown": quantity.shown,
+            "hint": quantity.later or quantity.needs,
+        }
+        for quantity in QUANTITIES.values()
+    ]
 
 
 def config_columns(runs: Sequence[Run]) -> dict[str, dict[str, Any]]:
@@ -83,12 +90,11 @@ def _beside(run: Run) -> dict[str, Any]:
 
 
 def _machine(run: Run) -> dict[str, Any]:
-    environment = _mapping(run.result.get("environment"))
-    versions = {f"{name} version": version for name, version in _mapping(environment.get("versions")).items()}
-    return {**{key: environment.get(key) for key in MACHINE}, **versions}
+    versions = {f"{name} version": version for name, version in _mapping(run.environment.get("versions")).items()}
+    return {**{key: run.environment.get(key) for key in MACHINE}, **versions}
 
 
-GROUPS = {"Recipe": lambda run: flat(run.config), "Beside the recipe": _beside, "Code and machine": _machine}
+GROUPS = {"Recipe": lambda run: run.flat, "Beside the recipe": _beside, "Code and machine": _machine}
 
 
 class Numbering:
@@ -122,14 +128,10 @@ def storable(value: Any) -> Any:
 
 def number(value: Any, digits: int = 6) -> float | int | None:
     """A finite number to so many significant digits, or None."""
-    if isinstance(value, int) and not isinstance(value, bool):
-        return value if abs(value) < 2**63 else None
-    return float(f"{value:.{digits}g}") if isinstance(value, float) and math.isfinite(value) else None
-
-
-def _chosen(result: Mapping[str, Any], protocol: str) -> tuple[float | None, float | None]:
-    found = _mapping(_mapping(result.get("accuracy")).get(protocol))
-    return number(found.get("acc")), number(found.get("epoch"))
+    found = finite(value)
+    if isinstance(found, int):
+        return found if abs(found) < 2**63 else None
+    return None if found is None else float(f"{found:.{digits}g}")
 
 
 def _name(config: Mapping[str, Any], group: str) -> str:

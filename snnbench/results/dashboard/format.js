@@ -4,10 +4,8 @@ export const NONE = "–";
 
 const or = (write) => (value) => (value === null || value === undefined ? NONE : write(value));
 
-const fixed = (digits) => or((value) => value.toFixed(digits));
-export const accuracy = fixed(2);
-export const percent = or((value) => (100 * value).toFixed(2));
-export const significant = or((value) => String(Number(value.toPrecision(4))));
+export const fixed = (digits) => or((value) => value.toFixed(digits));
+export const significant = (digits) => or((value) => String(Number(value.toPrecision(digits))));
 export const count = or((value) => {
   for (const [size, unit] of [
     [1e9, "G"],
@@ -25,17 +23,11 @@ export const duration = or((seconds) => {
 });
 export const moment = (time) => (time ? time.slice(0, 16).replace("T", " ") : NONE);
 
-// Energy is stored in picojoules; a chart or column has one unit, fit for its largest value.
-const JOULES = [
-  [1e9, "mJ"],
-  [1e6, "µJ"],
-  [1e3, "nJ"],
-  [1, "pJ"],
-];
-export function energyUnit(picojoules) {
-  const largest = Math.max(0, ...picojoules.filter((value) => value !== null && value !== undefined));
-  const [size, name] = JOULES.find(([size]) => largest >= size) ?? JOULES[3];
-  return { name, of: (value) => (value === null || value === undefined ? null : value / size) };
+// Of some units, as [size, name] and from the smallest on, the largest that the largest of some values fills.
+export function fitting(units, values) {
+  const largest = Math.max(0, ...values.filter((value) => value !== null).map(Math.abs));
+  const [size, name] = units.findLast(([size]) => largest >= size) ?? units[0];
+  return { name, of: (value) => (value === null ? null : value / size) };
 }
 
 // A value of a config.

@@ -2,17 +2,19 @@
 
 import { integers, plain, plot } from "chart";
 import * as format from "format";
+import { named, number, titled, unitOf, valueOf } from "quantities";
 
 const { choice, element, empty } = format;
 const RATE = "firing_rate";
-const UNITS = { [RATE]: "spikes per neuron and timestep" };
-const TITLES = { [RATE]: "firing rate" };
+const { label: TITLE, words: UNIT } = named(RATE);
+const ENERGIES = [named("energy"), named("ann_energy")];
+const OPERATIONS = [named("accumulates"), named("multiply_accumulates")];
 const STROKES = { solid: "solid", dash: "dashed", dot: "dotted", dashdot: "double" };
 const TALL = 22; // pixels for a layer
 
 const shortened = (layer) => plain(layer.replace(/\.neuron$/, ""));
-const titled = (quantity) => TITLES[quantity] ?? quantity.replace(/\.mean$/, ", mean over channels");
-const unitOf = (quantity) => UNITS[quantity] ?? titled(quantity);
+const nameOf = (quantity) => (quantity === RATE ? TITLE : quantity.replace(/\.mean$/, ", mean over channels"));
+const axisOf = (quantity) => (quantity === RATE ? UNIT : nameOf(quantity));
 const chart = (id) => element("div", { class: "chart", id });
 const pair = (...charts) => element("div", { class: "pair" }, ...charts);
 
@@ -58,7 +60,10 @@ export function activity(node, found) {
   const firing = found.map((one) => ({ ...one, values: percent(one.layers) })).filter(({ values }) => values.size);
   const measured = found.filter(({ energy }) => energy && Object.keys(energy.picojoules).length);
   const each = ({ energy }) => Object.entries(energy.picojoules);
-  const unit = format.energyUnit(measured.flatMap(each).map(([, picojoule]) => picojoule));
+  const unit = format.fitting(
+    ENERGIES[0].units,
+    measured.flatMap(each).map(([, picojoule]) => picojoule),
+  );
   const energies = measured.map((one) => ({
     ...one,
     values: new Map(each(one).map(([layer, picojoule]) => [layer, unit.of(picojoule)])),
@@ -68,24 +73,26 @@ export function activity(node, found) {
   node.replaceChildren(legend(found), pair(left, right), ...(measured.length ? [totals(measured)] : []));
   const models = [...new Set(measured.map(({ energy }) => energy.model))].join(", ");
   return Promise.all([
-    firing.length && profile(left, "Firing rate, last test", `${UNITS[RATE]}, %`, firing),
+    firing.length && profile(left, "Firing rate, last test", `${UNIT}, %`, firing),
     energies.length && profile(right, `Energy, model ${plain(models)}`, `${unit.name} per test sample`, energies),
   ]);
 }
 
 function totals(measured) {
-  const unit = format.energyUnit(measured.flatMap(({ run }) => [run.picojoule, run.ann_picojoule]));
-  const joules = (value) => format.significant(unit.of(value));
-  const head = ["AC", "MAC", `energy, ${unit.name}`, `as an ANN, ${unit.name}`, "ANN / SNN"];
-  const rows = measured.map(({ run, label }) => [
-    label,
-    format.count(run.ac),
-    format.count(run.mac),
-    joules(run.picojoule),
-    joules(run.ann_picojoule),
-    run.picojoule && run.ann_picojoule ? `${format.significant(run.ann_picojoule / run.picojoule)} ×` : format.NONE,
-  ]);
-  return format.table(["Per test sample", ...head], rows, { id: "totals" });
+  const runs = measured.map(({ run }) => run);
+  const valuesOf = (quantity) => runs.map((run) => valueOf(run, quantity));
+  const joules = unitOf(ENERGIES[0], ENERGIES.flatMap(valuesOf));
+  const columns = [...OPERATIONS, ...ENERGIES].map((quantity) => {
+    const unit = ENERGIES.includes(quantity) ? joules : unitOf(quantity, valuesOf(quantity));
+    return [titled(quantity.short, unit), valuesOf(quantity).map((value) => number(quantity, value, unit))];
+  });
+  const [own, ann] = ENERGIES.map(valuesOf);
+  const ratios = own.map((energy, place) =>
+    energy && ann[place] ? `${format.significant(4)(ann[place] / energy)} ×` : format.NONE,
+  );
+  columns.push(["ANN / SNN", ratios]);
+  const rows = measured.map(({ label }, place) => [label, ...columns.map(([, texts]) => texts[place])]);
+  return format.table(["Per test sample", ...columns.map(([head]) => head)], rows, { id: "totals" });
 }
 
 const state = { quantity: null, run: null };
@@ -99,7 +106,7 @@ export function coefficients(node, found, redraw) {
   const having = found.filter(({ layers }) => layers.has(state.quantity));
   const one = having.find(({ run }) => run.id === state.run) ?? having[0];
   const set = (change) => redraw(Object.assign(state, change));
-  const quantity = quantities.map((name) => [name, titled(name)]);
+  const quantity = quantities.map((name) => [name, nameOf(name)]);
   const which = having.map(({ run, label }) => [String(run.id), label]);
   const hint = learned.length
     ? `${having.length} of ${found.length} selected runs have it`
@@ -121,7 +128,7 @@ export function coefficients(node, found, redraw) {
     values: last(each.layers, state.quantity),
     spread: std === state.quantity ? null : last(each.layers, std),
   }));
-  const drawn = profile(left, "Layer by layer, last epoch", unitOf(state.quantity), lines, "normal");
+  const drawn = profile(left, "Layer by layer, last epoch", axisOf(state.quantity), lines, "normal");
   right.style.height = left.style.height;
   return Promise.all([drawn, overEpochs(right, one)]);
 }
@@ -143,7 +150,7 @@ function overEpochs(node, { layers, label }) {
     title: `Over epochs, ${plain(label)}`,
     showlegend: true,
     xaxis: { title: { text: "epoch, counted from 0" }, ...integers(own.flatMap(([, { x }]) => x)) },
-    yaxis: { title: { text: unitOf(state.quantity) } },
+    yaxis: { title: { text: axisOf(state.quantity) } },
   });
 }
 

@@ -18,7 +18,7 @@ const noted = data.problems.length + data.copies.length;
 
 const PANELS = {
   curves: { title: "Learning curves", show: curves, on: "selected" },
-  timesteps: { title: "Accuracy over T", show: timesteps, on: "shown" },
+  timesteps: { title: "Over timesteps", show: timesteps, on: "shown" },
   activity: { title: "Firing rate and energy", show: activity, on: "selected" },
   coefficients: { title: "Coefficients", show: coefficients, on: "selected" },
   compare: { title: "Differences", show: compare, on: "selected" },

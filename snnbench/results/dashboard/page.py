@@ -12,6 +12,7 @@ from typing import Any
 from snnbench.results.dashboard.details import compressed
 
 HERE = Path(__file__).parent
+STYLES = ("page.css", "runs.css", "panels.css")  # later ones win
 
 
 def page(data: Mapping[str, Any], details: list[str]) -> str:
@@ -29,7 +30,7 @@ def page(data: Mapping[str, Any], details: list[str]) -> str:
     return Template((HERE / "page.html").read_text()).substitute(
         imports=_json({"imports": {name: _url(path) for name, path in modules.items()}}),
         table_style=tables.with_suffix(".css").read_text(),
-        style=(HERE / "page.css").read_text(),
+        style="\n".join((HERE / name).read_text() for name in STYLES),
         data=_json(data),
         details=_json(details),
         plotly=compressed(get_plotlyjs()),

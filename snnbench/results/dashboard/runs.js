@@ -2,10 +2,10 @@
 
 import DataTable from "datatables";
 import * as format from "format";
-import { choose, chosen, runs } from "store";
+import { explained, number, titled, unitOf, valueOf } from "quantities";
+import { choose, chosen, data, runs } from "store";
 
 const { element, NONE } = format;
-const joules = format.energyUnit(runs.map((run) => run.picojoule));
 const FILTERS = {
   list: [{ extend: "searchList", orthogonal: "label" }],
   number: ["searchNumber"],
@@ -13,7 +13,7 @@ const FILTERS = {
 };
 
 // A column whose cells are text, shown by `show`, and sorted and searched by what stands in the data.
-function column(data, title, { filter = "number", show = (value) => value ?? NONE, ...rest } = {}) {
+function column(data, title, { filter = "number", show = (value) => value ?? NONE, hint, ...rest } = {}) {
   const render = (value, type, run) => (type === "display" ? cell(show(value, run)) : raw(value ?? "", type));
   const [over, own] = Array.isArray(title) ? title : [null, title];
   return {
@@ -21,7 +21,7 @@ function column(data, title, { filter = "number", show = (value) => value ?? NON
     render,
     className: filter === "number" ? "dt-right" : "dt-left",
     type: filter === "number" ? "num" : "string",
-    head: element("th", {}, over && element("small", {}, over, " "), ...broken(own)),
+    head: element("th", { title: hint }, over && element("small", {}, over, " "), ...broken(own)),
     columnControl: [FILTERS[filter]],
     ...rest,
   };
@@ -54,8 +54,25 @@ function source(value, run) {
   return element("span", {}, `${value} `, mark);
 }
 
-const at = (epoch) => (value, run) =>
-  element("span", { title: run[epoch] === null ? null : `epoch ${run[epoch]}` }, format.accuracy(value));
+// All values of a quantity in one unit; those of quantities that are not shown here wait in the menu of columns.
+function measured(quantity) {
+  const { key, short, over } = quantity;
+  const unit = unitOf(quantity, runs.map((run) => valueOf(run, quantity)));
+  const at = (run) => (key in run.chosen ? `epoch ${run.chosen[key]}` : null);
+  return column(`values.${key}`, over ? [titled(over, unit), halved(short)] : halved(titled(short, unit)), {
+    show: (value, run) => element("span", { title: at(run) }, number(quantity, value, unit)),
+    visible: quantity.shown.includes("runs"),
+    hint: explained(quantity),
+  });
+}
+
+// Broken at the space nearest to its middle.
+function halved(title) {
+  const spaces = [...title.matchAll(/ /g)].map(({ index }) => index);
+  const off = (place) => Math.abs(place - title.length / 2);
+  const [place] = spaces.sort((a, b) => off(a) - off(b));
+  return place ? `${title.slice(0, place)}\n${title.slice(place + 1)}` : title;
+}
 
 const COLUMNS = [
   {
@@ -75,16 +92,8 @@ const COLUMNS = [
   column("backbone", "backbone", { filter: "list" }),
   column("T", "T", { filter: "list", type: "num", className: "dt-right" }),
   column("seed", "seed", { filter: "list", type: "num", className: "dt-right" }),
-  column("last", ["test acc., %", "last\nepoch"], { show: format.accuracy }),
-  column("best", ["test acc., %", "best test\nepoch"], { show: at("best_epoch") }),
-  column("chosen", ["test acc., %", "validation-\nchosen"], { show: at("chosen_epoch") }),
   column("epochs", "epochs\nrun / planned", { show: (value, run) => `${value} / ${run.planned}` }),
-  column("firing", "firing\nrate, %", { show: format.percent }),
-  column("picojoule", `energy,\n${joules.name} / sample`, {
-    show: (value) => format.significant(joules.of(value)),
-  }),
-  column("parameters", "parameters", { show: format.count }),
-  column("seconds", "wall\ntime", { show: format.duration }),
+  ...data.quantities.map(measured),
   column("row", "row of\na paper", { filter: "list", show: clipped }),
   column("started", "started", { filter: "text", show: format.moment }),
   column("folder", "folder", { filter: "text", show: clipped, className: "dt-left folder" }),

@@ -1,17 +1,15 @@
-// Accuracy against T of the whole finished runs that the table shows: mean over seeds with its spread, by neuron.
+// A quantity, accuracy at first, against T, of the whole finished runs that the table shows: mean over seeds with its
+// spread, by neuron.
 
 import { look, plain, plot } from "chart";
 import { spread } from "curves";
-import { choice, controls, element, empty, hint } from "format";
+import { choice, controls, element, empty, hint, significant } from "format";
 import { described, grouped, NEURON, SETTING, telling } from "names";
+import { axis, named, shown, valueOf } from "quantities";
 import { chosen } from "store";
 
-const PROTOCOLS = [
-  ["last", "of the last epoch"],
-  ["best", "of the best test epoch"],
-  ["chosen", "validation-chosen"],
-];
-const state = { where: null, protocol: "last" };
+const CHOICES = shown("axes").map(({ key, label }) => [key, label]);
+const state = { where: null, key: CHOICES[0][0] };
 
 const place = (run) => `${run.data}, ${run.backbone}${run.provenance === "real" ? "" : ` (${run.provenance})`}`;
 const whole = (run) => run.status === "finished" && run.epochs === run.planned && run.T !== null;
@@ -21,7 +19,9 @@ export function timesteps(node, found, redraw) {
   if (!places.length) return node.replaceChildren(empty("None of the runs that the table shows has finished."));
   const [where, here] = places.find(([name]) => name === state.where) ?? places[0];
   const set = (change) => redraw(Object.assign(state, change));
-  const { lines, repeated } = series(here);
+  const quantity = named(state.key);
+  const scale = axis(quantity, here.map((run) => valueOf(run, quantity)));
+  const { lines, repeated } = series(here, (run) => scale.unit.of(valueOf(run, quantity)), scale.form);
   const others = chosen.shown.filter((run) => place(run) === where).length - here.length;
   const notes = [
     `${here.length} whole finished runs of the table`,
@@ -33,16 +33,16 @@ export function timesteps(node, found, redraw) {
   node.replaceChildren(
     controls(
       choice("Data and network", options, where, (where) => set({ where })),
-      choice("Accuracy", PROTOCOLS, state.protocol, (protocol) => set({ protocol })),
+      choice("Quantity", CHOICES, state.key, (key) => set({ key })),
       hint(notes.filter(Boolean).join("; ")),
     ),
-    lines.length ? chart : empty("None of these runs has such an accuracy: it needs data.val_fraction above 0."),
+    lines.length ? chart : empty(["None of these runs has it", quantity.hint].filter(Boolean).join(": ")),
   );
   if (!lines.length) return undefined;
   const ticks = [...new Set(lines.flatMap(({ customdata }) => customdata.map(([T]) => T)))].sort((a, b) => a - b);
   return plot(chart, lines, {
     xaxis: { title: { text: "timesteps T" }, tickvals: ticks, range: padded(ticks) },
-    yaxis: { title: { text: `test accuracy ${PROTOCOLS.find(([key]) => key === state.protocol)[1]}, %` } },
+    yaxis: { title: { text: plain(scale.title) } },
     showlegend: true,
   });
 }
@@ -53,7 +53,7 @@ function padded(ticks) {
 }
 
 // Runs in one line differ in T and seed alone; of each T and seed one counts.
-function series(runs) {
+function series(runs, measured, form) {
   let repeated = 0;
   const families = [...grouped(runs, (run) => run.family).values()];
   const firsts = families.map(([run]) => run);
@@ -67,7 +67,7 @@ function series(runs) {
   const dodge = (number) => 0.012 * span(runs) * (number - (families.length - 1) / 2);
   const lines = families.map((family, number) => {
     const stats = [...grouped(family, (run) => run.T)].map(([T, same]) => {
-      const seeds = [...grouped(same, (run) => run.seed).values()].map(([run]) => run[state.protocol]);
+      const seeds = [...grouped(same, (run) => run.seed).values()].map(([run]) => measured(run));
       repeated += same.length - seeds.length;
       const values = seeds.filter((value) => value !== null);
       return values.length ? { T, ...spread(values) } : null;
@@ -75,7 +75,7 @@ function series(runs) {
     const known = stats.filter(Boolean).sort((a, b) => a.T - b.T);
     const run = firsts[number];
     const name = [run.neuron, described(run, [...neuron(run), ...setting])].filter(Boolean).join(", ");
-    return drawn(name, known, look(number), dodge(number));
+    return drawn(name, known, look(number), dodge(number), form);
   });
   return { lines: lines.filter(({ x }) => x.length), repeated };
 }
@@ -86,7 +86,7 @@ function span(runs) {
 }
 
 // A line, moved aside a little so that the spreads of several can be seen.
-const drawn = (name, stats, { colour, dash, symbol }, aside) => ({
+const drawn = (name, stats, { colour, dash, symbol }, aside, form) => ({
   name: plain(name),
   x: stats.map(({ T }) => T + aside),
   y: stats.map(({ mean }) => mean),
@@ -94,6 +94,6 @@ const drawn = (name, stats, { colour, dash, symbol }, aside) => ({
   line: { color: colour, dash, width: 2 },
   marker: { color: colour, symbol, size: 8 },
   error_y: { type: "data", array: stats.map(({ std }) => std ?? 0), thickness: 1.2, width: 4, color: colour },
-  customdata: stats.map(({ T, std, n }) => [T, n > 1 ? `± ${std.toFixed(2)} (n = ${n})` : "(single seed)"]),
-  hovertemplate: "T = %{customdata[0]}: %{y:.2f} %{customdata[1]}",
+  customdata: stats.map(({ T, std, n }) => [T, n > 1 ? `± ${significant(3)(std)} (n = ${n})` : "(single seed)"]),
+  hovertemplate: `T = %{customdata[0]}: %{y:${form}} %{customdata[1]}`,
 });

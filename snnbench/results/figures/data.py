@@ -96,7 +96,8 @@ def by_neuron(runs: Sequence[Run], points: Callable[[list[Run]], list[Point]]) -
     series, recipes = [], []
     for name in sorted(variants, key=order.index):
         differing = distinctions([neuron(same[0]) for same in variants[name]])
-        texts = [labels.neuron(name) + (f" ({text})" if text else "") for text in differing]
+        shown = labels.neuron_of(variants[name][0][0])
+        texts = [shown + (f" ({text})" if text else "") for text in differing]
         series += [Series(label, name, points(same)) for label, same in zip(texts, variants[name], strict=True)]
         recipes += [same[0].recipe for same in variants[name]]
     texts = [one.label for one in series]

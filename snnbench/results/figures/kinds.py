@@ -23,10 +23,11 @@ from snnbench.results.figures.data import (
     tell_apart,
     title,
 )
-from snnbench.results.selection import LeftOut, grouped, neuron, setting
-from snnbench.results.tables.papers import SHORT
+from snnbench.results.selection import LeftOut, choose, grouped, neuron, setting
 from snnbench.runs.layers import layers, learned, rates
+from snnbench.runs.quantities import ENERGY
 from snnbench.runs.read import Run
+from snnbench.runs.schema import protocol_label
 
 SQUASHES: dict[str, Callable[[float], float]] = {
     "tanh": math.tanh,
@@ -34,7 +35,6 @@ SQUASHES: dict[str, Callable[[float], float]] = {
     "none": float,
 }
 LAYERS = "neuron layer, from the input on"
-UNITS = {"J": 1e12, "mJ": 1e9, "µJ": 1e6, "nJ": 1e3, "pJ": 1.0}  # in picojoule
 V = TypeVar("V")
 
 
@@ -63,9 +63,9 @@ def coefficients(runs: Sequence[Run], protocol: str) -> Drawn:
         first, name, T = same[0], str(same[0].config["neuron"]["name"]), same[0].config["T"]
         panels = []
         for quantity in found[first]:
-            series = Series(labels.neuron(name), name, over_layers([found[run][quantity] for run in same]))
+            series = Series(labels.neuron_of(first), name, over_layers([found[run][quantity] for run in same]))
             panels.append(Panel(labels.coefficient(name, quantity), [series]))
-        heading = title(first, [labels.neuron(name), f"T = {T}"], [len(same)])
+        heading = title(first, [labels.neuron_of(first), f"T = {T}"], [len(same)])
         file = stem("coefficients", _recipe(first), first, name, f"T{T}")
         drawn.figures.append(Lines(file, heading, same, LAYERS, panels))
     tell_apart(drawn.figures, lambda run: neuron(run) | setting(run))
@@ -95,18 +95,18 @@ def firing(runs: Sequence[Run], protocol: str) -> Drawn:
 def accuracy(runs: Sequence[Run], protocol: str) -> Drawn:
     """Test accuracy over T: a figure for each setting, a series for each neuron that ran with more than one T."""
     drawn = Drawn()
-    found = drawn.measure(runs, lambda run: run.accuracy(protocol), f"has no accuracy {SHORT[protocol]}")
-    _over_timesteps(drawn, "accuracy", found, f"test accuracy (%),\n{SHORT[protocol]}", least=2)
+    found = _accuracies(drawn, runs, protocol)
+    _over_timesteps(drawn, "accuracy", found, f"test accuracy (%),\n{protocol_label(protocol)}", least=2)
     return drawn
 
 
 def energy(runs: Sequence[Run], protocol: str) -> Drawn:
     """Estimated energy per sample over T: a figure for each setting, a series for each neuron."""
     drawn = Drawn()
-    found = drawn.measure(runs, _picojoule, "result.json holds no energy of operations at 45 nm")
-    unit = next((unit for unit, size in UNITS.items() if max(found.values(), default=0.0) >= size), "pJ")
-    scaled = {run: value / UNITS[unit] for run, value in found.items()}
-    _over_timesteps(drawn, "energy", scaled, f"energy of operations\nat 45 nm ({unit} per sample)", least=1)
+    found = drawn.measure(runs, lambda run: ENERGY.of(run.result), "result.json holds no energy of operations at 45 nm")
+    unit = ENERGY.unit(found.values())
+    scaled = {run: value / unit.size for run, value in found.items()}
+    _over_timesteps(drawn, "energy", scaled, f"energy of operations\nat 45 nm ({unit.name} per sample)", least=1)
     return drawn
 
 
@@ -114,14 +114,11 @@ def grid(runs: Sequence[Run], protocol: str) -> Drawn:
     """Test accuracy over the fixed decays of DA-LIF: a heat map for each setting and T."""
     drawn = Drawn()
     decays = drawn.measure(runs, _fixed_decays, "its neuron has no fixed decays alpha and beta")
-    found = drawn.measure(list(decays), lambda run: run.accuracy(protocol), f"has no accuracy {SHORT[protocol]}")
+    found = _accuracies(drawn, list(decays), protocol)
     for same in grouped(found, _all_but_decays):
-        first_of: dict[tuple[float, float, int], Run] = {}  # 1.0 and "ones" are two recipes, but one cell
-        for run in same:
-            other = first_of.setdefault((*decays[run], run.seed), run)
-            if other is not run:
-                drawn.left_out.append((run, f"seed {run.seed} of its cell again; drawn is {other.folder}"))
-        same = list(first_of.values())
+        chosen = choose(same, lambda run: None, axis=lambda run: (decays[run], run.seed))  # 1.0 is "ones"
+        drawn.left_out += chosen.left_out
+        same = chosen.counted
         cells: dict[tuple[float, float], tuple[float, ...]] = {}
         for run in same:
             cells[decays[run]] = (*cells.get(decays[run], ()), found[run])
@@ -131,7 +128,7 @@ def grid(runs: Sequence[Run], protocol: str) -> Drawn:
         first, T = same[0], same[0].config["T"]
         heading = title(first, [f"T = {T}"], [len(values) for values in cells.values()])
         file = stem("grid", _all_but_decays(first), first, f"T{T}")
-        drawn.figures.append(HeatMap(file, heading, same, f"test accuracy (%), {SHORT[protocol]}", cells))
+        drawn.figures.append(HeatMap(file, heading, same, f"test accuracy (%), {protocol_label(protocol)}", cells))
     tell_apart(drawn.figures, lambda run: _all_but_decays(run)[1] | setting(run))
     return drawn
 
@@ -161,7 +158,7 @@ KINDS = {
     "grid": Kind(
         grid,
         "finished runs of DA-LIF with fixed decays, over two or more of each",
-        "python scripts/sweep.py +sweep=dalif_grid",
+        "python train.py -m +sweep=dalif_grid",
     ),
     "accuracy": Kind(
         accuracy,
@@ -195,6 +192,10 @@ def _over_timesteps(drawn: Drawn, kind: str, found: dict[Run, float], label: str
             panels = [Panel(label, series, from_zero=kind == "energy")]
             drawn.figures.append(Lines(file, heading, _less(same, crowd), "number of timesteps T", panels))
     tell_apart(drawn.figures, setting)
+
+
+def _accuracies(drawn: Drawn, runs: Sequence[Run], protocol: str) -> dict[Run, float]:
+    return drawn.measure(runs, lambda run: run.accuracy(protocol), f"has no accuracy {protocol_label(protocol)}")
 
 
 def _named(run: Run) -> bool:
@@ -239,11 +240,3 @@ def _fixed_decays(run: Run) -> tuple[float, float] | None:
     except (KeyError, TypeError, ValueError, OverflowError):
         return None
     return (alpha, beta) if math.isfinite(alpha) and math.isfinite(beta) else None
-
-
-def _picojoule(run: Run) -> float | None:
-    found = run.result.get("energy")
-    if not isinstance(found, dict) or found.get("model") != "45nm":
-        return None
-    value = found.get("picojoule")
-    return float(value) if isinstance(value, int | float) else None

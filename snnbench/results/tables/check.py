@@ -5,8 +5,10 @@ from __future__ import annotations
 from snnbench.config import compose_row
 from snnbench.results.outcomes import Compose, Outcome, Spread
 from snnbench.results.rows import Row
-from snnbench.results.tables.papers import SHORT
+from snnbench.results.selection import choose, not_real
+from snnbench.runs.read import Run
 from snnbench.runs.recipe import recipe_hash
+from snnbench.runs.schema import protocol_label
 
 AGREES, DIFFERS, NOTHING = 0, 1, 2
 
@@ -22,9 +24,9 @@ def check_row(outcome: Outcome) -> tuple[int, str]:
         return NOTHING, f"{row.id}: no accuracy is known for this row (configs/experiment/{row.id}.yaml)."
     spread = outcome.reproduced
     if spread is None:
-        apart = [f"  {run.folder}: {why}" for run, why in outcome.apart]
-        return NOTHING, "\n".join([f"{row.id}: no finished run to compare.{_hint(row)}", *apart])
-    protocol = SHORT[row.protocol]
+        left_out = [f"  {run.folder}: {why}" for run, why in outcome.left_out]
+        return NOTHING, "\n".join([f"{row.id}: no finished run to compare.{_hint(row)}", *left_out])
+    protocol = protocol_label(row.protocol)
     if row.protocol == "unknown":
         protocol = "last epoch, since the paper's protocol is not known"
     return _verdict(f"{row.id} ({protocol})", spread, row.acc, row.tolerance)
@@ -43,16 +45,17 @@ def check_milestone(outcome: Outcome, epoch: int, compose: Compose = compose_row
     if epoch not in row.milestones:
         known = ", ".join(map(str, sorted(row.milestones))) or "none"
         return NOTHING, f"{row.id}: no milestone is known for epoch {epoch}. Known: {known}."
-    runs = [*outcome.counted, *(run for run, _ in outcome.apart)]
+    runs = [*outcome.counted, *(run for run, _ in outcome.left_out)]
     recipe = recipe_hash(compose(row.id)) if runs else ""
-    values: dict[int, float] = {}
-    for run in runs:
-        if run.recipe == recipe and run.provenance == "real" and epoch in run.curve:
-            values.setdefault(run.seed, run.curve[epoch])
+
+    def why_not(run: Run) -> str | None:
+        return not_real(run) or (None if run.recipe == recipe and epoch in run.curve else "another recipe, or shorter")
+
+    values = [run.curve[epoch] for run in choose(runs, why_not).counted]
     if not values:
         return NOTHING, f"{row.id}: no run of this recipe on the real data has reached epoch {epoch}."
     what = f"{row.id} (after epoch {epoch}, counted from 0)"
-    return _verdict(what, Spread.of(values.values()), row.milestones[epoch], row.milestone_tolerance)
+    return _verdict(what, Spread.of(values), row.milestones[epoch], row.milestone_tolerance)
 
 
 def _verdict(what: str, spread: Spread, reported: float, tolerance: float) -> tuple[int, str]:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from snnbench.results import labels
 from snnbench.results.outcomes import Spread
-from snnbench.results.selection import LeftOut, distinctions, grouped, neuron, setting
-from snnbench.results.tables.papers import SHORT, Table
-from snnbench.runs.layers import picojoule
+from snnbench.results.selection import LeftOut, choose, distinctions, grouped, neuron, setting
+from snnbench.results.tables.papers import Table
+from snnbench.runs.quantities import QUANTITIES, shown
+from snnbench.runs.quantity import Quantity
 from snnbench.runs.read import Run
+from snnbench.runs.schema import protocol_label
 
 CONSTANTS = ("surrogate.name", "v_th", "v_reset", "detach_reset")
 ENVIRONMENT = ("revision", "dirty", "versions", "cpu", "gpus", "threads")
@@ -49,7 +51,7 @@ class Comparison:
         run = self.cells[0][2][0]
         seeds = {None: "n as stated", 1: "single seed"}.get(self.seeds, f"n = {self.seeds} seeds")
         parts = [labels.data(run.config["data"]["name"]), labels.backbone(run.config["backbone"]["name"])]
-        parts += [f"{run.planned} epochs", SHORT[self.protocol], seeds, *([self.apart] if self.apart else [])]
+        parts += [f"{run.planned} epochs", protocol_label(self.protocol), seeds, *([self.apart] if self.apart else [])]
         return ", ".join(parts) + ("" if run.provenance == "real" else f", not the real data: {run.provenance}")
 
     def accuracy(self, runs: Sequence[Run]) -> Spread:
@@ -63,7 +65,7 @@ def compare(runs: Sequence[Run], protocol: str = "last_epoch") -> tuple[list[Com
     Returns:
         The comparisons; and each run that stands in none, with the reason.
     """
-    left_out = [(run, f"no accuracy {SHORT[protocol]}") for run in runs if run.accuracy(protocol) is None]
+    left_out = [(run, f"no accuracy {protocol_label(protocol)}") for run in runs if run.accuracy(protocol) is None]
     found: list[Comparison] = []
     for same in grouped([run for run in runs if run.accuracy(protocol) is not None], setting):
         groups = grouped(same, neuron)
@@ -74,12 +76,10 @@ def compare(runs: Sequence[Run], protocol: str = "last_epoch") -> tuple[list[Com
         groups.sort(key=lambda group: order.index(_name(group)))
         variants = [Variant(label, {}) for label in _labels(groups)]
         for variant, group in zip(variants, groups, strict=True):
-            for run in sorted(group, key=lambda run: int(run.config["T"])):
-                cell = variant.runs.setdefault(int(run.config["T"]), [])
-                if run.seed in {other.seed for other in cell}:
-                    left_out.append((run, f"seed {run.seed} again"))
-                else:
-                    cell.append(run)
+            chosen = choose(group, lambda run: None, axis=lambda run: (run.config["T"], run.seed))
+            left_out += chosen.left_out
+            for run in sorted(chosen.counted, key=lambda run: int(run.config["T"])):
+                variant.runs.setdefault(int(run.config["T"]), []).append(run)
         found.append(Comparison(protocol, variants))
     return _told_apart(found), left_out
 
@@ -104,25 +104,41 @@ def _labels(groups: Sequence[Sequence[Run]]) -> list[str]:
     for runs in groups:
         rivals = [other for other in groups if _name(other) == _name(runs)]
         text = distinctions([neuron(other[0]) for other in rivals])[rivals.index(runs)]
-        label = labels.neuron(_name(runs)) + (f" ({text})" if text else "")
+        label = labels.neuron_of(runs[0]) + (f" ({text})" if text else "")
         found.append(label if label not in found else f"{label} [{runs[0].recipe}]")
     return found
 
 
 def table(comparison: Comparison) -> Table:
-    """A line for each neuron: accuracy, firing rate and energy at each T; below, the constants that are not equal."""
+    """A line for each neuron: accuracy and the quantities of a comparison at each T; below, unequal constants."""
     steps = sorted({T for _, T, _ in comparison.cells})
-    columns: list[tuple[str, Callable[[list[Run]], str]]] = [
-        ("accuracy %", lambda runs: _accuracy(comparison.accuracy(runs), comparison.seeds)),
-        ("firing rate", lambda runs: _mean(runs, firing_rate, "{:.3f}")),
-        ("energy nJ", lambda runs: _mean(runs, nanojoule, "{:.0f}")),
-    ]
-    found = Table(comparison.title, ("neuron", *(f"{name}, T={T}" for name, _ in columns for T in steps)))
+    accuracies = {(variant.label, T): _accuracy(comparison, runs) for variant, T, runs in comparison.cells}
+    columns = [("accuracy %", accuracies), *(_column(comparison, quantity) for quantity in shown("comparison"))]
+    found = Table(comparison.title, ("neuron", *(f"{head}, T={T}" for head, _ in columns for T in steps)))
     for variant in comparison.variants:
-        cells = [text(variant.runs[T]) if T in variant.runs else "-" for _, text in columns for T in steps]
-        found.lines.append([variant.label, *cells])
+        found.lines.append(
+            [variant.label, *(cells.get((variant.label, T), "-") for _, cells in columns for T in steps)]
+        )
     found.notes = _unequal(comparison)
     return found
+
+
+def _accuracy(comparison: Comparison, runs: Sequence[Run]) -> str:
+    spread = comparison.accuracy(runs)
+    if comparison.seeds is None:
+        return str(spread)
+    return f"{spread.mean:.2f}" + (f" ± {spread.std:.2f}" if spread.std is not None else "")
+
+
+def _column(comparison: Comparison, quantity: Quantity) -> tuple[str, dict[tuple[str, int], str]]:
+    """Head and cells, by neuron and T, of a quantity's means over the seeds; no cell where a run lacks it."""
+    means: dict[tuple[str, int], float] = {}
+    for variant, T, runs in comparison.cells:
+        values = [value for run in runs if (value := quantity.of(run.result)) is not None]
+        if len(values) == len(runs):
+            means[variant.label, T] = statistics.fmean(values)
+    unit = quantity.unit(means.values())
+    return quantity.head(unit), {place: quantity.number(mean, unit) for place, mean in means.items()}
 
 
 def _unequal(comparison: Comparison) -> list[str]:
@@ -144,41 +160,18 @@ def _text(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def _accuracy(spread: Spread, seeds: int | None) -> str:
-    if seeds is None:
-        return str(spread)
-    return f"{spread.mean:.2f}" + (f" ± {spread.std:.2f}" if spread.std is not None else "")
-
-
-def _mean(runs: Sequence[Run], value: Callable[[Run], float | None], form: str) -> str:
-    values = [found for run in runs if (found := value(run)) is not None]
-    return form.format(statistics.fmean(values)) if len(values) == len(runs) else "-"
-
-
-def firing_rate(run: Run) -> float | None:
-    """Spikes per neuron and timestep on the test set, over the whole network."""
-    value = run.result.get("firing_rate")
-    return float(value) if isinstance(value, int | float) else None
-
-
-def nanojoule(run: Run) -> float | None:
-    """Energy of a test sample by the 45 nm model, in nJ."""
-    found = picojoule(run)
-    return None if found is None else found / 1e3
-
-
 def record(comparisons: Sequence[Comparison]) -> dict[str, Any]:
     """All of it for a JSON file: what was run where and how, and each run's values beside the means."""
     runs = [run for comparison in comparisons for _, _, cell in comparison.cells for run in cell]
     machines: list[dict[str, Any]] = []
     for run in runs:
-        environment = run.result.get("environment") or {}
-        machine = {key: environment.get(key) for key in ENVIRONMENT}
+        machine = {key: run.environment.get(key) for key in ENVIRONMENT}
         if machine not in machines:
             machines.append(machine)
     return {
         "commands": sorted({run.command for run in runs}),
         "machines": machines,
+        "units": {key: quantity.units[0].name or quantity.words for key, quantity in QUANTITIES.items()},
         "comparisons": [
             {
                 "title": comparison.title,
@@ -204,10 +197,7 @@ def _cell(comparison: Comparison, variant: Variant, T: int) -> dict[str, Any]:
             {
                 "seed": run.seed,
                 "accuracy": run.result["accuracy"],
-                "firing_rate": firing_rate(run),
-                "nanojoule": nanojoule(run),
-                "parameters": run.result.get("parameters"),
-                "seconds": run.result.get("seconds"),
+                "values": {key: quantity.of(run.result) for key, quantity in QUANTITIES.items()},
             }
             for run in runs
         ],

@@ -9,14 +9,9 @@ from typing import Any
 from snnbench.results.outcomes import Group, Outcome, Spread
 from snnbench.results.rows import Quoted, Registry, Row
 from snnbench.runs.read import Ledger
+from snnbench.runs.schema import protocol_label
 
 COLUMNS = ("row", "reported", "reproduced", "difference", "protocol", "last epoch", "epochs", "status")
-SHORT = {
-    "best_test_epoch": "best test epoch",
-    "last_epoch": "last epoch",
-    "validation_chosen": "chosen on validation",
-    "unknown": "not stated",
-}
 
 
 @dataclass
@@ -44,9 +39,11 @@ def paper_table(paper: str, registry: Registry, outcomes: Iterable[Outcome]) -> 
     for outcome in outcomes:
         row = outcome.row
         values = [reported(row.acc, row.source)]
-        values += [f"{SHORT[v['protocol']]}: {reported(v['acc'], v['source'])}" for v in row.block.get("also", [])]
+        values += [
+            f"{protocol_label(v['protocol'])}: {reported(v['acc'], v['source'])}" for v in row.block.get("also", [])
+        ]
         table.lines.append([row.id.partition("/")[2], "; ".join(values), *_measured(outcome)])
-        table.notes += [f"{run.folder}: not counted for {row.id}: {why}" for run, why in outcome.apart]
+        table.notes += [f"{run.folder}: not counted for {row.id}: {why}" for run, why in outcome.left_out]
         table.notes += outcome.notes
     for quoted in registry.quoted:
         if quoted.paper == paper:
@@ -71,13 +68,13 @@ def _measured(outcome: Outcome) -> list[str]:
     epochs = "-"
     if outcome.counted:
         epochs = f"{min(run.epochs for run in outcome.counted)} of {outcome.planned}"
-    elif outcome.apart:
-        furthest = max(run.epochs for run, _ in outcome.apart)
+    elif outcome.left_out:
+        furthest = max(run.epochs for run, _ in outcome.left_out)
         epochs = f"{furthest} of {outcome.planned}" if outcome.planned else str(furthest)
     return [
         "-" if spread is None else str(spread),
         "-" if difference is None else f"{difference:+.2f}",
-        SHORT[row.protocol],
+        protocol_label(row.protocol),
         "-" if last is None else str(last),
         epochs,
         status(outcome, spread),
@@ -90,8 +87,8 @@ def status(outcome: Outcome, spread: Spread | None) -> str:
     if spread is None:
         phrase = "no run"
         if outcome.counted:
-            phrase = f"no accuracy {SHORT[row.protocol]}"
-        elif outcome.apart:
+            phrase = f"no accuracy {protocol_label(row.protocol)}"
+        elif outcome.left_out:
             phrase = "no finished run of this recipe"
     elif difference is None:
         phrase = "run; nothing to compare with"
@@ -99,21 +96,22 @@ def status(outcome: Outcome, spread: Spread | None) -> str:
         phrase = "reproduced" if abs(difference) <= row.tolerance else f"outside ± {row.tolerance:g}"
     if row.recipe != "exact" and spread is not None:
         phrase += f", recipe {row.recipe}"
-    return phrase + (f"; {len(outcome.apart)} not counted" if outcome.apart else "")
+    return phrase + (f"; {len(outcome.left_out)} not counted" if outcome.left_out else "")
 
 
 def groups_table(groups: Iterable[Group]) -> Table:
     """Runs that belong to no row."""
-    columns = ("name", "recipe", "last epoch", "best test epoch", "epochs", "data")
+    protocols = ("last_epoch", "best_test_epoch")
+    columns = ("name", "recipe", *map(protocol_label, protocols), "epochs", "data")
     table = Table("Runs of no row", columns)
     for group in groups:
         spreads = []
-        for protocol in ("last_epoch", "best_test_epoch"):
+        for protocol in protocols:
             values = [value for run in group.counted if (value := run.accuracy(protocol)) is not None]
             spreads.append(str(Spread.of(values)) if values else "-")
         data = ", ".join(sorted({run.provenance for run in group.counted})) or "-"
         table.lines.append([group.name, group.recipe, *spreads, str(group.epochs), data])
-        table.notes += [f"{run.folder}: not counted for {group.name}: {why}" for run, why in group.apart]
+        table.notes += [f"{run.folder}: not counted for {group.name}: {why}" for run, why in group.left_out]
     return table
 
 

@@ -122,6 +122,9 @@ def test_input_is_time_first_float_and_resized(kind):
     reference = torch.nn.functional.interpolate(counts[2].float(), (4, 4), mode="bilinear", antialias=True)
     torch.testing.assert_close(halves[:, 2], reference)
     torch.testing.assert_close(to_input(counts, (4, 4), "nearest"), x[..., ::2, ::2])
+    thirds = torch.nn.functional.interpolate(counts[2].float(), (3, 3), mode="bilinear", align_corners=False)
+    torch.testing.assert_close(to_input(counts, (3, 3), "bilinear", antialias=False)[:, 2], thirds)
+    assert not torch.allclose(to_input(counts, (3, 3), "bilinear")[:, 2], thirds)
 
 
 @pytest.mark.parametrize(

@@ -65,6 +65,20 @@ def test_every_source_makes_batches(name, source, split, sizes, size, classes, t
     assert torch.equal(labels, data.eval_sets["test"].labels)
 
 
+def test_frames_are_shrunk_with_or_without_antialiasing(tmp_path, event_data):
+    write("aedat2", tmp_path)
+    inputs = {}
+    for antialias in (True, False):
+        data = ready(event_data("cifar10dvs", f"data.antialias={str(antialias).lower()}", "T=3", "batch_size=5"))
+        counts, labels = next(iter(data.val_dataloader()[0]))
+        x, _ = data.on_after_batch_transfer((counts, labels), 0)
+        frames = counts.transpose(0, 1).flatten(0, 1).float()
+        expected = torch.nn.functional.interpolate(frames, (48, 48), mode="bilinear", antialias=antialias)
+        torch.testing.assert_close(x.flatten(0, 1), expected)
+        inputs[antialias] = x
+    assert not torch.allclose(inputs[True], inputs[False])
+
+
 @pytest.mark.parametrize("split", ["first100_test", "last100_test", "last10pct_lexicographic", "random"])
 def test_no_sample_stands_on_both_sides(split, tmp_path, event_data):
     files.write_cifar10dvs(tmp_path, "aedat2", numbers=(*range(12), 99, *range(900, 904)))
@@ -148,6 +162,7 @@ REFUSED = [
     ("nmnist", ["data.slicing=count"], "data.slicing='count': unknown. Allowed: number, time"),
     ("nmnist", ["data.remainder=keep"], "data.remainder='keep': unknown"),
     ("nmnist", ["data.resize=cubic"], "data.resize='cubic': unknown"),
+    ("nmnist", ["data.antialias=often"], "data.antialias='often': must be true or false"),
     ("nmnist", ["data.time_order=file", "data.slicing=time"], "slices by time need ascending times"),
     ("nmnist", ["data.split_seed=-1"], "data.split_seed=-1"),
     ("nmnist", ["data.limit=0"], "data.limit=0"),

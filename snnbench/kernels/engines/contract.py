@@ -1,0 +1,85 @@
+"""What an engine is, to the calls that use it: the contract that a new one has to keep."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from torch import Tensor
+
+from snnbench.kernels.codegen.trace import Program
+from snnbench.kernels.engines.signature import Signature
+
+States = tuple[Tensor | None, ...]
+Gradients = tuple[Tensor | None, list[Tensor | None], list[Tensor | None]]
+"""Of x, of each state, of each coefficient; None for what was not asked for."""
+
+
+class Kernel(Protocol):
+    """A program made ready for calls of one signature, which may come from several threads at once.
+
+    Tensors lie on the engine's kind of device. x has the signature's shape, or that of one frame where it is `static`;
+    its dtype is the signature's, that of states and coefficients float32. A state is shaped like a frame of x, and None
+    is a state of zeros. Work goes to PyTorch's current stream and waits for nothing: no value is read on the host.
+    """
+
+    def prepare(self) -> None:
+        """Compile what a forward needs. A call need not have been prepared, but here a failure still has a way out.
+
+        Raises:
+            NoEngine: it cannot be had; the next engine, or the reference, then takes the calls.
+        """
+
+    def forward(
+        self, x: Tensor, states: States, coefficients: tuple[Tensor, ...], last: bool
+    ) -> tuple[Tensor, list[Tensor]]:
+        """Spikes [T, B, ...] in x's dtype, and the states after the last timestep if `last`, else none.
+
+        No result may share memory with an argument.
+        """
+
+    def backward(
+        self,
+        x: Tensor,
+        states: States,
+        coefficients: tuple[Tensor, ...],
+        gs: Tensor | None,
+        g_last: States,
+        wanted: tuple[bool, ...],
+    ) -> Gradients:
+        """Gradients of sum(spikes x gs) + sum(final states x g_last); None among these means zeros.
+
+        Only x, the first states and the coefficients were saved: the membrane is computed anew. `wanted` has one entry
+        for x, one for each state, one for each coefficient. The gradient of a `static` x is the sum over time.
+        The same call gives the same bits.
+        """
+
+    def text(self, backward: bool) -> str:
+        """The kernel of the forward or of the backward pass, for people to read. Needs no device."""
+
+
+class Engine(Protocol):
+    """What makes kernels for one kind of device.
+
+    Attributes:
+        name: what `engine=<name>` says; lower case, not "auto" or "reference".
+        device: the kind of device that it serves, as torch.device(...).type has it. Several engines may serve one.
+    """
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def device(self) -> str: ...
+
+    def check(self) -> None:
+        """Whether it can be had in this process; called once. Only here may a library be missed.
+
+        Raises:
+            NoEngine: it cannot; the message says why, and what would mend it.
+        """
+
+    def describe(self) -> str:
+        """What it compiles with, for the log. Called after a check that passed."""
+
+    def kernel(self, program: Program, signature: Signature) -> Kernel:
+        """The kernel for calls of `signature`. Compiles nothing yet, and needs no device."""

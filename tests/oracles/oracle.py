@@ -1,0 +1,110 @@
+"""Numbers of the authors' own code, one JSON file per system, and the rows that they stand for.
+
+README.md says what the files hold and how their weights and inputs are rebuilt.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import hydra
+import numpy as np
+import pytest
+import torch
+from omegaconf import DictConfig
+from torch import Tensor
+
+from snnbench import config
+
+NUMBERS = Path(__file__).parent / "numbers"
+SYSTEMS = sorted(path.stem for path in NUMBERS.glob("*.json"))
+
+
+def normal(*key: int, shape: Any = None) -> np.ndarray:
+    """Standard normal numbers that belong to `key`, the same everywhere."""
+    return np.random.default_rng(key).standard_normal(shape)
+
+
+@dataclass(frozen=True)
+class Oracle:
+    """One file.
+
+    Attributes:
+        system: the file's name.
+        facts: what it holds.
+    """
+
+    system: str
+    facts: dict[str, Any]
+
+    @property
+    def rows(self) -> list[str]:
+        """The rows it stands for; `row` is the one that it was compared with number by number."""
+        return self.facts["rows"]
+
+    @property
+    def row(self) -> str:
+        return self.facts["check_row"]
+
+    @property
+    def leaves(self) -> list[dict[str, Any]]:
+        return self.facts["leaves"]
+
+    @property
+    def recipe(self) -> dict[str, Any]:
+        return self.facts["recipe"]
+
+    @property
+    def seed(self) -> int:
+        return self.facts["seed"]
+
+    def compose(self, row: str | None = None) -> DictConfig:
+        """The config of a row as it stands, of `self.row` if none is named."""
+        return compose(row or self.row)
+
+    def compose_reduced(self, row: str | None = None, *overrides: str) -> DictConfig:
+        """The config of a row with the file's width, T and number of classes."""
+        sizes = [f"T={self.facts['T']}", f"data.num_classes={self.facts['classes']}", "engine=reference"]
+        return compose(row or self.row, *sizes, *self.facts["overrides"], *overrides)
+
+    @cached_property
+    def batch(self) -> tuple[Tensor, Tensor]:
+        """Input in float64, [B, C, H, W] or [T, B, C, H, W], and labels [B]."""
+        shape, rng = self.facts["input"]["shape"], np.random.default_rng([self.seed, 999])
+        frames = len(shape) == 5
+        x = np.maximum(rng.integers(0, 20, shape) - 16, 0) if frames else rng.standard_normal(shape)
+        labels = np.random.default_rng([self.seed, 998]).integers(0, self.facts["classes"], self.facts["batch"])
+        assert labels.tolist() == self.facts["labels"]
+        return torch.from_numpy(x).double(), torch.from_numpy(labels)
+
+
+@functools.cache
+def _composed(row: str, *overrides: str) -> DictConfig:
+    config.register_schema()
+    with hydra.initialize_config_dir(str(config.CONFIGS.absolute()), version_base="1.3"):
+        cfg = hydra.compose("train", [f"experiment={row}", "paths.output_dir=out", *overrides])
+    config.check(cfg)
+    return cfg
+
+
+def compose(row: str, *overrides: str) -> DictConfig:
+    """The config of a row, checked; the caller's own."""
+    return _composed(row, *overrides).copy()
+
+
+@functools.cache
+def load(system: str) -> Oracle:
+    return Oracle(system, json.loads((NUMBERS / f"{system}.json").read_text()))
+
+
+def report(differences: Sequence[str], limit: int = 8) -> None:
+    """Fail if there are any, and show the first; each names what differs, ours and the official value."""
+    if differences:
+        more = [f"... and {len(differences) - limit} more"] if len(differences) > limit else []
+        pytest.fail("\n".join(["ours != official:", *differences[:limit], *more]), pytrace=False)
