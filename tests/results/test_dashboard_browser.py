@@ -199,6 +199,7 @@ def test_hostile_text_is_shown_as_it_is(lab, show):
     config = lab.runs["seed1"] / "config.yaml"
     config.write_text(config.read_text().replace("name: lif", f"name: {json.dumps(HOSTILE)}"))
     config.write_text(config.read_text().replace("name: digits-", f"name: {HOSTILE}", 1))
+    lab.edit_result("seed1", labels={"neuron": HOSTILE})
     lab.edit_result("failed", error=HOSTILE)
     shutil.copytree(lab.runs["seed0"], lab.outputs / "<img src=x onerror=alert(3)>")
     with show() as page:

@@ -92,7 +92,7 @@ def by_neuron(runs: Sequence[Run], points: Callable[[list[Run]], list[Point]]) -
         dropped = variants.pop(name)
         reason = f"one of {len(dropped)} variants of {name}, more than one figure can tell apart ({MOST_SERIES})"
         left_out += [(run, reason) for same in dropped for run in same]
-    order = [*labels.NEURONS, *sorted(variants.keys() - labels.NEURONS.keys())]
+    order = [*labels.neurons(), *sorted(variants.keys() - labels.neurons().keys())]
     series, recipes = [], []
     for name in sorted(variants, key=order.index):
         differing = distinctions([neuron(same[0]) for same in variants[name]])

@@ -161,7 +161,7 @@ def _series(axis: Axes, series: Series, style: dict[str, Any], shift: float) -> 
 
 def _styles(neurons: Sequence[str]) -> list[dict[str, Any]]:
     """A neuron has the same colour and marker in every figure, where it is there in one variant."""
-    order, taken, styles = list(labels.NEURONS), set[int](), []
+    order, taken, styles = list(labels.neurons()), set[int](), []
     for neuron in neurons:
         number = order.index(neuron) % len(COLOURS) if neuron in order else len(COLOURS) - 1
         while number in taken:
