@@ -115,14 +115,15 @@ def test_each_log_belongs_to_one_row_and_every_row_exists():
 
 def test_orders_are_what_their_logs_say():
     for neuron, log in (("masked_psn", "if5pmd8"), ("sliding_psn", "mspsn")):
-        found = official.orders("cifar100", neuron)
+        row = f"psn/seqcifar100_seqnet_t32_{neuron}"
+        found = official.orders(row)
         assert list(found) == list(range(1, 33))
         for order, curve in found.items():
             said = SEQUENTIAL.fullmatch(curve.log).groupdict()
             assert (said["classes"], said["neu"], said["P"]) == ("100", log, str(order))
             assert len(curve.accuracy) == 256
-        assert found[32] == curve_of(f"psn/seqcifar100_seqnet_t32_{neuron}")
-    assert official.orders("cifar10", "masked_psn") == {}
+        assert found[32] == curve_of(row)
+    assert official.orders("psn/seqcifar10_seqnet_t32_masked_psn") == {}
 
 
 def test_every_file_holds_percents_and_finite_numbers_and_is_small():

@@ -56,10 +56,9 @@ def rows() -> dict[str, tuple[str, str]]:
     return {row: (file, log) for file, found in _read("rows")["rows"].items() for row, log in found.items()}
 
 
-def orders(data: str, neuron: str) -> dict[int, OfficialCurve]:
-    """The curves of a masked or sliding PSN on sequential `data`, by order; empty where there are none."""
-    found = _read("rows")["orders"].get(data, {}).get(neuron, {})
-    return {int(order): _curve("psn", log) for order, log in found.items()}
+def orders(row: str) -> dict[int, OfficialCurve]:
+    """The authors' curves of this row's masked or sliding PSN with every order k; empty where there are none."""
+    return {int(order): _curve("psn", log) for order, log in _read("rows")["orders"].get(row, {}).items()}
 
 
 def _curve(file: str, log: str) -> OfficialCurve:
