@@ -175,15 +175,17 @@ def _styles(neurons: Sequence[str]) -> list[dict[str, Any]]:
 
 
 def _beside(figure: Beside) -> Figure:
-    """One's own as lines with a band, or where the points are few with bars; the authors' dashed, in grey."""
+    """One's own as lines with a band, or where the points are few with bars; the authors' dashed."""
     canvas, axes = _canvas(figure.title, 1, 1, COLUMN, 2.6)
     axis = axes[0, 0]
     own = [line for line in figure.lines if not line.official]
     for line, style in zip(own, _styles([line.neuron for line in own]), strict=True):
         _own(axis, line, style)
+    taken = {style["color"] for style in _styles([line.neuron for line in own])}
+    colour = next(one for one in COLOURS[1:] if one not in taken)
     for number, line in enumerate(line for line in figure.lines if line.official):
         x, y = [point.x for point in line.points], [point.values[0] for point in line.points]
-        axis.plot(x, y, "--", color=("#555555", "#AAAAAA")[number % 2], label=line.label, linewidth=0.9)
+        axis.plot(x, y, "--", color=colour, alpha=0.5 if number else 1, label=line.label, linewidth=0.9)
     axis.set_xlabel(figure.xlabel)
     axis.set_ylabel(figure.label)
     axis.legend(loc="lower right")
