@@ -111,7 +111,7 @@ class EventData(BenchData):
 
     def plan(self) -> Plan:
         """What the packed cache shall hold; the source's files are there."""
-        return plan(self.cache, self.name, self.source, self.rule)
+        return plan(self.cache, str(self.name), self.source, self.rule)
 
     def prepare_data(self) -> None:
         self.source.prepare()
