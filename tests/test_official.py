@@ -107,7 +107,7 @@ def test_a_rows_curve_is_of_its_settings(row):
 
 def test_each_log_belongs_to_one_row_and_every_row_exists():
     found = official.rows()
-    assert len(set(found.values())) == len(found) == 57
+    assert len(set(found.values())) == len(found) == 58
     assert all((CONFIGS / "experiment" / f"{row}.yaml").is_file() for row in found)
     assert curve_of("plif/nmnist_plifnet_t10_val") is None  # its log has T = 20
     assert curve_of(None) is None
