@@ -12,7 +12,7 @@ from torch import Tensor
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as F
 
-from snnbench.check import callables, count, shown
+from snnbench.check import callables, count, number, numbers, shown
 from snnbench.errors import UserError
 
 
@@ -110,13 +110,19 @@ class RandomRedErasing(v2.Transform):
         p: Share of the images.
         scale: Area of the rectangle, as a share of the image's.
         ratio: Its height, as a multiple of its width.
+
+    Raises:
+        UserError: A number outside its range, or a largest one below the smallest.
     """
 
     def __init__(
         self, p: float = 0.5, scale: Sequence[float] = (0.02, 0.4), ratio: Sequence[float] = (0.4, 2.5)
     ) -> None:
         super().__init__()
-        self.p, self.scale, self.ratio = p, tuple(scale), tuple(ratio)
+        name = type(self).__name__
+        self.p = number(f"{name}.p", p, "[0, 1]")
+        self.scale = numbers(f"{name}.scale", scale, "(0, 1]", length=2, ascending=True)
+        self.ratio = numbers(f"{name}.ratio", ratio, "(0, inf)", length=2, ascending=True)
 
     def make_params(self, flat_inputs: list[Any]) -> dict[str, Any]:
         if float(torch.rand(())) >= self.p:

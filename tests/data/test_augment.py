@@ -133,6 +133,19 @@ def test_cutmix_labels_follow_the_pasted_area() -> None:
         assert soft[i, i].item() == pytest.approx((mixed[i] == i).float().mean().item(), abs=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"p": 1.5}, r"RandomRedErasing.p=1.5: must be a number in \[0, 1\]"),
+        ({"scale": [0.4, 0.02]}, r"RandomRedErasing.scale=\[0.4, 0.02\]: must be a list of ascending numbers"),
+        ({"ratio": [0, 1]}, r"RandomRedErasing.ratio=\[0, 1\]"),
+    ],
+)
+def test_a_rectangle_that_cannot_be_is_refused(options: dict, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        RandomRedErasing(**options)
+
+
 @pytest.mark.parametrize("part", ["sample", "normalized", "batch"])
 @pytest.mark.parametrize("value", [None, "flip", [1], 3])
 def test_what_is_no_list_of_transforms_is_refused(part: str, value: object) -> None:

@@ -11,7 +11,7 @@ from torch import Tensor
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as F
 
-from snnbench.check import choice, count, number, numbers
+from snnbench.check import choice, choices, count, number, numbers
 from snnbench.data.augment import BatchTransform
 from snnbench.data.events import pil
 from snnbench.errors import UserError
@@ -69,7 +69,7 @@ class SNNAugmentWide(v2.Transform):
     ) -> None:
         super().__init__()
         name = type(self).__name__
-        self.operations = tuple(choice(f"{name}.operations", operation, OPERATIONS) for operation in operations)
+        self.operations = choices(f"{name}.operations", operations, OPERATIONS)
         if not self.operations:
             raise UserError(f"{name}.operations=[]: give some of {', '.join(OPERATIONS)}.")
         self.interpolation = v2.InterpolationMode(choice(f"{name}.interpolation", interpolation, INTERPOLATIONS))

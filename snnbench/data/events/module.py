@@ -90,7 +90,7 @@ class EventData(BenchData):
         self.values = choice("data.values", values, VALUES)
         self.antialias = flag("data.antialias", antialias)
         if values == "bytes" and not antialias:
-            raise UserError("data.antialias=False: must be true with data.values=bytes, as PIL does it.")
+            raise UserError("data.antialias=false: must be true with data.values=bytes, as PIL does it.")
         self.limit = count("data.limit", limit, also=(None,))
         self.cache = Path(cache).expanduser()
         self.augment = augment_of(augment)

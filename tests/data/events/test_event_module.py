@@ -184,7 +184,7 @@ REFUSED = [
     ("nmnist", ["data.resize=cubic"], "data.resize='cubic': unknown"),
     ("nmnist", ["data.antialias=often"], "data.antialias='often': must be true or false"),
     ("nmnist", ["data.values=floats"], "data.values='floats': unknown. Allowed: counts, bytes"),
-    ("nmnist", ["data.values=bytes", "data.antialias=false"], "data.antialias=False: must be true with"),
+    ("nmnist", ["data.values=bytes", "data.antialias=false"], "data.antialias=false: must be true with"),
     ("nmnist", ["data.split_seed=3"], "data.split_seed=3: has no effect"),
     ("nmnist", ["data.time_order=file", "data.slicing=time"], "slices by time need ascending times"),
     ("nmnist", ["data.split_seed=-1"], "data.split_seed=-1"),
