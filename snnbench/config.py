@@ -28,6 +28,7 @@ class TrainConfig:
     batch_size: int = MISSING
     engine: str = MISSING
     compile: bool = MISSING
+    eval_precision: str | None = None
     threads: int | None = MISSING
     name: str = MISSING
     tags: list[str] = field(default_factory=list)
@@ -87,6 +88,7 @@ def check(cfg: DictConfig) -> None:
         raise UserError(f"name={cfg.name}: use letters, digits and ._+=,- only; it becomes a folder's name.")
     _check_groups(cfg)
     _check_trainer(cfg)
+    _check_eval_precision(cfg)
     if isinstance(cfg.optimizer.decay, str) or cfg.optimizer.decay is None:
         raise UserError(f"optimizer.decay={cfg.optimizer.decay}: give a list, such as [weight] or [].")
     _positive("optimizer.lr", cfg.optimizer.lr)
@@ -135,6 +137,16 @@ def _check_trainer(cfg: DictConfig) -> None:
         raise UserError(
             f"trainer.check_val_every_n_epoch={every}: must divide epochs={cfg.epochs}, "
             "so that the last epoch is evaluated."
+        )
+
+
+def _check_eval_precision(cfg: DictConfig) -> None:
+    wanted, precision = cfg.get("eval_precision"), str(cfg.trainer.precision)
+    if wanted not in (None, "32-true"):
+        raise UserError(f"eval_precision={wanted}: must be 32-true, or null for trainer.precision.")
+    if wanted and not (precision.endswith("-mixed") or precision in ("32", "32-true")):
+        raise UserError(
+            f"eval_precision={wanted}: does not go with trainer.precision={precision}. Set eval_precision=null."
         )
 
 

@@ -1,7 +1,7 @@
 """Data sets, and loaders whose batches follow from the config and the epoch alone."""
 
-from snnbench.data.augment import Augment, Cutout, RandomGreyErasing
+from snnbench.data.augment import Augment, Cutout, RandomRedErasing
 from snnbench.data.images.module import ImageData
 from snnbench.data.module import BenchData
 
-__all__ = ["Augment", "BenchData", "Cutout", "ImageData", "RandomGreyErasing"]
+__all__ = ["Augment", "BenchData", "Cutout", "ImageData", "RandomRedErasing"]

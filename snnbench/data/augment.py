@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -78,17 +79,44 @@ class Cutout(v2.Transform):
         return inpt
 
 
-class RandomGreyErasing(v2.RandomErasing):
-    """RandomErasing on uint8 pixels that fills each rectangle with one grey drawn from 0..254.
+class RandomRedErasing(v2.Transform):
+    """In some images, a rectangle of one colour: a value from 0 to 255 in the first channel, zeros in the others.
 
-    This is the `Cutout` of torchtoolbox, which CLIF's and AR-LIF's code use.
+    This is what the `Cutout` of torchtoolbox, which CLIF's code uses without its star, does to an RGB image: it pastes
+    a whole number, and PIL takes that for a red. Area and aspect ratio are uniform, sides are cut to whole pixels.
+    torchvision's RandomErasing draws the ratio's logarithm, and rounds.
+
+    Args:
+        p: Share of the images.
+        scale: Area of the rectangle, as a share of the image's.
+        ratio: Its height, as a multiple of its width.
     """
 
+    def __init__(
+        self, p: float = 0.5, scale: Sequence[float] = (0.02, 0.4), ratio: Sequence[float] = (0.4, 2.5)
+    ) -> None:
+        super().__init__()
+        self.p, self.scale, self.ratio = p, tuple(scale), tuple(ratio)
+
     def make_params(self, flat_inputs: list[Any]) -> dict[str, Any]:
-        params: dict[str, Any] = super().make_params(flat_inputs)
-        if params["v"] is not None:
-            params["v"] = torch.full((1, 1, 1), _randint(255), dtype=torch.uint8)
-        return params
+        if float(torch.rand(())) >= self.p:
+            return {"box": None}
+        height, width = v2.query_size(flat_inputs)
+        area, ratio = _uniform(*self.scale) * height * width, _uniform(*self.ratio)
+        h, w = min(int(math.sqrt(area * ratio)), height), min(int(math.sqrt(area / ratio)), width)
+        return {"box": (_randint(height - h + 1), _randint(width - w + 1), h, w), "value": _randint(256)}
+
+    def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
+        """`inpt`: a tensor [..., C, H, W]."""
+        if params["box"] is None:
+            return inpt
+        colour = torch.zeros(inpt.shape[-3], 1, 1, dtype=inpt.dtype)
+        colour[0] = params["value"]
+        return self._call_kernel(F.erase, inpt, *params["box"], colour)
+
+
+def _uniform(low: float, high: float) -> float:
+    return low + (high - low) * float(torch.rand(()))
 
 
 def _randint(stop: int) -> int:

@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from snnbench.data.sampler import EvalBatches, TrainBatches
+from snnbench.data.splits import CHOICES, stratified_split
 from snnbench.errors import UserError
 
 Loader = DataLoader[tuple[Tensor, Tensor]]
@@ -39,6 +40,7 @@ class BenchData(LightningDataModule):
         eval_batch_size: GLOBAL batch size of evaluation.
         seed: Decides order, augmentation and validation split.
         val_fraction: Share of each class's training samples held out for validation, in [0, 1).
+        val_split: Which of them: "random" ones, or the "last" ones in the data set's order; see `stratified_split`.
         repeats: How often each drawn sample appears in a batch (repeated augmentation).
         drop_last: Leave out a last training batch that is not full.
         num_workers: Loading processes per device, or "auto"; whole batches straight from memory need none.
@@ -63,6 +65,7 @@ class BenchData(LightningDataModule):
         eval_batch_size: int,
         seed: int,
         val_fraction: float = 0.0,
+        val_split: str = "random",
         repeats: int = 1,
         drop_last: bool = False,
         num_workers: int | str = "auto",
@@ -72,12 +75,14 @@ class BenchData(LightningDataModule):
         check("data.eval_batch_size", eval_batch_size, whole(eval_batch_size, 1), "a whole number above 0")
         fraction_ok = isinstance(val_fraction, int | float) and 0 <= val_fraction < 1
         check("data.val_fraction", val_fraction, fraction_ok, "in [0, 1); 0 holds nothing out")
+        check("data.val_split", val_split, val_split in CHOICES, " or ".join(CHOICES))
         check("data.repeats", repeats, whole(repeats, 1), "a whole number above 0; 1 repeats nothing")
         workers_ok = num_workers == "auto" or whole(num_workers, 0)
         check("data.num_workers", num_workers, workers_ok, "auto, or a whole number, 0 or more")
         self.name, self.seed = name, seed
         self.in_channels, self.num_classes, self.image_size = in_channels, num_classes, image_size
         self.batch_size, self.eval_batch_size, self.val_fraction = batch_size, eval_batch_size, val_fraction
+        self.val_split = val_split
         self.repeats, self.drop_last, self.num_workers = repeats, drop_last, num_workers
         self.eval_names = ["test", "val"] if val_fraction else ["test"]
         self.epoch_of: Callable[[], int] = lambda: 0
@@ -98,6 +103,23 @@ class BenchData(LightningDataModule):
             )
         if self.steps_per_epoch == 0:
             check("batch_size", self.batch_size, False, f"at most the {size} training samples with data.drop_last=true")
+
+    def hold_out(self, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Positions of the samples to train on, and of those held out for validation, in `labels` [N]."""
+        kept, held_out = stratified_split(labels, self.val_fraction, self.seed, self.val_split)
+        if self.val_fraction and not len(held_out):
+            raise UserError(f"data.val_fraction={self.val_fraction}: it holds out no sample; set 0 or a larger share.")
+        return kept, held_out
+
+    @property
+    def held_out(self) -> str:
+        """What `hold_out` does, to stand behind a split's name."""
+        if not self.val_fraction:
+            return ""
+        chosen = (
+            f"stratified, seed {self.seed}" if self.val_split == "random" else f"the {self.val_split} of each class"
+        )
+        return f"; val: {self.val_fraction:g} of train, {chosen}"
 
     @property
     def steps_per_epoch(self) -> int:

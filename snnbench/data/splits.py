@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
+CHOICES = ("random", "last")
 
-def stratified_split(labels: Tensor, fraction: float, seed: int) -> tuple[Tensor, Tensor]:
-    """Split positions so that each class gives the same fraction, to the nearest sample, to the second part.
+
+def stratified_split(labels: Tensor, fraction: float, seed: int, choice: str = "random") -> tuple[Tensor, Tensor]:
+    """Split positions so that each class gives the same fraction to the second part.
 
     Args:
         labels: int64 [N].
         fraction: Share of each class in the second part, in [0, 1].
-        seed: Decides which samples; nothing else does.
+        seed: Decides which samples of "random"; nothing else does.
+        choice: One of CHOICES. "random": `fraction` of each class to the nearest sample, drawn. "last": all samples of
+            a class but its first ceil((1 - fraction) n), in the order of `labels` (PLIF's validation set).
 
     Returns:
         Positions of the first and of the second part, ascending; together 0..N-1, each once.
@@ -21,6 +27,9 @@ def stratified_split(labels: Tensor, fraction: float, seed: int) -> tuple[Tensor
     held_out = torch.zeros(len(labels), dtype=torch.bool)
     for label in labels.unique():
         members = (labels == label).nonzero().squeeze(1)
+        if choice == "last":
+            held_out[members[math.ceil(len(members) * (1 - fraction)) :]] = True
+            continue
         count = round(fraction * len(members))
         held_out[members[torch.randperm(len(members), generator=generator)[:count]]] = True
     return (~held_out).nonzero().squeeze(1), held_out.nonzero().squeeze(1)

@@ -72,6 +72,7 @@ def build_module(cfg: DictConfig, network: nn.Module, data: Any) -> SpikingClass
         batch_transform=data.batch_transform,
         eval_names=data.eval_names,
         compile=cfg.compile,
+        eval_autocast=cfg.get("eval_precision") is None,
     )
     module.configure_optimizers()  # its mistakes should show before the run has a folder
     return module

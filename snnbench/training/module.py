@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import lightning
@@ -54,6 +55,7 @@ class SpikingClassifier(lightning.LightningModule):
         batch_transform: applied to each training batch on the device (Mixup, CutMix), or None.
         eval_names: the names of the evaluation loaders, in their order.
         compile: whether training (not evaluation) runs through torch.compile.
+        eval_autocast: whether evaluation, too, is in the trainer's mixed precision, where it has one; else in float32.
 
     Attributes:
         epoch_values: loss and accuracy (percent) of each pass that this epoch has ended, as "train/acc"; emptied when
@@ -74,6 +76,7 @@ class SpikingClassifier(lightning.LightningModule):
         batch_transform: Callable[[Tensor, Tensor], Batch] | None = None,
         eval_names: Sequence[str] = ("test",),
         compile: bool = False,
+        eval_autocast: bool = True,
     ) -> None:
         super().__init__()
         self.network = network
@@ -88,6 +91,7 @@ class SpikingClassifier(lightning.LightningModule):
         self._optimizer = optimizer
         self._schedule = schedule
         self._batch_transform = batch_transform
+        self._eval_autocast = eval_autocast
         # in a tuple, so that the same parameters are not registered under a second name
         self._trained: tuple[Callable[[Tensor], Tensor]] = (torch.compile(network) if compile else network,)
 
@@ -121,8 +125,10 @@ class SpikingClassifier(lightning.LightningModule):
         name = self.eval_names[dataloader_idx]
         if batch_idx == 0:
             self._count(name)
-        logits = self(x)
-        self._meter(name).update(self.loss(logits, labels), logits, labels)
+        with nullcontext() if self._eval_autocast else torch.autocast(x.device.type, enabled=False):
+            logits = self(x)
+            loss = self.loss(logits, labels)
+        self._meter(name).update(loss, logits, labels)
 
     def on_validation_epoch_end(self) -> None:
         counters: list[FiringRates | SynOps] = [self.firing, self.synops]

@@ -69,7 +69,7 @@ BY_HAND = {  # backbones of rows for which no source states the size
     ("plifnet_mnist", "mnist"): plifnet(1, 128, 2, 128 * 49, 2048, 10),
     ("plifnet_mnist", "fashion_mnist"): plifnet(1, 128, 2, 128 * 49, 2048, 10),
     ("plifnet_nmnist", "nmnist"): plifnet(2, 128, 2, 128 * 64, 2048, 10),
-    ("plifnet_cifar10dvs", "cifar10dvs"): plifnet(2, 128, 4, 128 * 64, 512, 10),
+    ("plifnet_cifar10dvs", "cifar10dvs"): plifnet(2, 128, 4, 128 * 64, 2048, 10),
     ("plifnet_dvs128gesture", "dvs128gesture"): plifnet(2, 128, 5, 128 * 16, 512, 11),
     ("psnnet", "cifar10"): 70_113_034,  # tests/backbones/test_psn_glif.py derives these
     ("seqnet", "cifar10"): 513_418,

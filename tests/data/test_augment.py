@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 from torchvision.transforms import v2
 
-from snnbench.data import Augment, Cutout, RandomGreyErasing
+from snnbench.data import Augment, Cutout, RandomRedErasing
 from snnbench.data.augment import BatchTransform
 
 
@@ -47,24 +47,42 @@ def test_cutout_takes_pil_images() -> None:
     assert (np.asarray(result) == 0).any()
 
 
-def test_grey_erasing_fills_one_grey_rectangle_in_about_half_of_the_images() -> None:
+def test_red_erasing_is_what_pil_paints_for_a_whole_number() -> None:
     torch.manual_seed(0)
-    image = torch.zeros(3, 32, 32, dtype=torch.uint8)
-    image[:] = torch.tensor([10, 20, 30], dtype=torch.uint8)[:, None, None]
-    transform = RandomGreyErasing(p=0.5, scale=(0.02, 0.4), ratio=(0.4, 2.5))
-    greys, hits = set(), 0
-    for _ in range(300):
-        erased = transform(image)
+    pixels = np.full((32, 32, 3), (10, 20, 30), np.uint8)
+    transform, seen = RandomRedErasing(p=1.0), set()
+    for _ in range(50):
+        image = Image.fromarray(pixels)
+        x = v2.functional.pil_to_tensor(image)
+        params = transform.make_params([x])
+        top, left, height, width = params["box"]
+        image.paste(params["value"], (left, top, left + width, top + height))
+        erased = transform.transform(x, params)
         assert erased.dtype == torch.uint8
-        changed = (erased != image).any(0)
-        if changed.any():
-            hits += 1
-            rows, columns = changed.any(1).nonzero(), changed.any(0).nonzero()
-            box = erased[:, rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-            assert (box == box[0, 0, 0]).all()
-            greys.add(int(box[0, 0, 0]))
-    assert 110 < hits < 190
-    assert len(greys) > 50
+        assert torch.equal(erased, v2.functional.pil_to_tensor(image))
+        assert (erased[1:, top : top + height, left : left + width] == 0).all()
+        seen.add(int(erased[0, top, left]))
+    assert len(seen) > 20
+
+
+def test_red_erasing_draws_area_and_ratio_uniformly_and_reaches_every_border_and_value() -> None:
+    torch.manual_seed(0)
+    transform, x = RandomRedErasing(), torch.zeros(3, 32, 32, dtype=torch.uint8)
+    drawn = [transform.make_params([x]) for _ in range(6000)]
+    hit = [params for params in drawn if params["box"] is not None]
+    assert len(hit) / len(drawn) == pytest.approx(0.5, abs=0.03)
+    top, left, height, width = torch.tensor([params["box"] for params in hit]).float().T
+    assert {0, 255} < {params["value"] for params in hit} <= set(range(256))
+    # int() takes half a pixel from each side, on average: of 0.21 of 1024 pixels, about 14
+    assert (height * width).mean() == pytest.approx(0.21 * 1024 - 14, rel=0.03)
+    assert (height > width).float().mean() == pytest.approx(1.5 / 2.1, abs=0.06), "a ratio of uniform logarithm: 0.5"
+    assert height.max() <= 32
+    assert width.max() <= 32
+    for edge, side in ((top, height), (left, width)):
+        assert edge.min() == 0
+        assert (edge + side).max() == 32
+        inside = edge[side < 32] / (32 - side[side < 32])
+        assert inside.mean() == pytest.approx(0.5, abs=0.03)
 
 
 MIXES = {

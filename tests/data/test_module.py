@@ -116,6 +116,17 @@ def test_validation_split_holds_out_training_samples_only(tmp_path: Path) -> Non
     assert other.eval_sets["val"].positions.tolist() != val
 
 
+def test_the_last_samples_of_each_class_may_be_the_ones_held_out(tmp_path: Path) -> None:
+    write_mnist(tmp_path)
+    options = {"verify": False, "val_fraction": 0.2, "val_split": "last"}
+    data = ready(image_data("mnist", root=tmp_path, seed=3, **options))
+    assert data.split == "official train/test; val: 0.2 of train, the last of each class"
+    labels, val = data.train_set.images.labels, data.eval_sets["val"].positions
+    for label in range(10):
+        assert val[labels[val] == label].tolist() == (labels == label).nonzero().squeeze(1)[-2:].tolist()
+    assert sorted(data.train_set.positions.tolist() + val.tolist()) == list(range(100))
+
+
 def test_evaluation_is_complete_and_in_order(tmp_path: Path) -> None:
     write_mnist(tmp_path)
     data = ready(image_data("mnist", root=tmp_path, verify=False, eval_batch_size=7))
@@ -172,6 +183,7 @@ def test_batch_size_must_divide_by_the_devices(key: str, cifar: Path) -> None:
         ("val_fraction", 1.0),
         ("val_fraction", -0.1),
         ("val_fraction", "half"),
+        ("val_split", "first"),
         ("repeats", 0),
         ("num_workers", -1),
         ("num_workers", "many"),

@@ -12,8 +12,10 @@ from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as F
 
 from snnbench.data.augment import BatchTransform
+from snnbench.data.events import pil
+from snnbench.errors import UserError
 
-_OPERATIONS = ("Identity", "ShearX", "TranslateX", "TranslateY", "Rotate", "Cutout")
+OPERATIONS = ("Identity", "ShearX", "TranslateX", "TranslateY", "Rotate", "Cutout")
 
 
 class RandomRoll(v2.Transform):
@@ -47,6 +49,10 @@ class SNNAugmentWide(v2.Transform):
         shear: Largest factor.
         translate: Largest shift in pixels.
         rotate: Largest angle in degrees.
+        operations: Those of OPERATIONS that it chooses from.
+
+    Raises:
+        UserError: An unknown operation, or none.
     """
 
     def __init__(
@@ -57,14 +63,18 @@ class SNNAugmentWide(v2.Transform):
         shear: float = 0.3,
         translate: float = 5.0,
         rotate: float = 30.0,
+        operations: Sequence[str] = OPERATIONS,
     ) -> None:
         super().__init__()
+        if not operations or not set(operations) <= set(OPERATIONS):
+            raise UserError(f"augment: operations={list(operations)}: give some of {', '.join(OPERATIONS)}.")
+        self.operations = tuple(operations)
         self.interpolation = v2.InterpolationMode(interpolation)
         self.most = {"ShearX": shear, "TranslateX": translate, "TranslateY": translate, "Rotate": rotate}
         self.erase = v2.RandomErasing(p=1.0, scale=tuple(cutout_scale), ratio=tuple(cutout_ratio))
 
     def make_params(self, flat_inputs: list[Any]) -> dict[str, Any]:
-        operation = _OPERATIONS[int(torch.randint(len(_OPERATIONS), ()))]
+        operation = self.operations[int(torch.randint(len(self.operations), ()))]
         strength = self.most.get(operation, 0.0) * (int(torch.randint(31, ())) / 15 - 1)
         return {"operation": operation, "strength": strength}
 
@@ -93,7 +103,9 @@ class ClipBatchTransform(BatchTransform):
         return flat.unflatten(1, (steps, -1)).transpose(0, 1).contiguous(), y
 
 
-def to_input(counts: Tensor, size: Sequence[int], interpolation: str, antialias: bool = True) -> Tensor:
+def to_input(
+    counts: Tensor, size: Sequence[int], interpolation: str, antialias: bool = True, values: str = "counts"
+) -> Tensor:
     """Counts as they come from a loader to what a network takes.
 
     Args:
@@ -102,10 +114,17 @@ def to_input(counts: Tensor, size: Sequence[int], interpolation: str, antialias:
         interpolation: "nearest" or "bilinear".
         antialias: whether "bilinear" averages over what it shrinks, or takes the mean of two pixels in each direction.
 
+        values: "counts"; or "bytes", those of a PIL image of each frame, resized by PIL's rules and divided by 255
+            (`snnbench.data.events.pil`).
+
     Returns:
         float32 [T, B, 2, *size].
     """
     x = counts.transpose(0, 1).to(torch.float32, memory_format=torch.contiguous_format)
-    if list(x.shape[-2:]) == list(size):
+    same = list(x.shape[-2:]) == list(size)
+    if values == "bytes":
+        x = pil.to_bytes(x)
+        return (x if same else pil.resize(x, size, interpolation)) / 255
+    if same:
         return x
     return F.resize(x, list(size), interpolation=v2.InterpolationMode(interpolation), antialias=antialias)

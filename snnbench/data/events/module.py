@@ -19,11 +19,11 @@ from snnbench.data.events.frames import ORDERS, REMAINDERS, SLICINGS, FrameRule
 from snnbench.data.events.pack import ensure
 from snnbench.data.events.source import EventSource
 from snnbench.data.module import BenchData, check, whole
-from snnbench.data.splits import stratified_split
 from snnbench.errors import UserError, did_you_mean
 from snnbench.seeding import seed_cpu
 
 RESIZINGS = ("nearest", "bilinear")
+VALUES = ("counts", "bytes")
 
 
 class EventData(BenchData):
@@ -44,6 +44,7 @@ class EventData(BenchData):
         time_order: "strict", "file" or "sort"; see `FrameRule`.
         resize: How frames reach `image_size`: "nearest" or "bilinear".
         antialias: Whether "bilinear" averages over all pixels that it shrinks to one.
+        values: What a pixel holds: "counts", or "bytes" as in a PIL image of the frame; see `to_input`.
         cache: Folder of the packed frames.
         augment: What happens to training clips; None: nothing.
         download: Try to fetch missing files.
@@ -66,6 +67,7 @@ class EventData(BenchData):
         time_order: str = "strict",
         resize: str = "bilinear",
         antialias: bool = True,
+        values: str = "counts",
         cache: str | Path,
         augment: Augment | None = None,
         download: bool = True,
@@ -82,19 +84,26 @@ class EventData(BenchData):
             known = ", ".join(self.source.splits)
             near = did_you_mean(str(split), self.source.splits)
             raise UserError(f"data.split={split}: data.source={source} has no such split.{near} Allowed: {known}.")
-        options = {"slicing": SLICINGS, "remainder": REMAINDERS, "time_order": ORDERS, "resize": RESIZINGS}
-        given = {"slicing": slicing, "remainder": remainder, "time_order": time_order, "resize": resize}
-        for key, allowed in options.items():
-            _choose(f"data.{key}", given[key], allowed)
+        for key, given, allowed in (
+            ("slicing", slicing, SLICINGS),
+            ("remainder", remainder, REMAINDERS),
+            ("time_order", time_order, ORDERS),
+            ("resize", resize, RESIZINGS),
+            ("values", values, VALUES),
+        ):
+            _choose(f"data.{key}", given, allowed)
         if slicing == "time" and time_order == "file":
             raise UserError("data.time_order=file: slices by time need ascending times; set strict or sort.")
         check("data.antialias", antialias, isinstance(antialias, bool), "true or false")
+        check(
+            "data.antialias", antialias, antialias or values == "counts", "true with data.values=bytes, as PIL does it"
+        )
         check("T", T, whole(T, 1), "a whole number above 0")
         check("data.split_seed", split_seed, whole(split_seed, 0), "a whole number, 0 or more")
         check("data.limit", limit, limit is None or whole(limit, 1), "null, or a whole number above 0")
         self.rule = FrameRule(T, slicing, remainder, time_order)
         self.split_name, self.split_seed, self.limit = split, split_seed, limit
-        self.resize, self.antialias = resize, antialias
+        self.resize, self.antialias, self.values = resize, antialias, values
         self.cache = Path(cache).expanduser()
         self.augment = augment or Augment("none")
         if self.augment.normalized:
@@ -103,9 +112,8 @@ class EventData(BenchData):
             self.batch_transform = ClipBatchTransform(self.augment.batch, self.num_classes)
         self.pack: Pack | None = None
         seeded = f" seed {split_seed}" if split == "random" else ""
-        held_out = f"; val: {self.val_fraction:g} of train, stratified, seed {self.seed}" if self.val_fraction else ""
-        self.split = f"{split}{seeded} of source {source}{held_out}"
-        shown = {"resize": resize, "antialias": antialias}
+        self.split = f"{split}{seeded} of source {source}{self.held_out}"
+        shown = {"resize": resize, "antialias": antialias, "values": values}
         self.details = {"source": source, "split": split, "frames": self.rule._asdict(), **shown}
 
     @property
@@ -127,8 +135,8 @@ class EventData(BenchData):
         assert self.pack is not None
         if int(self.pack.labels.max()) >= self.num_classes:
             raise UserError(f"data.num_classes={self.num_classes}: the labels go up to {self.pack.labels.max()}.")
-        test = self.source.splits[self.split_name](self.pack.samples, self.split_seed)
-        positions = {"train": np.flatnonzero(~test), "test": np.flatnonzero(test)}
+        parts = self.source.splits[self.split_name](self.pack.samples, self.split_seed)
+        positions = {name: np.flatnonzero(parts == name) for name in ("train", "test")}
         for name, members in positions.items():
             if not len(members):
                 raise UserError(
@@ -136,11 +144,7 @@ class EventData(BenchData):
                 )
         if self.val_fraction:
             labels = torch.from_numpy(self.pack.labels[positions["train"]])
-            kept, held_out = stratified_split(labels, self.val_fraction, self.seed)
-            if not len(held_out):
-                raise UserError(
-                    f"data.val_fraction={self.val_fraction}: it holds out no sample; set 0 or a larger share."
-                )
+            kept, held_out = self.hold_out(labels)
             positions["val"] = positions["train"][held_out.numpy()]
             positions["train"] = positions["train"][kept.numpy()]
         self._try_augment()
@@ -150,7 +154,7 @@ class EventData(BenchData):
     def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> tuple[Tensor, Tensor]:
         """On the device: (counts [B, T, 2, H, W], y[, keys]) to (x float32 [T, B, 2, H, W], y)."""
         counts, labels, *keys = batch
-        x = to_input(counts, (self.image_size, self.image_size), self.resize, self.antialias)
+        x = to_input(counts, (self.image_size, self.image_size), self.resize, self.antialias, self.values)
         return (self._augmented(x, keys[0]) if keys else x), labels
 
     def _part(self, positions: NDArray[np.int64], keyed: bool = False) -> ClipDataset:

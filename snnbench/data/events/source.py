@@ -40,7 +40,7 @@ class EventSource(ABC):
         folder_name: The data set's folder below `root`.
         height: Rows of the sensor.
         width: Columns of the sensor.
-        splits: Ways to tell test from training samples, by name.
+        splits: Ways to divide them into training and test samples, by name.
         archives: The published archives, by path below the folder, with their MD5.
     """
 
@@ -96,7 +96,7 @@ class EventSource(ABC):
 
     @abstractmethod
     def recordings(self) -> list[Recording]:
-        """All recordings in an order that depends on their names alone.
+        """All recordings in the data set's own order, or in one that depends on their names alone.
 
         Raises:
             UserError: A recording is missing, or there is one too many.

@@ -12,7 +12,6 @@ from snnbench.data.augment import Augment, BatchTransform
 from snnbench.data.images.dataset import ImageDataset, Images
 from snnbench.data.images.sources import Source
 from snnbench.data.module import BenchData, check, whole
-from snnbench.data.splits import stratified_split
 from snnbench.errors import UserError
 
 
@@ -54,17 +53,14 @@ class ImageData(BenchData):
         check("data.limit", limit, limit is None or whole(limit, 1), "null, or a whole number above 0")
         self.limit = limit
         self.provenance = self.source.provenance if limit is None else "subset"
-        held_out = f"; val: {self.val_fraction:g} of train, stratified, seed {self.seed}" if self.val_fraction else ""
-        self.split = self.source.split + held_out
+        self.split = self.source.split + self.held_out
 
     def prepare_data(self) -> None:
         self.source.prepare()
 
     def load(self) -> tuple[ImageDataset, dict[str, ImageDataset]]:
         train_images, test_images = self.source.load()
-        positions, held_out = stratified_split(train_images.labels, self.val_fraction, self.seed)
-        if self.val_fraction and not len(held_out):
-            raise UserError(f"data.val_fraction={self.val_fraction}: it holds out no sample; set 0 or a larger share.")
+        positions, held_out = self.hold_out(train_images.labels)
         random = bool(self.augment.sample or self.augment.normalized)
         train = ImageDataset(
             train_images,

@@ -6,10 +6,12 @@ import math
 
 import pytest
 import torch
+from PIL import Image
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as F
 
 from snnbench.data.events.clips import ClipBatchTransform, RandomRoll, SNNAugmentWide, to_input
+from snnbench.errors import UserError
 from tests.conftest import CONFIGS
 
 T, SIZE = 3, 24
@@ -62,6 +64,18 @@ def test_snn_augment_wide_does_one_of_six_things():
     for name, most in (("ShearX", 0.3), ("TranslateX", 5), ("TranslateY", 5), ("Rotate", 30)):
         assert len(seen[name]) == 31
         assert (min(seen[name]), max(seen[name])) == (-most, most)
+
+
+def test_snn_augment_wide_may_leave_operations_out(event_data):
+    torch.manual_seed(0)
+    (wide,) = event_data("dvs128gesture", "augment=dvs_wide").augment.sample  # AR-LIF's sibling has no cutout
+    drawn = [wide.make_params([])["operation"] for _ in range(2000)]
+    for operation in ("Identity", "ShearX", "TranslateX", "TranslateY", "Rotate"):
+        assert drawn.count(operation) / 2000 == pytest.approx(0.2, abs=0.03)
+    assert wide.interpolation is v2.InterpolationMode.NEAREST
+    for operations in (["Sharpness"], []):
+        with pytest.raises(UserError, match=r"operations=.*give some of Identity, ShearX"):
+            SNNAugmentWide(operations=operations)
 
 
 @pytest.mark.parametrize(
@@ -124,3 +138,54 @@ def test_input_is_time_first_float_and_resized(kind):
     thirds = torch.nn.functional.interpolate(counts[2].float(), (3, 3), mode="bilinear", align_corners=False)
     torch.testing.assert_close(to_input(counts, (3, 3), "bilinear", antialias=False)[:, 2], thirds)
     assert not torch.allclose(to_input(counts, (3, 3), "bilinear")[:, 2], thirds)
+
+
+def test_counts_become_bytes_as_shares_of_one_would():
+    counts = torch.tensor([0, 1, 2, 108, 255, 256, 257, 511], dtype=torch.uint16).view(1, 1, 2, 2, 2)
+    x = to_input(counts, (2, 2), "bilinear", values="bytes")
+    assert (x * 255).flatten().round().tolist() == [0, 255, 254, 148, 1, 0, 255, 1]
+    assert torch.equal(x.flatten()[1:3], torch.tensor([255, 254]) / 255)
+
+
+@pytest.mark.parametrize("size", [48, 37, 20, 64])
+@pytest.mark.parametrize(("interpolation", "pils"), [("bilinear", Image.BILINEAR), ("nearest", Image.NEAREST)])
+def test_bytes_are_resized_as_pil_does_it(interpolation, pils, size):
+    generator = torch.Generator().manual_seed(0)
+    counts = (torch.randint(0, 12, (3, T, 2, 40, 128), generator=generator) - 8).clamp(min=0).to(torch.uint8)
+    x = to_input(counts, (size, size), interpolation, values="bytes")
+    assert x.shape == (T, 3, 2, size, size)
+    for t in range(T):
+        for b in range(3):
+            image = Image.fromarray(((256 - counts[b, t].int()) % 256).byte().permute(1, 2, 0).numpy(), "LA")
+            assert torch.equal(x[t, b], F.pil_to_tensor(image.resize((size, size), pils)).div(255))
+
+
+def sample(augment, x: torch.Tensor) -> torch.Tensor:
+    for transform in augment.sample:
+        x = transform(x)
+    return x
+
+
+def test_clif_rotates_and_shears_a_third_each_and_always_rolls(event_data):
+    augment = event_data("cifar10dvs", "augment=dvs_flip_roll_rotate_shear", f"data.image_size={SIZE}").augment
+    rows = torch.arange(1.0, SIZE + 1)[:, None].expand(SIZE, SIZE)
+    places = torch.arange(float(SIZE**2)).view(SIZE, SIZE) + 1
+    x = torch.stack([rows, places]).expand(T, 2, SIZE, SIZE)
+    torch.manual_seed(0)
+    kinds, flips, rolls = [], 0, set()
+    for _ in range(900):
+        y = sample(augment, x.clone())[0]
+        if torch.equal(y[1].flatten().sort().values, places.flatten()):
+            kinds.append("none")
+            i, j = (int(n) for n in (y[1] == 1 + SIZE * 12 + 12).nonzero()[0])
+            flipped = bool(y[1, i, j - 1] == y[1, i, j] + 1)
+            flips += flipped
+            rolls.add((i - 12, j - (SIZE - 1 - 12 if flipped else 12)))
+        elif all(len(set(row.tolist()) - {0.0}) <= 1 for row in y[0]):
+            kinds.append("shear")  # which leaves each row where it is
+        else:
+            kinds.append("rotate")
+    for kind in ("none", "shear", "rotate"):
+        assert kinds.count(kind) / 900 == pytest.approx(1 / 3, abs=0.05), kind
+    assert flips / kinds.count("none") == pytest.approx(0.5, abs=0.1)
+    assert {i for i, _ in rolls} == {j for _, j in rolls} == set(range(-5, 6))

@@ -15,6 +15,7 @@ SOURCES = [
     ("cifar10dvs", "aedat2", "first100_test", (20, 40), 48, 10),
     ("cifar10dvs", "aedat4", "last100_test", (40, 20), 48, 10),
     ("dvs128gesture", "ibm", "official", (24, 12), 128, 11),
+    ("dvs128gesture", "ibm", "first78", (24, 12), 128, 11),
     ("dvs128gesture", "tonic", "tonic", (22, 11), 128, 11),
 ]
 
@@ -79,6 +80,17 @@ def test_frames_are_shrunk_with_or_without_antialiasing(tmp_path, event_data):
     assert not torch.allclose(inputs[True], inputs[False])
 
 
+def test_frames_may_pass_through_pil_images(tmp_path, event_data):
+    write("aedat2", tmp_path)
+    data = ready(event_data("cifar10dvs", "data.values=bytes", "T=3", "batch_size=5"))
+    counts, labels = next(iter(data.val_dataloader()[0]))
+    x, _ = data.on_after_batch_transfer((counts, labels), 0)
+    assert x.shape == (3, 5, 2, 48, 48)
+    assert x.max() <= 1
+    torch.testing.assert_close(x * 255, (x * 255).round())
+    assert data.details["values"] == "bytes"
+
+
 @pytest.mark.parametrize("split", ["first100_test", "last100_test", "last10pct_lexicographic", "random"])
 def test_no_sample_stands_on_both_sides(split, tmp_path, event_data):
     files.write_cifar10dvs(tmp_path, "aedat2", numbers=(*range(12), 99, *range(900, 904)))
@@ -89,6 +101,14 @@ def test_no_sample_stands_on_both_sides(split, tmp_path, event_data):
     assert all(names.values())
     assert split in data.split
     assert "val: 0.25 of train" in data.split
+
+
+def test_the_highest_numbers_of_each_class_may_be_the_ones_held_out(tmp_path, event_data):
+    files.write_cifar10dvs(tmp_path, "aedat2", numbers=(*range(101, 109), 3))
+    data = ready(event_data("cifar10dvs", "data.val_fraction=0.25", "data.val_split=last"))
+    held_out = [data.pack.samples[i] for i in data.eval_sets["val"].positions]
+    assert {(s.label, s.number) for s in held_out} == {(label, n) for label in range(10) for n in (107, 108)}
+    assert data.split.endswith("val: 0.25 of train, the last of each class")
 
 
 def test_the_split_does_not_follow_the_training_seed(tmp_path, event_data):
@@ -154,11 +174,17 @@ REFUSED = [
         r"data.source=aedat3: unknown. Did you mean 'aedat\d'\? Allowed: aedat2, aedat4",
     ),
     ("cifar10dvs", ["data.split=first_100_test"], "data.split=first_100_test.*Did you mean 'first100_test'"),
-    ("dvs128gesture", ["data.split=tonic"], "data.split=tonic: data.source=ibm has no such split. Allowed: official"),
+    (
+        "dvs128gesture",
+        ["data.split=tonic"],
+        "data.split=tonic: data.source=ibm has no such split. Allowed: official, first78",
+    ),
     ("nmnist", ["data.slicing=count"], "data.slicing=count: unknown. Allowed: number, time"),
     ("nmnist", ["data.remainder=keep"], "data.remainder=keep: unknown"),
     ("nmnist", ["data.resize=cubic"], "data.resize=cubic: unknown"),
     ("nmnist", ["data.antialias=often"], "data.antialias=often"),
+    ("nmnist", ["data.values=floats"], "data.values=floats: unknown. Allowed: counts, bytes"),
+    ("nmnist", ["data.values=bytes", "data.antialias=false"], "data.antialias=False: it must be true with"),
     ("nmnist", ["data.time_order=file", "data.slicing=time"], "slices by time need ascending times"),
     ("nmnist", ["data.split_seed=-1"], "data.split_seed=-1"),
     ("nmnist", ["data.limit=0"], "data.limit=0"),

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from torchvision.transforms import v2
 
 from snnbench.data.events.aedat import read_aedat2, read_aedat3
 from snnbench.data.events.cifar10dvs import AEDAT2, AEDAT4
-from snnbench.data.events.frames import Events
+from snnbench.data.events.frames import Events, FrameRule, to_frames
 from snnbench.data.events.gesture import IBMGesture, TonicGesture, read_labels
 from snnbench.data.events.nmnist import NMNIST
 from snnbench.errors import UserError
@@ -66,6 +67,22 @@ def test_aedat2_has_spikingjellys_axes(tmp_path, sj_datasets):
     assert_same(read_aedat2(path), Events(**{key: _load_origin_data(path)[key] for key in "xypt"}))
 
 
+def test_what_is_left_and_right_in_clifs_frames_is_up_and_down_in_ours(tmp_path, event_data):
+    """CLIF's loader takes x = 127 - column, y = row, so its recipe's horizontal flip is a vertical one here."""
+    path = tmp_path / "a.aedat"
+    path.write_bytes(files.aedat2_bytes(files.make_events(4)))
+    address = np.frombuffer(path.read_bytes()[-8 * len(read_aedat2(path).t) :], ">u4")[::2]
+    column, row = (address & 0xFE) >> 1, (address & 0x7F00) >> 8
+    clif = Events(127 - column, row, 1 - (address & 1), read_aedat2(path).t)
+    theirs, ours = (to_frames(events, 128, 128, FrameRule(1)) for events in (clif, read_aedat2(path)))
+    assert (np.rot90(theirs, -1, (2, 3)) == ours).all()
+    assert (np.rot90(theirs[..., ::-1], -1, (2, 3)) == ours[..., ::-1, :]).all()
+    flip, rotation = event_data("cifar10dvs", "augment=dvs_flip_rotate").augment.sample
+    assert isinstance(flip, v2.RandomVerticalFlip)
+    assert flip.p == 0.5
+    assert rotation.degrees == [-15.0, 15.0]
+
+
 def test_aedat3_is_what_spikingjelly_reads(tmp_path, sj_datasets):
     path = tmp_path / "a.aedat"
     expected = files.make_events(4, start=2**31 - 150_000)
@@ -83,6 +100,9 @@ def test_ibm_gesture(tmp_path):
     assert [label for label, _, _ in found.values()] == [*range(11), 7] * 3
     assert [part for _, part, _ in found.values()] == ["train"] * 24 + ["test"] * 12
     assert_same(found["user11_led.aedat#11"][2], files.make_events(11_117, 150, start=2**31 + 1_400_000))
+    (source.folder / "trials_to_train.txt").write_text("user11_led.aedat\nuser02_led.aedat\n")
+    names = [recording.path.stem for recording in source.recordings()]
+    assert names == ["user11_led", "user02_led", "user24_led"], "the order of the lists"
 
 
 def test_tonic_gesture(tmp_path):
