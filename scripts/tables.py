@@ -4,6 +4,7 @@ python scripts/tables.py                                     every paper, runs b
 python scripts/tables.py arlif my_outputs --format md
 python scripts/tables.py --check arlif/cifar10_resnet18_t4   exit code 0 agrees, 1 differs, 2 nothing to compare
 python scripts/tables.py --check arlif/cifar10_resnet18_t4 --at 30
+python scripts/tables.py --proved                            rows whose network and gradients are the authors', number by number
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
 
@@ -37,6 +39,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("paper", nargs="?", help="a paper's key in configs/papers.yaml; none: all of them")
     parser.add_argument("folders", nargs="*", help="where the runs lie; default: outputs")
     parser.add_argument("--format", choices=render.FORMATS, default="text")
+    parser.add_argument("--proved", action="store_true", help="only rows whose network and gradients were compared")
     parser.add_argument("--check", metavar="ROW", help="compare this row's runs with its reported accuracy")
     parser.add_argument("--configs", type=Path, default=CONFIGS, help="where papers.yaml and experiment/ lie")
     parser.add_argument("--at", metavar="EPOCH", type=int, help="with --check: the accuracy in the authors' log there")
@@ -50,6 +53,8 @@ def _run(arguments: argparse.Namespace) -> int:
     papers, folders = _what(arguments, list(registry.papers))
     if arguments.at is not None and arguments.check is None:
         raise UserError(f"--at {arguments.at}: goes with --check ROW.")
+    if arguments.proved and arguments.check is not None:
+        raise UserError("--proved: chooses rows of the tables, --check ROW is one row. Leave out one of them.")
     if arguments.check is not None:
         choose("row", arguments.check, rows)
         rows = {arguments.check: rows[arguments.check]}
@@ -62,18 +67,22 @@ def _run(arguments: argparse.Namespace) -> int:
         code, text = check.check_row(outcome) if at is None else check.check_milestone(outcome, at, compose)
         print("\n".join([text, *(f"note: {problem}" for problem in ledger_notes(ledger))]))
         return code
+    shown = order(rows.values())
+    if arguments.proved:
+        registry = replace(registry, quoted=())
+        shown = [row for row in shown if row.proved]
+        papers = [paper for paper in papers if any(row.paper == paper for row in shown)]
     tables = [
-        paper_table(paper, registry, [found[row.id] for row in order(rows.values()) if row.paper == paper])
-        for paper in papers
+        paper_table(paper, registry, [found[row.id] for row in shown if row.paper == paper]) for paper in papers
     ]
     others = groups(ledger, rows)
     notes = ledger_notes(ledger)
-    if others and arguments.paper not in registry.papers:
+    narrowed = "--proved" if arguments.proved else "the paper" if arguments.paper in registry.papers else None
+    if others and not narrowed:
         tables.append(groups_table(others))
     elif others:
-        notes.append(
-            f"{sum(len(g.counted) + len(g.left_out) for g in others)} runs belong to no row: leave out the paper"
-        )
+        count = sum(len(group.counted) + len(group.left_out) for group in others)
+        notes.append(f"{count} runs belong to no row: leave out {narrowed}")
     if not ledger.runs:
         notes.append(f"no runs in {', '.join(map(str, folders))}")
     sys.stdout.write(render.render(tables, notes, arguments.format))
