@@ -9,11 +9,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from snnbench import neurons
 from snnbench.kernels.engines.registry import engines_for, trouble
-from snnbench.neurons import SpikingNeuron
+from snnbench.neurons import SpikingNeuron, registry
+from snnbench.registry import keywords
 
 FLIPS, CLOSE = 1e-5, 1e-4
+NEURONS = {cls.__name__: cls for cls in registry.own().values() if cls.step is not SpikingNeuron.step}
 
 
 @dataclasses.dataclass
@@ -34,10 +35,11 @@ class Case:
 
     def build(self, engine: str) -> SpikingNeuron:
         torch.manual_seed(0)
+        cls = NEURONS[self.neuron]
         options: dict[str, Any] = {"surrogate": "atan", "engine": engine, "channels": self.shape[1]}
-        if self.neuron == "GLIF":
+        if "T" in keywords(cls):
             options["T"] = self.steps
-        return getattr(neurons, self.neuron)(**options).to(self.device)
+        return cls(**options).to(self.device)
 
 
 Step = Callable[[], tuple[Tensor, Tensor]]

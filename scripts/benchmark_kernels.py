@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from baselines import Case, contestants, difference, forward_backward, fused_engines
+from baselines import NEURONS, Case, contestants, difference, forward_backward, fused_engines
 from timing import MALLOPT, STEADY, fix_memory, launches, peak_bytes, saved_bytes, timed
 from torch import Tensor
 
@@ -34,7 +34,6 @@ from snnbench.kernels.engines.signature import Signature
 from snnbench.kernels.plans import plan_of
 from snnbench.runs.environment import environment
 
-NEURONS = ("IF", "LIF", "PLIF", "KLIF", "DALIF", "CLIF", "GLIF", "ARLIF")
 SIZES = {"conv": (32, 128, 32, 32), "small": (8, 64, 8, 8)}
 CUDA_SIZES = {"conv": (64, 256, 32, 32), "small": (8, 64, 8, 8)}
 
@@ -164,7 +163,7 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     parser.add_argument("--device", choices=("cpu", "cuda"), default=device)
-    parser.add_argument("--neurons", nargs="+", choices=NEURONS, default=NEURONS, metavar="NAME")
+    parser.add_argument("--neurons", nargs="+", choices=NEURONS, default=list(NEURONS), metavar="NAME")
     parser.add_argument("--steps", nargs="+", type=int, default=None, metavar="T")
     parser.add_argument("--dtypes", nargs="+", choices=("float32", "float16", "bfloat16"), default=None)
     parser.add_argument("--sizes", nargs="+", choices=tuple(SIZES), default=None)

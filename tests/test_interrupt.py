@@ -2,12 +2,10 @@
 
 import os
 import signal
-import threading
 import time
 
 import pytest
 
-from scripts import sweep
 from snnbench.interrupt import sigterm_interrupts, was_interrupted
 
 
@@ -43,30 +41,3 @@ def test_what_breaks_on_top_of_an_interruption_is_one():
     assert was_interrupted(chain(KeyboardInterrupt()))
     assert not was_interrupted(chain(ValueError()))
     assert not was_interrupted(RuntimeError())
-
-
-def test_a_sweep_tells_its_job_of_a_sigterm_and_waits_for_it(tmp_path, monkeypatch):
-    ready, ended = tmp_path / "ready", tmp_path / "ended"
-    job = tmp_path / "job.py"
-    job.write_text(
-        "import pathlib, signal, sys, time\n"
-        "def end(number, frame):\n"
-        "    time.sleep(0.1)\n"
-        f"    pathlib.Path({str(ended)!r}).touch()\n"
-        "    sys.exit(130)\n"
-        "signal.signal(signal.SIGTERM, end)\n"
-        f"pathlib.Path({str(ready)!r}).touch()\n"
-        "time.sleep(30)\n"
-    )
-
-    def send() -> None:
-        while not ready.exists():
-            time.sleep(0.01)
-        os.kill(os.getpid(), signal.SIGTERM)
-
-    monkeypatch.setattr(sweep, "TRAIN", job)
-    thread = threading.Thread(target=send)
-    thread.start()
-    assert sweep.start([]) == 130
-    thread.join()
-    assert ended.exists()

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from snnbench.backbones.layers import SpikingUnit
+from snnbench.check import count, counts
 from snnbench.errors import UserError
 
 ImageSize = int | Sequence[int]
@@ -20,6 +21,7 @@ class Backbone(nn.Module):
     Args:
         T: number of timesteps.
         in_channels: channels of the input.
+        num_classes: logits for each sample.
         image_size: height and width of the input, or one number for both.
         reduction: by how much the network reduces height and width; a smaller image is refused.
 
@@ -30,12 +32,11 @@ class Backbone(nn.Module):
 
     in_parts = False
 
-    def __init__(self, *, T: int, in_channels: int, image_size: ImageSize, reduction: int) -> None:
+    def __init__(self, *, T: int, in_channels: int, num_classes: int, image_size: ImageSize, reduction: int) -> None:
         super().__init__()
-        if T < 1:
-            raise UserError(f"T={T}: must be at least 1 timestep.")
-        self.T = T
-        self.in_channels = in_channels
+        self.T = count("backbone.T", T)
+        self.in_channels = count("backbone.in_channels", in_channels)
+        self.num_classes = count("backbone.num_classes", num_classes)
         self.image_size = size_pair(image_size)
         if min(self.image_size) < reduction:
             height, width = self.image_size
@@ -76,19 +77,12 @@ class Backbone(nn.Module):
 
 def size_pair(image_size: ImageSize) -> tuple[int, int]:
     """(height, width)."""
-    pair = (image_size, image_size) if isinstance(image_size, int) else tuple(image_size)
-    if len(pair) != 2 or not all(isinstance(side, int) and side > 0 for side in pair):
-        raise UserError(
-            f"backbone.image_size={image_size} (data.image_size): give one side length, or [height, width]."
-        )
-    return pair
-
-
-def check_width(width: int) -> int:
-    """`width`, if it is a usable number of channels."""
-    if not (isinstance(width, int) and width > 0):
-        raise UserError(f"backbone.width={width}: must be a whole number of channels, at least 1.")
-    return width
+    if isinstance(image_size, int):
+        side = count("backbone.image_size", image_size, hint="It is data.image_size.")
+        return side, side
+    hint = "It is height and width; data.image_size, one number, is both."
+    height, width = counts("backbone.image_size", image_size, length=2, hint=hint)
+    return height, width
 
 
 def init_convs(net: nn.Module, *, zero_bias: bool = False) -> None:

@@ -7,9 +7,9 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
-from snnbench.backbones.base import Backbone, ImageSize, check_width, init_convs
+from snnbench.backbones.base import Backbone, ImageSize, init_convs
 from snnbench.backbones.layers import AdaptiveAvgPool2d, NeuronFactory, NormFactory, conv3x3, make_pool, unit_factory
-from snnbench.errors import UserError
+from snnbench.check import count, counts
 
 
 class ConvNet(Backbone):
@@ -40,16 +40,17 @@ class ConvNet(Backbone):
         pool: str = "avg",
         grid: int = 1,
     ) -> None:
-        if grid < 1:
-            raise UserError(f"backbone.grid={grid}: must be at least 1.")
-        if not multipliers or any(m < 1 for m in multipliers):
-            raise UserError(f"backbone.multipliers={list(multipliers)}: give at least one, each at least 1.")
-        if not set(pool_after) <= set(range(1, len(multipliers) + 1)):
-            raise UserError(
-                f"backbone.pool_after={list(pool_after)}: the convolutions are numbered 1 to {len(multipliers)}."
-            )
-        super().__init__(T=T, in_channels=in_channels, image_size=image_size, reduction=2 ** len(set(pool_after)))
-        channels = [in_channels, *(m * check_width(width) for m in multipliers)]
+        grid, width = count("backbone.grid", grid), count("backbone.width", width)
+        multipliers = counts("backbone.multipliers", multipliers)
+        pool_after = counts("backbone.pool_after", pool_after, 1, len(multipliers), empty=True)
+        super().__init__(
+            T=T,
+            in_channels=in_channels,
+            num_classes=num_classes,
+            image_size=image_size,
+            reduction=2 ** len(set(pool_after)),
+        )
+        channels = [in_channels, *(m * width for m in multipliers)]
         unit = unit_factory(norm, neuron)
         self.convs = nn.ModuleList(conv3x3(*pair) for pair in pairwise(channels))
         self.units = nn.ModuleList(unit(c) for c in channels[1:])

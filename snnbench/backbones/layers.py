@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from snnbench.errors import UserError
+from snnbench.check import choice, flag, number
 from snnbench.neurons import SpikingNeuron
 
 NeuronFactory = Callable[..., SpikingNeuron]
@@ -57,9 +57,7 @@ POOLS: dict[str, Callable[[int], nn.Module]] = {"avg": AvgPool2d, "max": MaxPool
 
 def make_pool(kind: str) -> nn.Module:
     """A 2x2 pool with stride 2, "avg" or "max"."""
-    if kind not in POOLS:
-        raise UserError(f"backbone.pool={kind!r}: unknown. Allowed: {', '.join(POOLS)}.")
-    return POOLS[kind](2)
+    return POOLS[choice("backbone.pool", kind, POOLS)](2)
 
 
 def conv3x3(c_in: int, c_out: int, stride: int = 1, *, bias: bool = False) -> Conv2d:
@@ -122,14 +120,13 @@ class Dropout(nn.Module):
     Args:
         p: probability of dropping, in [0, 1).
         per_step: draw a mask for each timestep, as PyTorch's layer does over frames (PSN and AR-LIF on CIFAR10-DVS).
+        key: what the config calls p.
     """
 
-    def __init__(self, p: float, *, per_step: bool = False) -> None:
+    def __init__(self, p: float, *, per_step: bool = False, key: str = "backbone.dropout") -> None:
         super().__init__()
-        if not 0 <= p < 1:
-            raise UserError(f"backbone.dropout={p}: must lie in [0, 1).")
-        self.p = float(p)
-        self.per_step = per_step
+        self.p = number(key, p, "[0, 1)")
+        self.per_step = flag(f"{key}_per_step", per_step)
 
     def forward(self, x: Tensor) -> Tensor:
         if not self.training or self.p == 0:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from snnbench.backbones.layers import over_time
-from snnbench.errors import UserError
+from snnbench.check import flag, number
 
 
 class BatchNorm(nn.Module):
@@ -42,16 +42,12 @@ class BatchNorm(nn.Module):
         gain: float = 1.0,
     ) -> None:
         super().__init__()
-        if not 0 < momentum <= 1:
-            raise UserError(f"norm.momentum={momentum}: must lie in (0, 1].")
-        if not eps > 0:
-            raise UserError(f"norm.eps={eps}: must be greater than 0.")
         if not gain > 0:
             raise ValueError(f"gain={gain}: must be greater than 0")
-        self.momentum = float(momentum)
-        self.count_repeats = count_repeats
+        self.momentum = number("norm.momentum", momentum, "(0, 1]")
+        self.count_repeats = flag("norm.count_repeats", count_repeats)
         self.gain = float(gain)
-        self.bn = nn.BatchNorm2d(channels, eps=eps, momentum=momentum)
+        self.bn = nn.BatchNorm2d(channels, eps=number("norm.eps", eps, "(0, inf)"), momentum=self.momentum)
 
     def forward(self, x: Tensor, repeats: int = 1) -> Tensor:
         """Normalise x.
@@ -149,6 +145,5 @@ class TDBatchNorm(BatchNorm):
         alpha: float = 1.0,
         v_th: float = 1.0,
     ) -> None:
-        if not alpha * v_th > 0:
-            raise UserError(f"norm.alpha={alpha}, norm.v_th={v_th}: the product must be greater than 0.")
-        super().__init__(channels, eps=eps, momentum=momentum, count_repeats=count_repeats, gain=alpha * v_th * gain)
+        scale = number("norm.alpha", alpha, "(0, inf)") * number("norm.v_th", v_th, "(0, inf)")
+        super().__init__(channels, eps=eps, momentum=momentum, count_repeats=count_repeats, gain=scale * gain)

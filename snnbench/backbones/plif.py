@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from snnbench.backbones.base import Backbone, ImageSize, check_width
+from snnbench.backbones.base import Backbone, ImageSize
 from snnbench.backbones.layers import (
     Dropout,
     NeuronFactory,
@@ -16,7 +16,7 @@ from snnbench.backbones.layers import (
     make_pool,
     unit_factory,
 )
-from snnbench.errors import UserError
+from snnbench.check import count, counts
 
 
 class PLIFNet(Backbone):
@@ -52,17 +52,18 @@ class PLIFNet(Backbone):
         dropout: float = 0.5,
         hidden_dropout: float = 0.5,
     ) -> None:
-        if not stages or any(count < 1 for count in stages):
-            raise UserError(f"backbone.stages={list(stages)}: give at least one stage, each of at least 1 convolution.")
-        if hidden < 1 or voters < 1:
-            raise UserError(f"backbone.hidden={hidden}, backbone.voters={voters}: both must be at least 1.")
-        super().__init__(T=T, in_channels=in_channels, image_size=image_size, reduction=2 ** len(stages))
+        stages = counts("backbone.stages", stages)
+        width, hidden = count("backbone.width", width), count("backbone.hidden", hidden)
+        voters = count("backbone.voters", voters)
+        super().__init__(
+            T=T, in_channels=in_channels, num_classes=num_classes, image_size=image_size, reduction=2 ** len(stages)
+        )
         unit = unit_factory(norm, neuron)
         self.layers = nn.ModuleList()
         c_in = in_channels
-        for count in stages:
-            for _ in range(count):
-                self.layers.extend([conv3x3(c_in, check_width(width)), unit(width)])
+        for convs in stages:
+            for _ in range(convs):
+                self.layers.extend([conv3x3(c_in, width), unit(width)])
                 c_in = width
             self.layers.append(make_pool(pool))
         cells = (self.image_size[0] >> len(stages)) * (self.image_size[1] >> len(stages))
@@ -71,7 +72,7 @@ class PLIFNet(Backbone):
             Dropout(dropout),
             nn.Linear(width * cells, hidden, bias=False),
             neuron(channels=hidden),
-            Dropout(hidden_dropout),
+            Dropout(hidden_dropout, key="backbone.hidden_dropout"),
             nn.Linear(hidden, num_classes * voters, bias=False),
             neuron(channels=num_classes * voters),
             Voting(voters),

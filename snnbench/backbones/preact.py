@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from snnbench.backbones.base import Backbone, ImageSize, check_width, init_convs
+from snnbench.backbones.base import Backbone, ImageSize, init_convs
 from snnbench.backbones.layers import (
     Dropout,
     NeuronFactory,
@@ -18,6 +18,7 @@ from snnbench.backbones.layers import (
     unit_factory,
 )
 from snnbench.backbones.resnet import plan_stages
+from snnbench.check import count
 
 
 class PreActBlock(nn.Module):
@@ -68,8 +69,8 @@ class PreActResNet(Backbone):
         blocks: Sequence[int] = (2, 2, 2, 2),
         dropout: float = 0.0,
     ) -> None:
-        super().__init__(T=T, in_channels=in_channels, image_size=image_size, reduction=8)
-        widths = [check_width(width) * factor for factor in (1, 2, 4, 8)]
+        super().__init__(T=T, in_channels=in_channels, num_classes=num_classes, image_size=image_size, reduction=8)
+        widths = [count("backbone.width", width) * factor for factor in (1, 2, 4, 8)]
         unit = unit_factory(norm, neuron)
         self.conv = conv3x3(in_channels, width)
         self.blocks = nn.ModuleList(

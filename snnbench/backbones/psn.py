@@ -5,8 +5,9 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn import functional
 
-from snnbench.backbones.base import Backbone, ImageSize, check_width
+from snnbench.backbones.base import Backbone, ImageSize
 from snnbench.backbones.layers import AvgPool2d, Conv2d, NeuronFactory, NormFactory, unit_factory
+from snnbench.check import count
 from snnbench.errors import UserError
 
 STAGES, CONVS = 2, 3
@@ -33,10 +34,12 @@ class PSNNet(Backbone):
         image_size: ImageSize,
         width: int = 256,
     ) -> None:
-        super().__init__(T=T, in_channels=in_channels, image_size=image_size, reduction=2**STAGES)
+        super().__init__(
+            T=T, in_channels=in_channels, num_classes=num_classes, image_size=image_size, reduction=2**STAGES
+        )
         height, columns = self.image_size
         cells = (height >> STAGES) * (columns >> STAGES)
-        self._build(neuron, norm, in_channels, num_classes, check_width(width), cells, (3, 3))
+        self._build(neuron, norm, in_channels, num_classes, count("backbone.width", width), cells, (3, 3))
 
     def _build(
         self,
@@ -97,13 +100,15 @@ class SeqNet(PSNNet):
         image_size: ImageSize,
         width: int = 128,
     ) -> None:
-        Backbone.__init__(self, T=T, in_channels=in_channels, image_size=image_size, reduction=2**STAGES)
+        Backbone.__init__(
+            self, T=T, in_channels=in_channels, num_classes=num_classes, image_size=image_size, reduction=2**STAGES
+        )
         height, columns = self.image_size
         if columns < T:
             raise UserError(f"T={T}: the image has {columns} columns, and each timestep needs one. Use T={columns}.")
         self.strip = -(-columns // T)
         cells = height >> STAGES
-        self._build(neuron, norm, in_channels * self.strip, num_classes, check_width(width), cells, (3, 1))
+        self._build(neuron, norm, in_channels * self.strip, num_classes, count("backbone.width", width), cells, (3, 1))
 
     def columns(self, image: Tensor) -> Tensor:
         """[B, C, H, W] as a sequence [T, B, C * strip, H, 1]."""

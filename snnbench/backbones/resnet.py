@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from torch import Tensor, nn
 
-from snnbench.backbones.base import Backbone, ImageSize, check_width, init_convs, init_linear, zero_last_norm
+from snnbench.backbones.base import Backbone, ImageSize, init_convs, init_linear, zero_last_norm
 from snnbench.backbones.layers import (
     AvgPool2d,
     Conv2d,
@@ -19,7 +19,7 @@ from snnbench.backbones.layers import (
     global_average,
     unit_factory,
 )
-from snnbench.errors import UserError
+from snnbench.check import choice, count, counts, flag
 
 
 class BasicBlock(nn.Module):
@@ -69,11 +69,10 @@ def plan_stages(
     c_in: int, widths: Sequence[int], blocks: Sequence[int], strides: Sequence[int] | None = None
 ) -> Iterator[tuple[int, int, int]]:
     """(channels in, channels out, stride) of each block; by default every stage but the first halves the resolution."""
-    if len(blocks) != len(widths) or any(count < 1 for count in blocks):
-        raise UserError(f"backbone.blocks={list(blocks)}: give {len(widths)} numbers of blocks, each at least 1.")
+    blocks = counts("backbone.blocks", blocks, length=len(widths), hint="One number of blocks for each stage.")
     strides = [1] + [2] * (len(widths) - 1) if strides is None else strides
-    for width, count, stride in zip(widths, blocks, strides, strict=True):
-        for index in range(count):
+    for width, length, stride in zip(widths, blocks, strides, strict=True):
+        for index in range(length):
             yield c_in, width, stride if index == 0 else 1
             c_in = width
 
@@ -91,7 +90,7 @@ def basic_stages(
     stages = nn.Sequential()
     for shape in plan:
         block = BasicBlock(*shape, unit=unit, norm=norm, average=average, balanced=balanced)
-        if zero_init_last:
+        if flag("backbone.zero_init_last", zero_init_last):
             zero_last_norm(block.unit2)
         stages.append(block)
     return stages
@@ -123,8 +122,8 @@ class ResNet20(Backbone):
         blocks: Sequence[int] = (2, 2, 2, 2),
         zero_init_last: bool = False,
     ) -> None:
-        super().__init__(T=T, in_channels=in_channels, image_size=image_size, reduction=16)
-        widths = [check_width(width) * factor for factor in (1, 2, 4, 8)]
+        super().__init__(T=T, in_channels=in_channels, num_classes=num_classes, image_size=image_size, reduction=16)
+        widths = [count("backbone.width", width) * factor for factor in (1, 2, 4, 8)]
         unit = unit_factory(norm, neuron)
         self.convs = nn.ModuleList(conv3x3(c, width) for c in (in_channels, width, width))
         self.units = nn.ModuleList(unit(width) for _ in self.convs)
@@ -172,10 +171,9 @@ class ResNet19(Backbone):
         blocks: Sequence[int] = (3, 3, 2),
         zero_init_last: bool = False,
     ) -> None:
-        super().__init__(T=T, in_channels=in_channels, image_size=image_size, reduction=4)
-        if variant not in self.VARIANTS:
-            raise UserError(f"backbone.variant={variant!r}: unknown. Allowed: {', '.join(self.VARIANTS)}.")
-        widths = [check_width(width) * factor for factor in (1, 2, 4)]
+        super().__init__(T=T, in_channels=in_channels, num_classes=num_classes, image_size=image_size, reduction=4)
+        choice("backbone.variant", variant, self.VARIANTS)
+        widths = [count("backbone.width", width) * factor for factor in (1, 2, 4)]
         stem = max(1, width // 2) if variant == "tdbn" else width
         unit = unit_factory(norm, neuron)
         self.conv = conv3x3(in_channels, stem)
@@ -219,8 +217,8 @@ class ResNet(Backbone):
         width: int = 64,
         zero_init_last: bool = False,
     ) -> None:
-        super().__init__(T=T, in_channels=in_channels, image_size=image_size, reduction=32)
-        widths = [check_width(width) * factor for factor in (1, 2, 4, 8)]
+        super().__init__(T=T, in_channels=in_channels, num_classes=num_classes, image_size=image_size, reduction=32)
+        widths = [count("backbone.width", width) * factor for factor in (1, 2, 4, 8)]
         unit = unit_factory(norm, neuron)
         self.conv = Conv2d(in_channels, width, 7, stride=2, padding=3, bias=False)
         self.unit = unit(width)

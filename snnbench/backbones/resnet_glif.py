@@ -8,10 +8,10 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
-from snnbench.backbones.base import Backbone, ImageSize, check_width, init_convs, init_linear
+from snnbench.backbones.base import Backbone, ImageSize, init_convs, init_linear
 from snnbench.backbones.layers import NeuronFactory, NormFactory, conv3x3, global_average, unit_factory
 from snnbench.backbones.resnet import basic_stages, plan_stages
-from snnbench.errors import UserError
+from snnbench.check import count, counts
 
 WIDE_HEAD = 50
 
@@ -47,10 +47,13 @@ class GLIFResNet(Backbone):
         blocks: Sequence[int],
         strides: Sequence[int],
     ) -> None:
-        if len(strides) != len(blocks) or any(stride not in (1, 2) for stride in strides):
-            raise UserError(f"backbone.strides={list(strides)}: give {len(blocks)} strides, each 1 or 2.")
-        super().__init__(T=T, in_channels=in_channels, image_size=image_size, reduction=math.prod(strides))
-        widths = [check_width(width) * 2**stage for stage in range(len(blocks))]
+        blocks = counts("backbone.blocks", blocks)
+        strides = counts("backbone.strides", strides, 1, 2, length=len(blocks), hint="One for each of backbone.blocks.")
+        reduction = math.prod(strides)
+        super().__init__(
+            T=T, in_channels=in_channels, num_classes=num_classes, image_size=image_size, reduction=reduction
+        )
+        widths = [count("backbone.width", width) * 2**stage for stage in range(len(blocks))]
         unit = unit_factory(norm, neuron)
         self.conv = conv3x3(in_channels, width)
         self.unit = unit(width)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from torch import Tensor, nn
 
-from snnbench.backbones.base import Backbone, ImageSize, check_width, init_convs, zero_last_norm
+from snnbench.backbones.base import Backbone, ImageSize, init_convs, zero_last_norm
 from snnbench.backbones.layers import (
     Conv2d,
     MaxPool2d,
@@ -19,7 +19,7 @@ from snnbench.backbones.layers import (
     unit_factory,
 )
 from snnbench.backbones.resnet import plan_stages
-from snnbench.errors import UserError, did_you_mean
+from snnbench.check import choice, count, flag
 
 CONNECT: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "add": lambda out, identity: out + identity,
@@ -81,11 +81,10 @@ class SEWResNet(Backbone):
         connect: str = "add",
         zero_init_last: bool = False,
     ) -> None:
-        super().__init__(T=T, in_channels=in_channels, image_size=image_size, reduction=32)
-        if connect not in CONNECT:
-            hint = did_you_mean(connect, CONNECT)
-            raise UserError(f"backbone.connect={connect!r}: unknown.{hint} Allowed: {', '.join(CONNECT)}.")
-        widths = [check_width(width) * factor for factor in (1, 2, 4, 8)]
+        super().__init__(T=T, in_channels=in_channels, num_classes=num_classes, image_size=image_size, reduction=32)
+        choice("backbone.connect", connect, CONNECT)
+        flag("backbone.zero_init_last", zero_init_last)
+        widths = [count("backbone.width", width) * factor for factor in (1, 2, 4, 8)]
         unit = unit_factory(norm, neuron)
         self.conv = Conv2d(in_channels, width, 7, stride=2, padding=3, bias=False)
         self.unit = unit(width)

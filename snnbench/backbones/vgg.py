@@ -7,7 +7,7 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
-from snnbench.backbones.base import Backbone, ImageSize, check_width, init_convs, init_linear
+from snnbench.backbones.base import Backbone, ImageSize, init_convs, init_linear
 from snnbench.backbones.layers import (
     AdaptiveAvgPool2d,
     AvgPool2d,
@@ -17,6 +17,7 @@ from snnbench.backbones.layers import (
     conv3x3,
     unit_factory,
 )
+from snnbench.check import count, shown
 from snnbench.errors import UserError
 
 
@@ -48,8 +49,14 @@ class VGG(Backbone):
         width: int = 64,
         dropout: float = 0.0,
     ) -> None:
-        channels = list(_channels(layout, check_width(width)))
-        super().__init__(T=T, in_channels=in_channels, image_size=image_size, reduction=2 ** channels.count(None))
+        channels = list(_channels(layout, count("backbone.width", width)))
+        super().__init__(
+            T=T,
+            in_channels=in_channels,
+            num_classes=num_classes,
+            image_size=image_size,
+            reduction=2 ** channels.count(None),
+        )
         unit = unit_factory(norm, neuron)
         self.layers = nn.ModuleList()
         c_in = in_channels
@@ -59,6 +66,7 @@ class VGG(Backbone):
                 continue
             self.layers.extend([conv3x3(c_in, c_out, bias=True), unit(c_out), Dropout(dropout)])
             c_in = c_out
+        grid = count("backbone.grid", grid)
         self.grid = AdaptiveAvgPool2d(grid)
         self.fc = nn.Linear(c_in * grid * grid, num_classes)
         init_convs(self, zero_bias=True)
@@ -73,15 +81,12 @@ class VGG(Backbone):
 
 def _channels(layout: Sequence[int | str], width: int) -> Iterator[int | None]:
     """The channels of each convolution, and None for each pool."""
-    if not layout or layout[0] == "M":
-        raise UserError(f"backbone.layout={list(layout)}: must start with a convolution.")
+    if not isinstance(layout, Sequence) or not layout or layout[0] == "M":
+        raise UserError(f"backbone.layout={shown(layout)}: must be a list that starts with a convolution.")
+    hint = "A number is the channels of a convolution in units of backbone.width, M a pool."
     for entry in layout:
-        if entry == "M":
-            yield None
-        elif isinstance(entry, int) and entry > 0:
-            yield entry * width
-        else:
-            raise UserError(f"backbone.layout: {entry!r} is neither a number of channels (units of width) nor 'M'.")
+        channels = count("backbone.layout", entry, also=("M",), hint=hint)
+        yield channels * width if isinstance(channels, int) else None
 
 
 class VGGSNN(Backbone):
@@ -110,8 +115,8 @@ class VGGSNN(Backbone):
         dropout: float = 0.0,
         dropout_per_step: bool = False,
     ) -> None:
-        super().__init__(T=T, in_channels=in_channels, image_size=image_size, reduction=16)
-        channels = [in_channels, *(check_width(width) * factor for factor in (1, 2, 4, 4, 8, 8, 8, 8))]
+        super().__init__(T=T, in_channels=in_channels, num_classes=num_classes, image_size=image_size, reduction=16)
+        channels = [in_channels, *(count("backbone.width", width) * factor for factor in (1, 2, 4, 4, 8, 8, 8, 8))]
         unit = unit_factory(norm, neuron)
         self.convs = nn.ModuleList(conv3x3(*pair, bias=True) for pair in pairwise(channels))
         self.units = nn.ModuleList(unit(c) for c in channels[1:])

@@ -12,6 +12,9 @@ from torch import Tensor
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as F
 
+from snnbench.check import callables, count, shown
+from snnbench.errors import UserError
+
 
 class Augment:
     """The transforms of one recipe, by the point where they act.
@@ -31,7 +34,23 @@ class Augment:
         normalized: Sequence[Callable[[Tensor], Tensor]] = (),
         batch: Sequence[Callable[..., Any]] = (),
     ) -> None:
-        self.name, self.sample, self.normalized, self.batch = name, list(sample), list(normalized), list(batch)
+        self.name = name
+        self.sample = callables("augment.sample", sample)
+        self.normalized = callables("augment.normalized", normalized)
+        self.batch = callables("augment.batch", batch)
+
+
+def augment_of(value: Augment | None) -> Augment:
+    """`value`, or for None what leaves the training images as they are.
+
+    Raises:
+        UserError: it is something else.
+    """
+    if value is None:
+        return Augment("none")
+    if not isinstance(value, Augment):
+        raise UserError(f"data.augment={shown(value)}: must be what configs/augment builds, or null.")
+    return value
 
 
 class BatchTransform:
@@ -57,13 +76,14 @@ class Cutout(v2.Transform):
     torchvision's RandomErasing keeps its rectangle inside the image and varies its shape; this does neither.
 
     Args:
-        holes: Number of holes; they may overlap.
-        length: Side in pixels; a centre (y, x) clears rows [y - length // 2, y + length // 2), and so for columns.
+        holes: Number of holes, at least 1; they may overlap.
+        length: Side in pixels, at least 2. A centre (y, x) clears rows [y - length // 2, y + length // 2), and so for
+            columns.
     """
 
     def __init__(self, holes: int = 1, length: int = 16) -> None:
         super().__init__()
-        self.holes, self.length = holes, length
+        self.holes, self.length = count("Cutout.holes", holes), count("Cutout.length", length, 2)
 
     def make_params(self, flat_inputs: list[Any]) -> dict[str, Any]:
         height, width = v2.query_size(flat_inputs)

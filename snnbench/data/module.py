@@ -13,6 +13,7 @@ from lightning.pytorch import LightningDataModule
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from snnbench.check import choice, count, flag, number
 from snnbench.data.sampler import EvalBatches, TrainBatches
 from snnbench.data.splits import CHOICES, stratified_split
 from snnbench.errors import UserError
@@ -71,19 +72,18 @@ class BenchData(LightningDataModule):
         num_workers: int | str = "auto",
     ) -> None:
         super().__init__()
-        check("batch_size", batch_size, whole(batch_size, 1), "a whole number above 0")
-        check("data.eval_batch_size", eval_batch_size, whole(eval_batch_size, 1), "a whole number above 0")
-        fraction_ok = isinstance(val_fraction, int | float) and 0 <= val_fraction < 1
-        check("data.val_fraction", val_fraction, fraction_ok, "in [0, 1); 0 holds nothing out")
-        check("data.val_split", val_split, val_split in CHOICES, " or ".join(CHOICES))
-        check("data.repeats", repeats, whole(repeats, 1), "a whole number above 0; 1 repeats nothing")
-        workers_ok = num_workers == "auto" or whole(num_workers, 0)
-        check("data.num_workers", num_workers, workers_ok, "auto, or a whole number, 0 or more")
-        self.name, self.seed = name, seed
-        self.in_channels, self.num_classes, self.image_size = in_channels, num_classes, image_size
-        self.batch_size, self.eval_batch_size, self.val_fraction = batch_size, eval_batch_size, val_fraction
-        self.val_split = val_split
-        self.repeats, self.drop_last, self.num_workers = repeats, drop_last, num_workers
+        self.name = name
+        self.in_channels = count("data.in_channels", in_channels)
+        self.num_classes = count("data.num_classes", num_classes)
+        self.image_size = count("data.image_size", image_size)
+        self.batch_size = count("batch_size", batch_size)
+        self.eval_batch_size = count("data.eval_batch_size", eval_batch_size)
+        self.seed = count("data.seed", seed, 0)
+        self.val_fraction = number("data.val_fraction", val_fraction, "[0, 1)", hint="0 holds nothing out.")
+        self.val_split = choice("data.val_split", val_split, CHOICES)
+        self.repeats = count("data.repeats", repeats, hint="1 repeats nothing.")
+        self.drop_last = flag("data.drop_last", drop_last)
+        self.num_workers = count("data.num_workers", num_workers, 0, also=("auto",))
         self.eval_names = ["test", "val"] if val_fraction else ["test"]
         self.epoch_of: Callable[[], int] = lambda: 0
         self.train_set: Dataset[Any] | None = None
@@ -98,11 +98,15 @@ class BenchData(LightningDataModule):
             self.train_set, self.eval_sets = self.load()
         size, world = len(self.train_set), self._world  # type: ignore[arg-type]
         for key, value in (("batch_size", self.batch_size), ("data.eval_batch_size", self.eval_batch_size)):
-            check(
-                key, value, value % world == 0, f"a multiple of {world}, the number of devices: it is the global size"
-            )
+            if value % world:
+                raise UserError(
+                    f"{key}={value}: must be a multiple of {world}, the number of devices. It is the global size."
+                )
         if self.steps_per_epoch == 0:
-            check("batch_size", self.batch_size, False, f"at most the {size} training samples with data.drop_last=true")
+            raise UserError(
+                f"batch_size={self.batch_size}: must be at most {size}, the number of training samples, with "
+                "data.drop_last=true."
+            )
 
     def hold_out(self, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Positions of the samples to train on, and of those held out for validation, in `labels` [N]."""
@@ -183,14 +187,3 @@ class BenchData(LightningDataModule):
 def _as_is(batch: Any) -> Any:
     """The data set makes whole batches: there is nothing to collate."""
     return batch
-
-
-def whole(value: object, least: int) -> bool:
-    """Whether `value` is a whole number of at least `least`."""
-    return isinstance(value, int) and not isinstance(value, bool) and value >= least
-
-
-def check(key: str, value: object, valid: bool, allowed: str) -> None:
-    """Raise a UserError naming the config key unless `valid`."""
-    if not valid:
-        raise UserError(f"{key}={value}: it must be {allowed}.")

@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from snnbench.check import choice, flag, number
 from snnbench.kernels import State
-from snnbench.neurons.arguments import choice, flag, number
 from snnbench.neurons.base import SpikingNeuron
 from snnbench.neurons.surrogate import Surrogate
 
@@ -42,6 +42,9 @@ class ARLIF(SpikingNeuron):
         surrogate, channels, engine: see SpikingNeuron.
     """
 
+    label = "AR-LIF"
+    year = 2025
+
     def __init__(
         self,
         *,
@@ -56,10 +59,10 @@ class ARLIF(SpikingNeuron):
     ) -> None:
         v_reset = 0.0 if reset == "hard" else None
         super().__init__(v_th=v_th, v_reset=v_reset, surrogate=surrogate, channels=channels, engine=engine)
-        self.reset_by = choice("reset", reset, RESETS)
-        self.leak = number("leak", leak, "[0, 1]")
-        self.threshold_adjustment = flag("threshold_adjustment", threshold_adjustment)
-        self.carry_memory = flag("carry_memory", carry_memory) and reset == "adaptive"
+        self.reset_by = choice("neuron.reset", reset, RESETS)
+        self.leak = number("neuron.leak", leak, "[0, 1]")
+        self.threshold_adjustment = flag("neuron.threshold_adjustment", threshold_adjustment)
+        self.carry_memory = flag("neuron.carry_memory", carry_memory) and reset == "adaptive"
         self.states = ("v", "m") if self.carry_memory else ("v",)
         self.a = nn.Parameter(torch.tensor(0.0)) if self.threshold_adjustment else None
         self.c = nn.Parameter(torch.tensor(1.0)) if self.carry_memory else None

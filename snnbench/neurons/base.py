@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
 from snnbench import kernels
-from snnbench.errors import UserError
+from snnbench.check import count, flag, number
 from snnbench.kernels import State
-from snnbench.neurons.arguments import count, flag, number
 from snnbench.neurons.surrogate import Surrogate, make_surrogate
+from snnbench.registry import Registry, config_name
+
+registry: Registry[SpikingNeuron] = Registry("snnbench.neurons")
 
 
 class SpikingNeuron(nn.Module):
@@ -21,6 +23,9 @@ class SpikingNeuron(nn.Module):
     the gradients and the fused kernels follow from these.
 
     Attributes:
+        label: how papers write its name; the class's name, unless the class says otherwise.
+        config_name: what configs call it; from the class's name (MaskedPSN: masked_psn), unless it says otherwise.
+        year: in which it was published; orders tables and figures.
         states: the names of the state variables; each starts at 0, also where v_reset is another number
             (SpikingJelly starts at v_reset).
         per_step: the names of the coefficients whose first dimension is time.
@@ -38,9 +43,21 @@ class SpikingNeuron(nn.Module):
         UserError: an argument outside its range; the message names it as neuron.<key>.
     """
 
+    label: ClassVar[str] = ""
+    config_name: ClassVar[str] = ""
+    year: ClassVar[int | None] = None
     states: tuple[str, ...] = ("v",)
     per_step: tuple[str, ...] = ()
     gates: tuple[str, ...] = ()
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Enter the registry, unless this is a base: without a step (or a run of its own), or named _..."""
+        super().__init_subclass__(**options)
+        cls.label = vars(cls).get("label", cls.__name__)
+        cls.config_name = vars(cls).get("config_name", config_name(cls.__name__))
+        complete = cls.step is not SpikingNeuron.step or cls.run is not SpikingNeuron.run
+        if complete and not cls.__name__.startswith("_"):
+            registry.enter(cls, cls.config_name)
 
     def __init__(
         self,
@@ -53,13 +70,13 @@ class SpikingNeuron(nn.Module):
         engine: str = "auto",
     ) -> None:
         super().__init__()
-        self.v_th = number("v_th", v_th, "(0, inf)")
-        self.v_reset = None if v_reset is None else number("v_reset", v_reset)
-        if self.v_reset is not None and self.v_reset >= self.v_th:
-            raise UserError(f"neuron.v_reset={v_reset}: must lie below neuron.v_th={v_th}; use null for a soft reset.")
-        self.detach_reset = flag("detach_reset", detach_reset)
+        self.v_th = number("neuron.v_th", v_th, "(0, inf)")
+        below = f"(-inf, {self.v_th})"
+        hint = "It must lie below neuron.v_th; null is the soft reset."
+        self.v_reset = number("neuron.v_reset", v_reset, below, also=(None,), hint=hint)
+        self.detach_reset = flag("neuron.detach_reset", detach_reset)
         self.spike = make_surrogate(surrogate)
-        self.channels = None if channels is None else count("channels", channels)
+        self.channels = count("neuron.channels", channels, also=(None,))
         self.engine = kernels.check_engine(engine)
 
     @property

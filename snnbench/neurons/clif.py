@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from snnbench.check import number
 from snnbench.kernels import State
-from snnbench.neurons.arguments import number
 from snnbench.neurons.base import SpikingNeuron
 from snnbench.neurons.surrogate import Surrogate
 
@@ -25,6 +25,7 @@ class CLIF(SpikingNeuron):
         v_th, surrogate, channels, engine: see SpikingNeuron.
     """
 
+    year = 2024
     states = ("v", "m")
 
     def __init__(
@@ -37,7 +38,7 @@ class CLIF(SpikingNeuron):
         engine: str = "auto",
     ) -> None:
         super().__init__(v_th=v_th, v_reset=None, surrogate=surrogate, channels=channels, engine=engine)
-        self.tau = number("tau", tau, "[1, inf)")
+        self.tau = number("neuron.tau", tau, "[1, inf)")
 
     def step(self, x: Tensor, state: State, c: Mapping[str, Tensor], spike: Surrogate) -> tuple[Tensor, State]:
         h = state["v"] * (1 - 1 / self.tau) + x

@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from snnbench.check import choice, flag, number
 from snnbench.errors import UserError
 from snnbench.kernels import State
-from snnbench.neurons.arguments import choice, flag, number
 from snnbench.neurons.base import SpikingNeuron
 from snnbench.neurons.surrogate import Surrogate, Tanh
 
@@ -41,6 +41,9 @@ class DALIF(SpikingNeuron):
         options: the other arguments of SpikingNeuron.
     """
 
+    label = "DA-LIF"
+    year = 2025
+
     def __init__(
         self,
         *,
@@ -55,26 +58,23 @@ class DALIF(SpikingNeuron):
         **options: Any,
     ) -> None:
         super().__init__(v_th=v_th, surrogate=surrogate, **options)
-        self.squash = choice("squash", squash, tuple(SQUASHES))
+        self.squash = choice("neuron.squash", squash, tuple(SQUASHES))
         self.alpha, self.fixed_alpha = self._decay("alpha", alpha_init, learn_alpha)
         self.beta, self.fixed_beta = self._decay("beta", beta_init, learn_beta)
         self.norm: nn.BatchNorm1d | None = None
-        if flag("membrane_norm", membrane_norm):
+        if flag("neuron.membrane_norm", membrane_norm):
             if self.channels is None:
                 raise UserError("neuron.membrane_norm=true: needs the number of channels; this layer has none.")
             self.norm = nn.BatchNorm1d(self.channels)
 
     def _decay(self, key: str, init: float | str, learn: bool) -> tuple[nn.Parameter | None, float]:
         """The learnable decay before squashing, or None; and the squashed value that stands where it is None."""
-        if init == "randn":
-            if not flag(f"learn_{key}", learn):
-                raise UserError(f"neuron.{key}_init=randn: needs neuron.learn_{key}=true; a constant must be a number.")
-            start = torch.randn(())
-        elif isinstance(init, str) and init != "ones":
-            raise UserError(f"neuron.{key}_init={init!r}: must be a number, randn or ones.")
-        else:
-            start = torch.tensor(1.0 if init == "ones" else number(f"{key}_init", init))
-        parameter = nn.Parameter(start) if flag(f"learn_{key}", learn) else None
+        given = number(f"neuron.{key}_init", init, also=("randn", "ones"))
+        learnt = flag(f"neuron.learn_{key}", learn)
+        if given == "randn" and not learnt:
+            raise UserError(f"neuron.{key}_init=randn: needs neuron.learn_{key}=true; a constant must be a number.")
+        start = torch.randn(()) if given == "randn" else torch.tensor(1.0 if given == "ones" else float(given))
+        parameter = nn.Parameter(start) if learnt else None
         return parameter, float(SQUASHES[self.squash](start.double()))
 
     @property

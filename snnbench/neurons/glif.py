@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from snnbench.check import count, flag, number
 from snnbench.kernels import State
-from snnbench.neurons.arguments import count, flag, number
 from snnbench.neurons.base import SpikingNeuron
 from snnbench.neurons.surrogate import Rectangle, Surrogate
 
@@ -45,6 +45,7 @@ class GLIF(SpikingNeuron):
         surrogate, channels, engine: see SpikingNeuron.
     """
 
+    year = 2022
     states = ("v", "s")
     per_step = ("gain",)
     gates = ("alpha", "beta", "gamma")
@@ -67,11 +68,11 @@ class GLIF(SpikingNeuron):
         engine: str = "auto",
     ) -> None:
         super().__init__(v_th=v_th, v_reset=None, surrogate=surrogate, channels=channels, engine=engine)
-        self.T = count("T", T)
+        self.T = count("neuron.T", T)
         shape = () if channels is None else (channels,)
 
         def learnable(key: str, start: float, *size: int) -> nn.Parameter:
-            return nn.Parameter(torch.full(size, _logit(number(key, start, "(0, 1)"))))
+            return nn.Parameter(torch.full(size, _logit(number(f"neuron.{key}", start, "(0, 1)"))))
 
         def gate(key: str, start: float | None) -> nn.Parameter:
             if start is None:
@@ -79,7 +80,7 @@ class GLIF(SpikingNeuron):
             return learnable(key, start, *shape)
 
         self.alpha, self.beta, self.gamma = gate("alpha", alpha), gate("beta", beta), gate("gamma", gamma)
-        self.hard_gates = flag("hard_gates", hard_gates)
+        self.hard_gates = flag("neuron.hard_gates", hard_gates)
         self.tau = learnable("tau", tau, *shape)
         self.v_threshold = learnable("v_th", v_th, *shape)
         self.leak = learnable("leak", v_th / (2 * T) if leak is None else leak, *shape)

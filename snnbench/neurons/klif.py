@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from snnbench.check import flag, number
 from snnbench.kernels import State
-from snnbench.neurons.arguments import flag, number
 from snnbench.neurons.base import SpikingNeuron
 from snnbench.neurons.lif import charge
 from snnbench.neurons.surrogate import Surrogate
@@ -36,6 +36,8 @@ class KLIF(SpikingNeuron):
         options: the other arguments of SpikingNeuron. detach_reset=True is reported not to converge.
     """
 
+    year = 2023
+
     def __init__(
         self,
         *,
@@ -49,12 +51,12 @@ class KLIF(SpikingNeuron):
         **options: Any,
     ) -> None:
         super().__init__(surrogate=surrogate, **options)
-        self.tau = number("tau", tau, "[1, inf)")
-        self.decay_input = flag("decay_input", decay_input)
-        self.scale_reset = flag("scale_reset", scale_reset)
-        self.relu = flag("relu", relu)
-        self.fixed_k = number("k", k, "(0, inf)")
-        self.k = nn.Parameter(torch.tensor(self.fixed_k)) if flag("learn_k", learn_k) else None
+        self.tau = number("neuron.tau", tau, "[1, inf)")
+        self.decay_input = flag("neuron.decay_input", decay_input)
+        self.scale_reset = flag("neuron.scale_reset", scale_reset)
+        self.relu = flag("neuron.relu", relu)
+        self.fixed_k = number("neuron.k", k, "(0, inf)")
+        self.k = nn.Parameter(torch.tensor(self.fixed_k)) if flag("neuron.learn_k", learn_k) else None
 
     def coefficients(self) -> dict[str, Tensor]:
         return {} if self.k is None else {"k": self.k}

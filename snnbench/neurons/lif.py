@@ -7,8 +7,9 @@ from typing import Any
 
 from torch import Tensor
 
+from snnbench.check import flag, number
+from snnbench.errors import UserError
 from snnbench.kernels import State
-from snnbench.neurons.arguments import flag, number
 from snnbench.neurons.base import SpikingNeuron
 from snnbench.neurons.surrogate import Surrogate
 
@@ -21,6 +22,8 @@ def charge(v: Tensor, x: Tensor, rate: Tensor | float, rest: float, decay_input:
 
 class IF(SpikingNeuron):
     """Integrate and fire.  h = v + x; s = H(h - v_th); v = reset(h, s)."""
+
+    year = 1907
 
     def step(self, x: Tensor, state: State, c: Mapping[str, Tensor], spike: Surrogate) -> tuple[Tensor, State]:
         h = state["v"] + x
@@ -46,13 +49,17 @@ class LIF(SpikingNeuron):
         options: the arguments of SpikingNeuron.
     """
 
+    year = 1907
+
     def __init__(
         self, *, tau: float = 2.0, decay_input: bool = True, leak: float | None = None, **options: Any
     ) -> None:
         super().__init__(**options)
-        self.tau = number("tau", tau, "[1, inf)")
-        self.decay_input = flag("decay_input", decay_input)
-        self.leak = None if leak is None else number("leak", leak, "[0, 1]")
+        self.tau = number("neuron.tau", tau, "[1, inf)")
+        self.decay_input = flag("neuron.decay_input", decay_input)
+        self.leak = number("neuron.leak", leak, "[0, 1]", also=(None,))
+        if leak is not None and (tau, decay_input) != (2.0, True):
+            raise UserError(f"neuron.tau={tau}, neuron.decay_input={decay_input}: no effect beside neuron.leak={leak}.")
 
     def step(self, x: Tensor, state: State, c: Mapping[str, Tensor], spike: Surrogate) -> tuple[Tensor, State]:
         if self.leak is not None:
@@ -76,6 +83,9 @@ class LIFNoReset(LIF):
         tau, decay_input, leak: see LIF.
         v_th, surrogate, channels, engine: see SpikingNeuron.
     """
+
+    label = "LIF without reset"
+    year = 2023
 
     def __init__(
         self,

@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from snnbench.check import flag, number
 from snnbench.kernels import State
-from snnbench.neurons.arguments import flag, number
 from snnbench.neurons.base import SpikingNeuron
 from snnbench.neurons.lif import charge
 from snnbench.neurons.surrogate import Surrogate
@@ -30,12 +30,14 @@ class PLIF(SpikingNeuron):
         options: the other arguments of SpikingNeuron.
     """
 
+    year = 2021
+
     def __init__(
         self, *, tau: float = 2.0, decay_input: bool = True, detach_reset: bool = True, **options: Any
     ) -> None:
         super().__init__(detach_reset=detach_reset, **options)
-        self.tau = number("tau", tau, "(1, inf)")
-        self.decay_input = flag("decay_input", decay_input)
+        self.tau = number("neuron.tau", tau, "(1, inf)")
+        self.decay_input = flag("neuron.decay_input", decay_input)
         self.w = nn.Parameter(torch.tensor(-math.log(self.tau - 1)))
 
     def coefficients(self) -> dict[str, Tensor]:

@@ -9,10 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from snnbench.check import choice, count, number
 from snnbench.errors import UserError
 from snnbench.kernels import State
 from snnbench.kernels.cell import check_call
-from snnbench.neurons.arguments import choice, count, number
 from snnbench.neurons.base import SpikingNeuron
 from snnbench.neurons.surrogate import Surrogate
 
@@ -68,9 +68,11 @@ class PSN(ParallelNeuron):
         surrogate, channels, engine: see SpikingNeuron; no fused engine.
     """
 
+    year = 2023
+
     def __init__(self, *, T: int, **options: Any) -> None:
         super().__init__(**options)
-        self.T = count("T", T)
+        self.T = count("neuron.T", T)
         self.weight = nn.Parameter(torch.empty(T, T))
         self.bias = nn.Parameter(torch.full((T, 1), -self.v_th))
         nn.init.kaiming_uniform_(self.weight, a=math.sqrt(5))
@@ -112,14 +114,16 @@ class MaskedPSN(PSN):
         options: see PSN.
     """
 
+    label = "masked PSN"
+    year = 2023
     progress: Tensor
     band: Tensor
 
     def __init__(self, *, T: int, k: int, lambda_init: float = 0.0, lambda_rate: float = 1.0, **options: Any) -> None:
         super().__init__(T=T, **options)
-        self.k = count("k", k)
-        self.lambda_rate = number("lambda_rate", lambda_rate, "[1, inf)")
-        self.register_buffer("progress", torch.tensor(number("lambda_init", lambda_init, "[0, 1]")))
+        self.k = count("neuron.k", k)
+        self.lambda_rate = number("neuron.lambda_rate", lambda_rate, "[1, inf)")
+        self.register_buffer("progress", torch.tensor(number("neuron.lambda_init", lambda_init, "[0, 1]")))
         ones = torch.ones(T, T)
         self.register_buffer("band", ones.tril() * ones.triu(1 - self.k), persistent=False)
 
@@ -127,7 +131,7 @@ class MaskedPSN(PSN):
         return self.weight * ((1 - self.progress) + self.progress * self.band)
 
     def set_progress(self, fraction: float) -> None:
-        self.progress.fill_(min(1.0, self.lambda_rate * number("progress", fraction, "[0, 1]")))
+        self.progress.fill_(min(1.0, self.lambda_rate * number("neuron.progress", fraction, "[0, 1]")))
 
     def extra_repr(self) -> str:
         return f"k={self.k}, lambda_rate={self.lambda_rate:g}, {super().extra_repr()}"
@@ -147,10 +151,13 @@ class SlidingPSN(ParallelNeuron):
         options: see PSN.
     """
 
+    label = "sliding PSN"
+    year = 2023
+
     def __init__(self, *, k: int, init: str = "exponential", **options: Any) -> None:
         super().__init__(**options)
-        self.k = count("k", k)
-        self.init = choice("init", init, ("exponential", "uniform"))
+        self.k = count("neuron.k", k)
+        self.init = choice("neuron.init", init, ("exponential", "uniform"))
         self.weight = nn.Parameter(2.0 ** torch.arange(1 - k, 1, dtype=torch.float32))
         if init == "uniform":
             nn.init.uniform_(self.weight, -(k**-0.5), k**-0.5)

@@ -10,13 +10,16 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
-from snnbench.errors import UserError
-from snnbench.neurons.arguments import choice, flag, number
+from snnbench.check import choice, flag, number, shown
+from snnbench.errors import UserError, did_you_mean
+from snnbench.registry import Registry, config_name
+
+surrogates: Registry[Surrogate] = Registry("snnbench.neurons")
 
 
 class _Spike(torch.autograd.Function):
@@ -39,9 +42,28 @@ class _Spike(torch.autograd.Function):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Surrogate:
-    """Callable `spike(u)`: 1 where u >= 0 (u > 0 if `strict`), else 0; the gradient is `derivative(u)`."""
+    """Callable `spike(u)`: 1 where u >= 0 (u > 0 if `strict`), else 0; the gradient is `derivative(u)`.
 
+    A subclass, too, is a frozen dataclass with keywords alone. Configs know it by its name in small letters (MySlope:
+    my_slope), or by its `config_name`. A parameter whose default is above 0 must be above 0.
+    """
+
+    config_name: ClassVar[str] = ""
     strict: bool = False
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        cls.config_name = vars(cls).get("config_name", config_name(cls.__name__))
+        surrogates.enter(cls, cls.config_name)
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            key, value = f"neuron.surrogate.{field.name}", getattr(self, field.name)
+            if isinstance(field.default, bool):
+                flag(key, value)
+            elif isinstance(field.default, float):
+                value = number(key, value, "(0, inf)" if field.default > 0 else "(-inf, inf)")
+                object.__setattr__(self, field.name, value)
 
     def __call__(self, u: Tensor) -> Tensor:
         spikes: Tensor = _Spike.apply(u, self)
@@ -58,6 +80,7 @@ class Surrogate:
 class ATan(Surrogate):
     """(alpha/2) / (1 + (pi alpha u / 2)^2); the peak is alpha/2.  PLIF, PSN, SEW-ResNet."""
 
+    config_name = "atan"
     alpha: float = 2.0
 
     def derivative(self, u: Tensor) -> Tensor:
@@ -128,15 +151,6 @@ class Tanh(Surrogate):
         return (torch.tanh(u.clamp(-0.5, 0.5) * self.k) + edge) * (1 / (2 * edge))
 
 
-SURROGATES: dict[str, type[Surrogate]] = {
-    "atan": ATan,
-    "sigmoid": Sigmoid,
-    "rectangle": Rectangle,
-    "triangle": Triangle,
-    "tanh": Tanh,
-}
-
-
 def make_surrogate(spec: str | Mapping[str, Any] | Surrogate) -> Surrogate:
     """A surrogate from its name, from `{name: ..., <parameters>}`, or as it is.
 
@@ -146,13 +160,15 @@ def make_surrogate(spec: str | Mapping[str, Any] | Surrogate) -> Surrogate:
     if isinstance(spec, Surrogate):
         return spec
     if not isinstance(spec, str | Mapping):
-        raise UserError(f"neuron.surrogate={spec!r}: must be a name, or {{name: ..., <parameters>}}.")
+        raise UserError(f"neuron.surrogate={shown(spec)}: must be a name, or {{name: ..., <parameters>}}.")
     options: dict[str, Any] = {"name": spec} if isinstance(spec, str) else {str(k): v for k, v in spec.items()}
-    name = choice("surrogate", options.pop("name", ""), tuple(SURROGATES))
-    allowed = [field.name for field in dataclasses.fields(SURROGATES[name])]
-    for key, value in options.items():
+    known = surrogates.known()
+    name = choice("neuron.surrogate", options.pop("name", ""), known)
+    allowed = [field.name for field in dataclasses.fields(known[name])]
+    for key in options:
         if key not in allowed:
-            raise UserError(f"neuron.surrogate.{key}: {name} has no such parameter. It takes: {', '.join(allowed)}.")
-        where = f"surrogate.{key}"
-        options[key] = flag(where, value) if key == "strict" else number(where, value, "(0, inf)")
-    return SURROGATES[name](**options)
+            near = did_you_mean(key, allowed)
+            raise UserError(
+                f"neuron.surrogate.{key}: {name} has no such parameter.{near} Allowed: {', '.join(allowed)}."
+            )
+    return known[name](**options)

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import ast
 import re
+from collections.abc import Iterator, Mapping
+from functools import cache
+from importlib import resources
+from typing import Any
 from unicodedata import lookup
 
+from snnbench.registry import config_name, place
 from snnbench.runs.read import Run
 
 DATA = {
@@ -18,19 +24,6 @@ DATA = {
     "tiny_imagenet": "Tiny-ImageNet",
     "imagenet": "ImageNet",
 }
-NEURONS = {
-    "lif": "LIF",
-    "dalif": "DA-LIF",
-    "arlif": "AR-LIF",
-    "klif": "KLIF",
-    "plif": "PLIF",
-    "clif": "CLIF",
-    "glif": "GLIF",
-    "psn": "PSN",
-    "masked_psn": "masked PSN",
-    "sliding_psn": "sliding PSN",
-    "if": "IF",
-}
 GREEK = {name: lookup(f"GREEK SMALL LETTER {name}") for name in ("alpha", "beta", "gamma", "tau")}
 COEFFICIENTS = {
     ("dalif", "alpha"): f"spatial decay {GREEK['alpha']}",
@@ -43,7 +36,48 @@ def data(name: str) -> str:
 
 
 def neuron(name: str) -> str:
-    return NEURONS.get(name, name)
+    return neurons().get(name, name)
+
+
+@cache
+def neurons() -> dict[str, str]:
+    """The label of each neuron of the project by the name that configs give it, in the registry's order.
+
+    It is what the registry knows, read from the text of the classes: importing them would import PyTorch.
+    """
+    classes: dict[str, tuple[str, ast.ClassDef]] = {}
+    for file in (resources.files("snnbench") / "neurons").iterdir():
+        if file.name.endswith(".py"):
+            module, text = file.name.removesuffix(".py"), file.read_text("utf-8")
+            classes |= {node.name: (module, node) for node in ast.parse(text).body if isinstance(node, ast.ClassDef)}
+    found = []
+    for class_name, (module, node) in classes.items():
+        line = list(_line(class_name, classes))
+        members = {member.name for cls in line[1:] for member in cls.body if isinstance(member, ast.FunctionDef)}
+        if line[0].name == "SpikingNeuron" and {"step", "run"} & members and not class_name.startswith("_"):
+            own = _constants(node)
+            name = own.get("config_name", config_name(class_name))
+            found.append((place(name, module, own.get("year")), name, own.get("label", class_name)))
+    return {name: label for _, name, label in sorted(found)}
+
+
+def _line(name: str, classes: Mapping[str, tuple[str, ast.ClassDef]]) -> Iterator[ast.ClassDef]:
+    """The class and all that it derives from, the furthest first, as far as `classes` has them."""
+    if name in classes:
+        node = classes[name][1]
+        for base in node.bases:
+            yield from _line(getattr(base, "id", getattr(base, "attr", "")), classes)
+        yield node
+
+
+def _constants(node: ast.ClassDef) -> dict[str, Any]:
+    """The plain values that the class's own body gives to names."""
+    found: dict[str, Any] = {}
+    for line in node.body:
+        if isinstance(line, ast.Assign | ast.AnnAssign) and isinstance(line.value, ast.Constant):
+            targets = line.targets if isinstance(line, ast.Assign) else [line.target]
+            found |= {target.id: line.value.value for target in targets if isinstance(target, ast.Name)}
+    return found
 
 
 def neuron_of(run: Run) -> str:

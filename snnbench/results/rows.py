@@ -39,7 +39,7 @@ class Proof:
 
     def __str__(self) -> str:
         how = " in a row of the same parts" if self.same_parts_as else ""
-        return f"compared{how}: {', '.join(self.compared)}; not compared: {', '.join(self.open) or 'nothing'}"
+        return f"Compared{how}: {', '.join(self.compared)}; not compared: {', '.join(self.open) or 'nothing'}"
 
 
 @dataclass(frozen=True)

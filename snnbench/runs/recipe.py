@@ -48,12 +48,15 @@ HARMLESS_CALLBACKS = {
     *("lightning.ModelSummary", "lightning.RichModelSummary", "lightning.ThroughputMonitor"),
     *("lightning.RichProgressBar", "lightning.TQDMProgressBar", "Progress", "NonFiniteGuard"),
 }
-# Options that came later, as <class>.<option>, each with the value that means what the code did before: a config of an
-# older run, without the option, is the same recipe as one with this value.
+# Options that came later, as <class>.<option> or a key of the top level, each with the value that means what the code
+# did before: a config of an older run, without the option, is the same recipe as one with this value.
 CAME_LATER: dict[str, Any] = {
     **{f"{optimizer}.lr_factors": {} for optimizer in ("Adam", "AdamW", "Lamb", "SGD")},
     **{f"{norm}.count_repeats": True for norm in ("BatchNorm", "BatchNormPerStep", "TDBatchNorm")},
+    "eval_precision": None,
     "EventData.antialias": True,
+    "EventData.values": "counts",
+    **{f"{data}.val_split": "random" for data in ("EventData", "ImageData")},
     "VGGSNN.dropout_per_step": False,
     "GLIF.hard_gates": False,
     **{f"GLIF.{gate}": None for gate in ("alpha", "beta", "gamma")},
@@ -103,8 +106,8 @@ def flat(config: Mapping[str, Any], code: Code | None = None) -> dict[str, Any]:
 
 def _counted(node: Mapping[Any, Any]) -> list[Any]:
     """The keys of a node but the technical ones, and options that came later and mean what was before."""
-    name = str(node.get("_target_")).rpartition(".")[2]
-    later = {key for key in node if CAME_LATER.get(f"{name}.{key}", _MISSING) == normal(node[key])}
+    name = f"{node['_target_'].rpartition('.')[2]}." if isinstance(node.get("_target_"), str) else ""
+    later = {key for key in node if CAME_LATER.get(f"{name}{key}", _MISSING) == normal(node[key])}
     return [key for key in node if key not in TECHNICAL and key not in later]
 
 

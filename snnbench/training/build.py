@@ -17,7 +17,7 @@ from torch.optim import Optimizer
 from snnbench.errors import UserError
 from snnbench.seeding import seed_all
 from snnbench.training.module import SpikingClassifier
-from snnbench.training.optim import parameter_groups
+from snnbench.training.optim import check_optimizer, checked, parameter_groups
 
 
 def make(cfg: DictConfig, group: str, drop: Sequence[str] = ("name",), **extra: Any) -> Any:
@@ -66,7 +66,7 @@ def build_module(cfg: DictConfig, network: nn.Module, data: Any) -> SpikingClass
         network,
         loss=make(cfg, "loss"),
         optimizer=build_optimizer(cfg),
-        schedule=make(cfg, "schedule"),
+        schedule=checked(make(cfg, "schedule")),
         classes=cfg.data.num_classes,
         seed=cfg.seed,
         batch_transform=data.batch_transform,
@@ -91,6 +91,7 @@ def build_optimizer(cfg: DictConfig) -> Callable[[nn.Module], Optimizer]:
             optimizer: Optimizer = factory(groups)
         except (TypeError, ValueError) as error:
             raise UserError(f"optimizer: {error}") from error
+        check_optimizer(optimizer)
         return optimizer
 
     return build

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from snnbench.errors import UserError
+from snnbench.check import number
 
 
 def one_hot(labels: Tensor, like: Tensor) -> Tensor:
@@ -27,9 +27,7 @@ def _cross_entropy(logits: Tensor, labels: Tensor, label_smoothing: float) -> Te
 
 
 def _smoothing(value: float) -> float:
-    if not 0 <= value < 1:
-        raise UserError(f"loss.label_smoothing={value}: must lie in [0, 1).")
-    return float(value)
+    return number("loss.label_smoothing", value, "[0, 1)")
 
 
 class MeanLogitCrossEntropy(nn.Module):
@@ -73,12 +71,8 @@ class TET(nn.Module):
 
     def __init__(self, lam: float = 0.05, target: float | str = 1.0, label_smoothing: float = 0.0) -> None:
         super().__init__()
-        if not 0 <= lam <= 1:
-            raise UserError(f"loss.lam={lam}: must lie in [0, 1].")
-        if isinstance(target, str) and target != "one_hot":
-            raise UserError(f"loss.target={target!r}: must be a number or one_hot.")
-        self.lam = float(lam)
-        self.target = target
+        self.lam = number("loss.lam", lam, "[0, 1]")
+        self.target = number("loss.target", target, also=("one_hot",))
         self.label_smoothing = _smoothing(label_smoothing)
 
     def forward(self, logits: Tensor, labels: Tensor) -> Tensor:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -11,8 +12,9 @@ from typing import Any
 from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LambdaLR
+from torch.optim.lr_scheduler import CosineAnnealingLR, LambdaLR, LRScheduler
 
+from snnbench.check import choices, count, flag, number, numbers, shown
 from snnbench.errors import UserError
 from snnbench.neurons import SpikingNeuron
 
@@ -45,10 +47,11 @@ def parameter_groups(
         lr_factors: what multiplies the learning rate of a kind; the narrowest kind of a parameter decides.
 
     Raises:
-        UserError: an unknown kind, or a factor that is no number above 0.
+        UserError: an unknown kind, a decay below 0, or a factor that is no number above 0.
     """
+    number("optimizer.weight_decay", weight_decay, "[0, inf)")
+    decay = choices("optimizer.decay", decay, KINDS)
     factors = _check_factors({} if lr_factors is None else lr_factors)
-    _check_kinds("decay", decay)
     groups: dict[tuple[float, bool], list[nn.Parameter]] = {(1.0, True): [], (1.0, False): []}
     seen: set[nn.Parameter] = set()
     for module in network.modules():
@@ -70,20 +73,30 @@ def parameter_groups(
     ]
 
 
-def _check_kinds(key: str, kinds: Iterable[str]) -> None:
-    for kind in kinds:
-        if kind not in KINDS:
-            raise UserError(f"optimizer.{key}: {kind!r} is unknown. Allowed: {', '.join(KINDS)}.")
-
-
 def _check_factors(lr_factors: Mapping[str, float]) -> dict[str, float]:
     if not isinstance(lr_factors, Mapping):
-        raise UserError(f"optimizer.lr_factors={lr_factors}: give factors by kind, such as {{gate: 0.1}}, or {{}}.")
-    _check_kinds("lr_factors", lr_factors)
-    for kind, value in lr_factors.items():
-        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
-            raise UserError(f"optimizer.lr_factors.{kind}={value}: must be a number above 0.")
-    return dict(lr_factors)
+        hint = "give factors by kind, such as {gate: 0.1}, or {}"
+        raise UserError(f"optimizer.lr_factors={shown(lr_factors)}: {hint}.")
+    kinds = choices("optimizer.lr_factors", list(lr_factors), KINDS)
+    return {kind: number(f"optimizer.lr_factors.{kind}", lr_factors[kind], "(0, inf)") for kind in kinds}
+
+
+def check_optimizer(optimizer: Optimizer) -> None:
+    """Refuse what PyTorch takes in silence: not-a-number, infinity, and a value of another kind than the default.
+
+    Raises:
+        UserError: names the key.
+    """
+    for name, parameter in inspect.signature(type(optimizer)).parameters.items():
+        key, default, value = f"optimizer.{name}", parameter.default, optimizer.defaults.get(name)
+        if value is None:  # its own business, or not asked for
+            continue
+        if isinstance(default, bool):
+            flag(key, value)
+        elif isinstance(default, int | float):
+            number(key, value)
+        elif isinstance(default, tuple):
+            numbers(key, value, length=len(default))
 
 
 @dataclass(frozen=True)
@@ -103,9 +116,12 @@ class CosineSchedule:
     Args:
         epochs: of the whole run.
         warmup: epochs of the linear rise from `warmup_lr`.
-        warmup_lr: the learning rate of epoch 0 when there is a warm-up.
-        min_lr: the floor.
+        warmup_lr: the learning rate of epoch 0 when there is a warm-up; at most the optimizer's.
+        min_lr: the floor; at most the optimizer's learning rate.
         cooldown: epochs at the floor, at the end.
+
+    Raises:
+        UserError: a number outside its range, or no epoch left between warm-up and cool-down.
     """
 
     epochs: int
@@ -115,10 +131,15 @@ class CosineSchedule:
     cooldown: int = 0
 
     def __post_init__(self) -> None:
-        if self.warmup < 0 or self.cooldown < 0 or self.warmup + self.cooldown >= self.epochs:
+        count("schedule.epochs", self.epochs)
+        count("schedule.warmup", self.warmup, 0)
+        count("schedule.cooldown", self.cooldown, 0)
+        number("schedule.warmup_lr", self.warmup_lr, "[0, inf)")
+        number("schedule.min_lr", self.min_lr, "[0, inf)")
+        if self.warmup + self.cooldown >= self.epochs:
             raise UserError(
-                f"schedule.warmup={self.warmup}, schedule.cooldown={self.cooldown}: neither may be negative and "
-                f"together they must leave at least one of epochs={self.epochs}."
+                f"schedule.warmup={self.warmup}, schedule.cooldown={self.cooldown}: together they must leave at least "
+                f"one of schedule.epochs={self.epochs}."
             )
 
     def lr(self, epoch: int, peak: float) -> float:
@@ -131,7 +152,32 @@ class CosineSchedule:
         return self.min_lr + (peak - self.min_lr) * (1 + math.cos(math.pi * epoch / span)) / 2
 
     def __call__(self, optimizer: Optimizer) -> LambdaLR:
+        _check_rate("min_lr", self.min_lr, optimizer)
+        _check_rate("warmup_lr", self.warmup_lr if self.warmup else 0.0, optimizer)
         return LambdaLR(optimizer, [partial(self._factor, float(group["lr"])) for group in optimizer.param_groups])
 
     def _factor(self, peak: float, epoch: int) -> float:
         return self.lr(epoch, peak) / peak
+
+
+def checked(schedule: Callable[[Optimizer], LRScheduler]) -> Callable[[Optimizer], LRScheduler]:
+    """`schedule`, which refuses what PyTorch's own cosine annealing takes in silence.
+
+    Raises:
+        UserError: the built function, for a period or a floor that is none.
+    """
+
+    def build(optimizer: Optimizer) -> LRScheduler:
+        scheduler = schedule(optimizer)
+        if isinstance(scheduler, CosineAnnealingLR):
+            count("schedule.T_max", scheduler.T_max)
+            _check_rate("eta_min", scheduler.eta_min, optimizer)
+        return scheduler
+
+    return build
+
+
+def _check_rate(key: str, value: float, optimizer: Optimizer) -> None:
+    """Refuse a learning rate of the schedule above the optimizer's own."""
+    peak = float(optimizer.defaults["lr"])
+    number(f"schedule.{key}", value, f"[0, {peak}]", hint=f"optimizer.lr={peak} is the highest learning rate.")

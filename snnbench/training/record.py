@@ -44,7 +44,7 @@ class Record:
             "norm": cfg.norm.get("name"),
             "loss": cfg.loss.get("name"),
             "optimizer": cfg.optimizer.get("name"),
-            "labels": _labels(module),
+            "labels": _labels(module, cfg.neuron.get("name")),
             "T": cfg.T,
             "seed": cfg.seed,
             "batch_size": cfg.batch_size,
@@ -88,8 +88,10 @@ class Record:
         return {"planned": self._cfg.epochs, "run": len(history.metrics)}
 
 
-def _labels(module: SpikingClassifier) -> dict[str, str]:
-    """How what the config names is to be shown, as far as its class says so: of the neuron."""
-    neurons = [type(layer) for layer in spiking_layers(module.network).values()]
-    label = getattr(neurons[0], "label", None) if neurons else None
-    return {"neuron": label} if isinstance(label, str) and label else {}
+def _labels(module: SpikingClassifier, name: str | None) -> dict[str, str]:
+    """How what the config names is to be shown: the neuron by its class's label, a variant with its own name behind."""
+    layers = list(spiking_layers(module.network).values())
+    if not layers:
+        return {}
+    cls = type(layers[0])
+    return {"neuron": cls.label if name in (None, cls.config_name) else f"{cls.label} ({name})"}

@@ -168,8 +168,14 @@ def test_bad_input_is_refused():
         BatchNorm(3, momentum=0)
     with pytest.raises(UserError, match=r"norm.eps=-1"):
         BatchNormPerStep(3, eps=-1.0)
+    with pytest.raises(UserError, match=r"norm.momentum=1.5: must be a number in \(0, 1\]"):
+        BatchNorm(3, momentum=1.5)
+    with pytest.raises(UserError, match=r"norm.eps=nan"):
+        BatchNorm(3, eps=float("nan"))
     with pytest.raises(UserError, match=r"norm.v_th=0"):
         TDBatchNorm(3, v_th=0.0)
+    with pytest.raises(UserError, match=r"norm.alpha=-1"):
+        TDBatchNorm(3, alpha=-1.0, v_th=1.0)
     with pytest.raises(ValueError, match=r"\[T, B, C, H, W\] or \[T, B, C\]"):
         BatchNorm(3)(torch.zeros(2, 3, 4, 4))
     with pytest.raises(ValueError, match="single frame"):

@@ -7,7 +7,8 @@ from PIL import Image
 from torchvision.transforms import v2
 
 from snnbench.data import Augment, Cutout, RandomRedErasing
-from snnbench.data.augment import BatchTransform
+from snnbench.data.augment import BatchTransform, augment_of
+from snnbench.errors import UserError
 
 
 def cut(centres: list[tuple[int, int]], length: int, size: tuple[int, int]) -> torch.Tensor:
@@ -132,7 +133,34 @@ def test_cutmix_labels_follow_the_pasted_area() -> None:
         assert soft[i, i].item() == pytest.approx((mixed[i] == i).float().mean().item(), abs=1e-6)
 
 
+@pytest.mark.parametrize("part", ["sample", "normalized", "batch"])
+@pytest.mark.parametrize("value", [None, "flip", [1], 3])
+def test_what_is_no_list_of_transforms_is_refused(part: str, value: object) -> None:
+    with pytest.raises(UserError, match=rf"^augment.{part}=.*: must be a list of transforms."):
+        Augment("mine", **{part: value})
+
+
+@pytest.mark.parametrize("value", [False, 0, "crop_flip", {}])
+def test_what_is_no_augmentation_is_refused(value: object) -> None:
+    with pytest.raises(UserError, match=r"^data.augment=.*: must be what configs/augment builds, or null."):
+        augment_of(value)
+    assert augment_of(None).sample == []
+
+
 def test_augment_takes_any_sequences() -> None:
     augment = Augment("mine", sample=(abs,))
     assert augment.sample == [abs]
     assert augment.normalized == augment.batch == []
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"holes": 0}, "Cutout.holes=0: must be a whole number of at least 1"),
+        ({"length": 1}, "Cutout.length=1: must be a whole number of at least 2"),  # half of it is 0: nothing is cut
+        ({"length": 2.5}, "Cutout.length=2.5"),
+    ],
+)
+def test_holes_of_no_size_are_refused(options: dict, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        Cutout(**options)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -8,6 +9,7 @@ import torch
 from image_files import image_data, ready, write_cifar, write_mnist
 from torch import Tensor
 
+from snnbench.check import shown
 from snnbench.data import ImageData
 from snnbench.errors import UserError
 
@@ -169,7 +171,7 @@ def test_devices_share_the_global_batch(cifar: Path) -> None:
 @pytest.mark.parametrize("key", ["batch_size", "eval_batch_size"])
 def test_batch_size_must_divide_by_the_devices(key: str, cifar: Path) -> None:
     data = cifar_data(cifar, "none", **{"batch_size": 8, "eval_batch_size": 8, key: 10})
-    with pytest.raises(UserError, match=rf"{key}=10: it must be a multiple of 4, the number of devices"):
+    with pytest.raises(UserError, match=rf"{key}=10: must be a multiple of 4, the number of devices"):
         on_device(data, 0, 4)
 
 
@@ -183,11 +185,29 @@ def test_batch_size_must_divide_by_the_devices(key: str, cifar: Path) -> None:
         ("val_fraction", 1.0),
         ("val_fraction", -0.1),
         ("val_fraction", "half"),
-        ("val_split", "first"),
         ("repeats", 0),
         ("num_workers", -1),
         ("num_workers", "many"),
+        ("num_workers", True),
         ("limit", 0),
+        ("limit", 1.5),
+        ("num_classes", 0),
+        ("in_channels", 2.0),
+        ("image_size", 0),
+        ("seed", -1),
+        ("drop_last", 1),
+        ("download", "no"),
+        ("verify", 0),
+        ("mean", []),
+        ("mean", [0.1, 0.2]),
+        ("mean", [math.nan]),
+        ("mean", 0.3),
+        ("std", [0.0]),
+        ("std", [-1.0]),
+        ("std", [1.0, 1.0]),
+        ("std", ["1"]),
+        ("eval_transform", None),
+        ("eval_transform", [1]),
     ],
 )
 def test_values_out_of_range_name_their_key(key: str, value: object) -> None:
@@ -198,7 +218,7 @@ def test_values_out_of_range_name_their_key(key: str, value: object) -> None:
         image_data("digits", **({"eval_batch_size": 8} if key == "batch_size" else {}), **{key: value})
     cause = error.value if isinstance(error.value, UserError) else error.value.__cause__
     assert isinstance(cause, UserError)
-    assert str(cause).startswith(f"{full}={value}: it must be ")
+    assert str(cause).startswith(f"{full}={shown(value)}: must be ")
 
 
 def test_a_validation_split_of_nothing_is_refused(tmp_path: Path) -> None:
@@ -209,7 +229,7 @@ def test_a_validation_split_of_nothing_is_refused(tmp_path: Path) -> None:
 
 def test_a_batch_larger_than_the_data_needs_its_last_batch(cifar: Path) -> None:
     assert cifar_data(cifar, "none", batch_size=500).steps_per_epoch == 1
-    with pytest.raises(UserError, match=r"batch_size=500: it must be at most the 100 training samples"):
+    with pytest.raises(UserError, match=r"batch_size=500: must be at most 100, the number of training samples"):
         cifar_data(cifar, "none", batch_size=500, drop_last=True)
 
 

@@ -7,6 +7,7 @@ from torch import nn
 from snnbench.errors import UserError
 from snnbench.neurons import ARLIF, CLIF, DALIF, GLIF, IF, KLIF, LIF, PLIF, PSN, SlidingPSN, SpikingNeuron
 from tests.energy.scripted import Chain, count
+from tests.neurons.neuron_cases import NEURONS, make
 
 
 @pytest.mark.parametrize(
@@ -35,6 +36,13 @@ def test_parallel_neurons_multiply_over_time():
     for neuron, span in ((PSN(T=3), 3), (SlidingPSN(k=2), 2)):
         (work,) = count(Chain(neuron), torch.rand(3, 2, 4, 5, 5)).neurons().values()
         assert (work.products, work.resets, work.reads, work.writes) == (span, 0, span, 1)
+
+
+@pytest.mark.parametrize("name", NEURONS)
+def test_the_work_of_every_neuron_can_be_told(name):
+    (work,) = count(Chain(make(name, 3, channels=4)), torch.rand(3, 2, 4, 5, 5)).neurons().values()
+    assert work.reads >= 1
+    assert work.writes >= 1
 
 
 class Untold(SpikingNeuron):

@@ -11,8 +11,9 @@ import torch
 import torch.multiprocessing
 from torch import Tensor, nn
 
-from snnbench.neurons import ARLIF, CLIF, DALIF, GLIF, IF, KLIF, LIF, PLIF, PSN
+from snnbench.neurons import DALIF, LIF
 from snnbench.neurons.surrogate import make_surrogate
+from tests.neurons.neuron_cases import NEURONS, make
 
 T = 3
 
@@ -20,9 +21,8 @@ T = 3
 class Network(nn.Module):
     def __init__(self) -> None:
         super().__init__()
-        kinds = [IF(), LIF(), PLIF(), KLIF(), DALIF(), CLIF(), GLIF(T=T, channels=6), ARLIF(), PSN(T=T)]
-        self.neurons = nn.ModuleList(kinds)
-        self.layers = nn.ModuleList([nn.Linear(4 if i == 0 else 6, 6) for i in range(len(kinds))])
+        self.neurons = nn.ModuleList([make(name, T, channels=6) for name in NEURONS])
+        self.layers = nn.ModuleList([nn.Linear(4 if i == 0 else 6, 6) for i in range(len(NEURONS))])
 
     def forward(self, x: Tensor) -> Tensor:
         for layer, neuron in zip(self.layers, self.neurons, strict=True):

@@ -1,27 +1,54 @@
-"""Every neuron in every form that changes its equations, and a spike that is smooth forward, too."""
+"""Every neuron of the project in every form that changes its equations, read off the classes; and a smooth spike.
+
+A new neuron is here by existing. Its forms are the default, each switch of its constructor turned, and each kind of
+reset. Forms that no signature tells of, at numbers where their parts do something, are added by hand below.
+"""
 
 import dataclasses
-from collections.abc import Callable
-from functools import partial
+import functools
+import inspect
+from pathlib import Path
 
+import torch
+from omegaconf import OmegaConf
 from torch import Tensor
 
-from snnbench.neurons import (
-    ARLIF,
-    CLIF,
-    DALIF,
-    GLIF,
-    IF,
-    KLIF,
-    LIF,
-    PLIF,
-    PSN,
-    LIFNoReset,
-    MaskedPSN,
-    SlidingPSN,
-    SpikingNeuron,
-)
+from snnbench.errors import UserError
+from snnbench.neurons import SpikingNeuron, registry
 from snnbench.neurons.surrogate import Sigmoid, Surrogate
+from snnbench.registry import keywords
+
+CONFIGS = Path(__file__).parents[2] / "configs" / "neuron"
+NEURONS = registry.own()
+
+MORE = {
+    "lif": {
+        "rest": {"tau": 3.0, "v_reset": -0.25},
+        "raw soft": {"decay_input": False, "v_reset": None},
+        "leak": {"leak": 0.25, "v_th": 0.5},
+    },
+    "plif": {"raw soft": {"tau": 1.5, "decay_input": False, "v_reset": None}},
+    "klif": {
+        "scaled": {"scale_reset": True, "k": 1.5},
+        "scaled soft": {"scale_reset": True, "k": 0.75, "v_reset": None},
+        "bare": {"relu": False, "k": 1.5},
+        "fixed": {"learn_k": False, "k": 1.5},
+    },
+    "dalif": {
+        "sigmoid soft": {"squash": "sigmoid", "v_reset": None},
+        "fixed": {"squash": "none", "alpha_init": "ones", "beta_init": 0.5, "learn_alpha": False},
+    },
+    "arlif": {
+        "dvs": {"leak": 0.2, "carry_memory": False},
+        "soft": {"reset": "soft"},
+        "hard": {"reset": "hard"},
+    },
+    "glif": {"set gates": {"alpha": 0.6, "beta": 0.3, "gamma": 0.8}},
+    "masked_psn": {"half": {"k": 2, "lambda_init": 0.5}},
+    "sliding_psn": {"short": {"k": 3}},
+}
+STRAIGHT_THROUGH = {"glif hard_gates=true"}
+"""Cases whose gradient is, on purpose, not that of what they compute forward."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -34,47 +61,66 @@ class Smooth(Surrogate):
         return self.base.primitive(u)
 
 
-STEPPED: dict[str, Callable[..., SpikingNeuron]] = {
-    "if": IF,
-    "if-soft": partial(IF, v_reset=None),
-    "lif": LIF,
-    "lif-rest": partial(LIF, tau=3.0, v_reset=-0.25),
-    "lif-raw-input": partial(LIF, decay_input=False, v_reset=None),
-    "lif-leak": partial(LIF, leak=0.25, v_th=0.5),
-    "lif-no-reset": LIFNoReset,
-    "plif": partial(PLIF, detach_reset=False),
-    "plif-soft": partial(PLIF, tau=1.5, decay_input=False, v_reset=None, detach_reset=False),
-    "klif": KLIF,
-    "klif-scaled": partial(KLIF, scale_reset=True, k=1.5),
-    "klif-scaled-soft": partial(KLIF, scale_reset=True, k=0.75, v_reset=None),
-    "klif-bare": partial(KLIF, relu=False, k=1.5),
-    "klif-fixed": partial(KLIF, learn_k=False, k=1.5),
-    "clif": CLIF,
-    "dalif": DALIF,
-    "dalif-soft": partial(DALIF, squash="sigmoid", v_reset=None),
-    "dalif-fixed": partial(DALIF, squash="none", alpha_init="ones", beta_init=0.5, learn_alpha=False),
-    "arlif": ARLIF,
-    "arlif-dvs": partial(ARLIF, leak=0.2, carry_memory=False),
-    "arlif-soft": partial(ARLIF, reset="soft"),
-    "arlif-hard": partial(ARLIF, reset="hard"),
-    "arlif-fixed-threshold": partial(ARLIF, threshold_adjustment=False),
-}
-
-OVER_TIME: dict[str, Callable[..., SpikingNeuron]] = {
-    "glif": GLIF,
-    "psn": PSN,
-    "masked-psn": partial(MaskedPSN, k=2, lambda_init=0.5),
-}
+def make(name: str, T: int, channels: int | None = 3, **options: object) -> SpikingNeuron:
+    """The neuron that configs call `name`; what its constructor must be given and is not here, its config says."""
+    cls = NEURONS[name]
+    needed = {key for key, found in keywords(cls).items() if found.default is inspect.Parameter.empty}
+    if needed - options.keys():
+        config = OmegaConf.create({"T": T, "neuron": _config(name)}).neuron
+        options = {key: config[key] for key in needed} | options
+    return cls(channels=channels, **options)
 
 
-def build(name: str, T: int, channels: int = 3, **options: object) -> SpikingNeuron:
-    """The neuron called `name`, for x of [T, B, channels, ...]."""
-    if name == "sliding-psn":
-        return SlidingPSN(k=3, channels=channels, **options)
-    if name in OVER_TIME:
-        return OVER_TIME[name](T=T, channels=channels, **options)
-    return STEPPED[name](channels=channels, **options)
+@functools.cache
+def _config(name: str):
+    return OmegaConf.load(CONFIGS / f"{name}.yaml")
 
 
-STREAMING = (*STEPPED, "sliding-psn")
-ALL = (*STREAMING, *OVER_TIME)
+def forms(name: str) -> dict[str, dict[str, object]]:
+    """Options by form. The reset is not detached in any: its gradient is not that of what is computed forward."""
+    known = keywords(NEURONS[name])
+    attached = {"detach_reset": False} if "detach_reset" in known else {}
+    found: dict[str, dict[str, object]] = {"": {}}
+    for key, parameter in known.items():
+        if isinstance(parameter.default, bool) and key != "detach_reset":
+            found[f"{key}={str(not parameter.default).lower()}"] = {key: not parameter.default}
+    if "v_reset" in known:
+        found |= {"v_reset=null": {"v_reset": None}, "v_reset=-0.25": {"v_reset": -0.25}}
+    found |= MORE.get(name, {})
+    alone = make(name, 2).not_fusable  # a form that is no function of x and state any more has tests of its own
+    return {key: attached | options for key, options in found.items() if make(name, 2, **options).not_fusable == alone}
+
+
+def uneven(name: str) -> dict[str, float]:
+    """Options that make each number of the constructor one that float32 rounds, where the neuron takes it."""
+    found = {}
+    for key, parameter in keywords(NEURONS[name]).items():
+        if isinstance(parameter.default, float) and parameter.default:
+            try:
+                make(name, 2, **{key: 0.85 * parameter.default})
+            except UserError:
+                continue
+            found[key] = 0.85 * parameter.default
+    return found
+
+
+def moved(neuron: SpikingNeuron) -> SpikingNeuron:
+    """The neuron with its parameters away from where they start, where terms may vanish."""
+    generator = torch.Generator().manual_seed(5)
+    for value in neuron.parameters():
+        value.data += 0.1 * torch.randn(value.shape, generator=generator)
+    return neuron
+
+
+def build(case: str, T: int, channels: int | None = 3, **options: object) -> SpikingNeuron:
+    """The neuron of a case, for x of [T, B, channels, ...]."""
+    return make(CASES[case][0], T, channels, **CASES[case][1], **options)
+
+
+CASES = {f"{name} {form}".rstrip(): (name, options) for name in NEURONS for form, options in forms(name).items()}
+"""By the name of the case: the neuron's, and the options."""
+STEPPED = [name for name, cls in NEURONS.items() if cls.step is not SpikingNeuron.step]
+"""Those from whose step kernels are made."""
+ALL = list(CASES)
+STREAMING = [case for case, (name, _) in CASES.items() if "T" not in keywords(NEURONS[name])]
+"""Those that take any number of timesteps, and a state."""

@@ -6,9 +6,9 @@ import pickle
 
 import pytest
 import torch
-from neuron_cases import ALL, OVER_TIME, STREAMING, build
 
 from snnbench.neurons import DALIF, GLIF, LIF, PLIF, PSN, MaskedPSN, SlidingPSN
+from tests.neurons.neuron_cases import ALL, CASES, NEURONS, STEPPED, STREAMING, build, moved
 
 
 def current(*shape, seed=0):
@@ -166,9 +166,7 @@ def test_sliding_psn_refuses_another_state(state):
 
 def perturbed(name):
     torch.manual_seed(5)
-    neuron = build(name, 4)
-    for value in neuron.parameters():
-        value.data.add_(torch.randn_like(value) * 0.1)
+    neuron = moved(build(name, 4))
     neuron.set_progress(0.75)
     return neuron
 
@@ -214,8 +212,9 @@ def test_repr_names_the_engine_and_the_surrogate(name):
 
 
 def test_only_what_has_no_step_is_not_fusable():
-    reasons = {name: build(name, 4).not_fusable for name in ALL}
-    assert {name for name, reason in reasons.items() if reason} == {"psn", "masked-psn", "sliding-psn"}
+    for case, (name, _) in CASES.items():
+        assert (build(case, 4).not_fusable is None) == (name in STEPPED)
+    assert NEURONS.keys() - STEPPED == {"psn", "masked_psn", "sliding_psn"}
     neuron = DALIF(membrane_norm=True, channels=3)
     assert "membrane_norm" in neuron.not_fusable
     assert neuron.eval().not_fusable is None
@@ -241,7 +240,7 @@ def test_plif_starts_at_tau():
 
 def test_over_time_neurons_ignore_nothing_of_x():
     """PSN sees the future: the last input moves the first spike."""
-    neuron = OVER_TIME["psn"](T=4)
+    neuron = PSN(T=4)
     torch.nn.init.constant_(neuron.weight, 1.0)
     x = torch.zeros(4, 1)
     assert not neuron(x).any()

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 import torch
-from neuron_cases import Smooth
 
 from snnbench.neurons import ARLIF, DALIF
 from snnbench.neurons.surrogate import Rectangle, Sigmoid
+from tests.neurons.neuron_cases import Smooth
 
 T, SHAPE, STEP = 4, (2, 3), 1e-6
 

@@ -54,6 +54,14 @@ def test_a_contestant_that_is_wrong_gets_no_time(monkeypatch):
     assert row["speedup"].keys() == {"copy", "reference"}
 
 
+@pytest.mark.parametrize("neuron", benchmark.NEURONS)
+def test_every_neuron_with_a_step_is_timed_as_it_stands(neuron):
+    case = benchmark.Case(neuron, 3, torch.float32, "small", (2, 4, 5, 5), "cpu")
+    layer = case.build("reference")
+    assert type(layer).__name__ == neuron
+    assert layer(case.input()).shape == (3, 2, 4, 5, 5)
+
+
 @pytest.mark.parametrize("neuron", ["LIF", "GLIF", "ARLIF"])
 def test_the_kernels_alone_run_for_every_neuron(neuron):
     case = benchmark.Case(neuron, 2, torch.float32, "small", (2, 3, 4, 4), "cpu")

@@ -77,7 +77,12 @@ def test_binary_cross_entropy_is_timms(smoothing):
     [
         (lambda: TET(lam=1.5), "loss.lam=1.5"),
         (lambda: TET(target="onehot"), "loss.target='onehot'"),
+        (lambda: TET(lam=math.nan), "loss.lam=nan"),
+        (lambda: TET(target=math.inf), "loss.target=inf"),
+        (lambda: TET(target=None), "loss.target=null: must be a finite number, or one_hot"),
+        (lambda: TET(label_smoothing=-0.1), "loss.label_smoothing=-0.1"),
         (lambda: MeanLogitCrossEntropy(label_smoothing=1.0), "loss.label_smoothing=1.0"),
+        (lambda: MeanLogitBinaryCrossEntropy(label_smoothing="0.1"), "loss.label_smoothing='0.1'"),
     ],
 )
 def test_bad_arguments_are_named(build, key):

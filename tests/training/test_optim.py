@@ -1,12 +1,21 @@
+import functools
+import math
 import re
 
 import pytest
 import torch
 from torch import nn
 
+from snnbench.check import shown
 from snnbench.errors import UserError
 from snnbench.neurons import GLIF, KLIF
-from snnbench.training.optim import ConstantSchedule, CosineSchedule, parameter_groups
+from snnbench.training.optim import (
+    ConstantSchedule,
+    CosineSchedule,
+    check_optimizer,
+    checked,
+    parameter_groups,
+)
 
 
 def small_network():
@@ -47,7 +56,7 @@ def test_frozen_parameters_are_left_out_and_empty_groups_vanish():
 
 
 def test_unknown_kind_is_named():
-    with pytest.raises(UserError, match="'weights' is unknown"):
+    with pytest.raises(UserError, match=r"optimizer.decay='weights': unknown. Did you mean 'weight'\?"):
         parameter_groups(small_network(), 0.1, 0.01, ["weights"])
 
 
@@ -76,10 +85,11 @@ def test_gates_are_of_the_neuron_and_may_have_a_rate_of_their_own(decay):
 @pytest.mark.parametrize(
     ("factors", "message"),
     [
-        ({"gates": 0.1}, "lr_factors: 'gates' is unknown"),
-        ({"neuron": 0}, "lr_factors.neuron=0: must be a number above 0"),
-        ({"neuron": "small"}, "lr_factors.neuron=small"),
-        ({"neuron": True}, "lr_factors.neuron=True"),
+        ({"gates": 0.1}, "lr_factors='gates': unknown. Did you mean 'gate'?"),
+        ({"neuron": 0}, "lr_factors.neuron=0: must be a number in (0, inf)"),
+        ({"neuron": "small"}, "lr_factors.neuron='small'"),
+        ({"neuron": True}, "lr_factors.neuron=true"),
+        ({"neuron": math.inf}, "lr_factors.neuron=inf"),
         ([0.1], "give factors by kind"),
     ],
 )
@@ -103,6 +113,18 @@ def test_every_group_falls_from_its_own_rate_to_the_same_floor():
         annealing.step()
 
 
+@pytest.mark.parametrize("decay", ["weight", None, 1, ["weight", None]])
+def test_what_is_no_list_of_kinds_is_refused(decay):
+    with pytest.raises(UserError, match=r"optimizer.decay="):
+        parameter_groups(small_network(), 0.1, 0.01, decay)
+
+
+@pytest.mark.parametrize("decay", [-1e-4, math.nan, math.inf, "1e-4"])
+def test_a_decay_that_is_none_is_refused(decay):
+    with pytest.raises(UserError, match=r"optimizer.weight_decay=.*: must be a number in \[0, inf\)"):
+        parameter_groups(small_network(), 0.1, decay, ["weight"])
+
+
 def test_cosine_equals_pytorchs_annealing():
     optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=0.1)
     scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=17)
@@ -124,11 +146,74 @@ def test_warm_up_floor_and_cool_down_equal_timms():
     assert ours == pytest.approx(expected, rel=1e-9)
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"T_max": 0}, "schedule.T_max=0: must be a whole number"),
+        ({"T_max": 1.5}, "schedule.T_max=1.5"),
+        ({"T_max": 4, "eta_min": -1}, "schedule.eta_min=-1: must be a number in"),
+        ({"T_max": 4, "eta_min": 0.2}, r"schedule.eta_min=0.2: must be a number in \[0, 0.1\]"),
+    ],
+)
+def test_what_pytorchs_annealing_takes_in_silence_is_named(options, message):
+    schedule = checked(functools.partial(torch.optim.lr_scheduler.CosineAnnealingLR, **options))
+    with pytest.raises(UserError, match=message):
+        rates(schedule, 5)
+    assert rates(checked(functools.partial(torch.optim.lr_scheduler.CosineAnnealingLR, T_max=4)), 5)[4] < 1e-9
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "message"),
+    [
+        (torch.optim.SGD, {"momentum": math.nan}, "optimizer.momentum=nan: must be a finite number"),
+        (torch.optim.SGD, {"dampening": "x"}, "optimizer.dampening='x'"),
+        (torch.optim.SGD, {"nesterov": 0}, "optimizer.nesterov=0: must be true or false"),
+        (torch.optim.AdamW, {"eps": math.inf}, "optimizer.eps=inf"),
+        (torch.optim.AdamW, {"lr": math.inf}, "optimizer.lr=inf"),
+        (torch.optim.NAdam, {"betas": (0.9, 0.99, 0.999)}, r"optimizer.betas=\(0.9, 0.99, 0.999\): .* of length 2"),
+    ],
+)
+def test_what_pytorch_takes_in_silence_is_named(kind, options, message):
+    with pytest.raises(UserError, match=message):
+        check_optimizer(kind([nn.Parameter(torch.zeros(1))], **{"lr": 0.1, **options}))
+    check_optimizer(kind([nn.Parameter(torch.zeros(1))], lr=0.1))
+
+
 def test_constant_stays():
     assert rates(ConstantSchedule(), 3) == [0.1, 0.1, 0.1]
 
 
-@pytest.mark.parametrize("bad", [{"warmup": 5}, {"warmup": -1}, {"warmup": 2, "cooldown": 3}])
+@pytest.mark.parametrize("bad", [{"warmup": 5}, {"cooldown": 5}, {"warmup": 2, "cooldown": 3}])
 def test_a_schedule_that_leaves_no_epoch_is_refused(bad):
-    with pytest.raises(UserError, match="schedule"):
+    with pytest.raises(UserError, match=r"together they must leave at least one of schedule.epochs=5"):
         CosineSchedule(epochs=5, **bad)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("epochs", 0),
+        ("epochs", math.inf),
+        ("epochs", 4.5),
+        ("warmup", -1),
+        ("warmup", 1.5),
+        ("cooldown", 0.5),
+        ("cooldown", True),
+        ("min_lr", -0.01),
+        ("min_lr", math.nan),
+        ("warmup_lr", -1e-5),
+        ("warmup_lr", math.inf),
+    ],
+)
+def test_a_number_of_the_schedule_outside_its_range_is_named(key, value):
+    with pytest.raises(UserError, match=rf"^schedule.{key}={shown(value)}: must be a "):
+        CosineSchedule(**{"epochs": 5, key: value})
+
+
+def test_no_learning_rate_of_the_schedule_is_above_the_optimizers():
+    with pytest.raises(UserError, match=r"^schedule.min_lr=0.2: must be a number in \[0, 0.1\]. optimizer.lr=0.1"):
+        rates(CosineSchedule(epochs=5, min_lr=0.2), 5)
+    with pytest.raises(UserError, match=r"^schedule.warmup_lr=0.2"):
+        rates(CosineSchedule(epochs=5, warmup=1, warmup_lr=0.2), 5)
+    assert rates(CosineSchedule(epochs=5, warmup_lr=0.2), 5)[0] == 0.1  # there is no warm-up
+    assert rates(CosineSchedule(epochs=5, min_lr=0.1), 5) == pytest.approx([0.1] * 5)

@@ -55,12 +55,17 @@ def test_a_run_that_ends_early_has_what_can_be_had_of_it(measures, command, monk
 
 
 def test_a_neuron_goes_by_the_label_of_its_class(command, monkeypatch):
-    monkeypatch.setattr(DALIF, "label", "DA-LIF of old", raising=False)
+    monkeypatch.setattr(DALIF, "label", "DA-LIF of old")
     done = command("train", *TINY, "threads=1", "neuron=dalif")
     assert done.result()["labels"] == {"neuron": "DA-LIF of old"}
     found = read_run(done.folder)
     assert labels.neuron_of(found) == "DA-LIF of old"
     assert entries([found], {})[0]["neuron"] == "DA-LIF of old"
+
+
+def test_a_variant_of_a_neuron_is_told_from_it(command):
+    done = command("train", *TINY, "threads=1", "neuron=arlif_dvs")
+    assert done.result()["labels"] == {"neuron": "AR-LIF (arlif_dvs)"}
 
 
 def test_a_run_without_a_label_goes_by_the_name_in_its_config(tmp_path):

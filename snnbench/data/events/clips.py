@@ -11,10 +11,12 @@ from torch import Tensor
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as F
 
+from snnbench.check import choice, count, number, numbers
 from snnbench.data.augment import BatchTransform
 from snnbench.data.events import pil
 from snnbench.errors import UserError
 
+INTERPOLATIONS = ("nearest", "bilinear")
 OPERATIONS = ("Identity", "ShearX", "TranslateX", "TranslateY", "Rotate", "Cutout")
 
 
@@ -27,7 +29,7 @@ class RandomRoll(v2.Transform):
 
     def __init__(self, most: int = 5) -> None:
         super().__init__()
-        self.most = most
+        self.most = count("RandomRoll.most", most, 0)
 
     def make_params(self, flat_inputs: list[Any]) -> dict[str, Any]:
         return {"shifts": torch.randint(-self.most, self.most + 1, (2,)).tolist()}
@@ -66,12 +68,22 @@ class SNNAugmentWide(v2.Transform):
         operations: Sequence[str] = OPERATIONS,
     ) -> None:
         super().__init__()
-        if not operations or not set(operations) <= set(OPERATIONS):
-            raise UserError(f"augment: operations={list(operations)}: give some of {', '.join(OPERATIONS)}.")
-        self.operations = tuple(operations)
-        self.interpolation = v2.InterpolationMode(interpolation)
-        self.most = {"ShearX": shear, "TranslateX": translate, "TranslateY": translate, "Rotate": rotate}
-        self.erase = v2.RandomErasing(p=1.0, scale=tuple(cutout_scale), ratio=tuple(cutout_ratio))
+        name = type(self).__name__
+        self.operations = tuple(choice(f"{name}.operations", operation, OPERATIONS) for operation in operations)
+        if not self.operations:
+            raise UserError(f"{name}.operations=[]: give some of {', '.join(OPERATIONS)}.")
+        self.interpolation = v2.InterpolationMode(choice(f"{name}.interpolation", interpolation, INTERPOLATIONS))
+        given = {"shear": shear, "translate": translate, "rotate": rotate}
+        most = {key: number(f"{name}.{key}", value, "[0, inf)") for key, value in given.items()}
+        self.most = {
+            "ShearX": most["shear"],
+            "TranslateX": most["translate"],
+            "TranslateY": most["translate"],
+            "Rotate": most["rotate"],
+        }
+        scale = numbers(f"{name}.cutout_scale", cutout_scale, "(0, 1]", length=2, ascending=True)
+        ratio = numbers(f"{name}.cutout_ratio", cutout_ratio, "(0, inf)", length=2, ascending=True)
+        self.erase = v2.RandomErasing(p=1.0, scale=scale, ratio=ratio)
 
     def make_params(self, flat_inputs: list[Any]) -> dict[str, Any]:
         operation = self.operations[int(torch.randint(len(self.operations), ()))]

@@ -11,18 +11,18 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from snnbench.data.augment import Augment
+from snnbench.check import choice, count, flag
+from snnbench.data.augment import Augment, augment_of
 from snnbench.data.events.cache import Pack, Plan, plan
-from snnbench.data.events.clips import ClipBatchTransform, to_input
+from snnbench.data.events.clips import INTERPOLATIONS, ClipBatchTransform, to_input
 from snnbench.data.events.dataset import ClipDataset
 from snnbench.data.events.frames import ORDERS, REMAINDERS, SLICINGS, FrameRule
 from snnbench.data.events.pack import ensure
 from snnbench.data.events.source import EventSource
-from snnbench.data.module import BenchData, check, whole
-from snnbench.errors import UserError, did_you_mean
+from snnbench.data.module import BenchData
+from snnbench.errors import UserError
 from snnbench.seeding import seed_cpu
 
-RESIZINGS = ("nearest", "bilinear")
 VALUES = ("counts", "bytes")
 
 
@@ -77,35 +77,23 @@ class EventData(BenchData):
         **common: Any,
     ) -> None:
         super().__init__(**common)
-        _choose("data.source", source, sources)
-        self.dataset = str(common["name"])
+        if self.in_channels != 2:
+            raise UserError(f"data.in_channels={self.in_channels}: must be 2, one for each polarity of events.")
+        choice("data.source", source, sources)
         self.source = sources[source](root, download=download, verify=verify, subset=subset)
-        if split not in self.source.splits:
-            known = ", ".join(self.source.splits)
-            near = did_you_mean(str(split), self.source.splits)
-            raise UserError(f"data.split={split}: data.source={source} has no such split.{near} Allowed: {known}.")
-        for key, given, allowed in (
-            ("slicing", slicing, SLICINGS),
-            ("remainder", remainder, REMAINDERS),
-            ("time_order", time_order, ORDERS),
-            ("resize", resize, RESIZINGS),
-            ("values", values, VALUES),
-        ):
-            _choose(f"data.{key}", given, allowed)
-        if slicing == "time" and time_order == "file":
-            raise UserError("data.time_order=file: slices by time need ascending times; set strict or sort.")
-        check("data.antialias", antialias, isinstance(antialias, bool), "true or false")
-        check(
-            "data.antialias", antialias, antialias or values == "counts", "true with data.values=bytes, as PIL does it"
-        )
-        check("T", T, whole(T, 1), "a whole number above 0")
-        check("data.split_seed", split_seed, whole(split_seed, 0), "a whole number, 0 or more")
-        check("data.limit", limit, limit is None or whole(limit, 1), "null, or a whole number above 0")
-        self.rule = FrameRule(T, slicing, remainder, time_order)
-        self.split_name, self.split_seed, self.limit = split, split_seed, limit
-        self.resize, self.antialias, self.values = resize, antialias, values
+        choice("data.split", split, self.source.splits, hint=f"data.source={source} has no others.")
+        self.rule = _rule(T, slicing, remainder, time_order)
+        self.split_name, self.split_seed = split, count("data.split_seed", split_seed, 0)
+        if split_seed and split != "random":
+            raise UserError(f"data.split_seed={split_seed}: has no effect on data.split={split}; only random is drawn.")
+        self.resize = choice("data.resize", resize, INTERPOLATIONS)
+        self.values = choice("data.values", values, VALUES)
+        self.antialias = flag("data.antialias", antialias)
+        if values == "bytes" and not antialias:
+            raise UserError("data.antialias=False: must be true with data.values=bytes, as PIL does it.")
+        self.limit = count("data.limit", limit, also=(None,))
         self.cache = Path(cache).expanduser()
-        self.augment = augment or Augment("none")
+        self.augment = augment_of(augment)
         if self.augment.normalized:
             raise UserError(f"augment={self.augment.name}: it is for normalised images; event clips are counts.")
         if self.augment.batch:
@@ -123,7 +111,7 @@ class EventData(BenchData):
 
     def plan(self) -> Plan:
         """What the packed cache shall hold; the source's files are there."""
-        return plan(self.cache, self.dataset, self.source, self.rule)
+        return plan(self.cache, str(self.name), self.source, self.rule)
 
     def prepare_data(self) -> None:
         self.source.prepare()
@@ -194,6 +182,13 @@ class EventData(BenchData):
             raise UserError(f"augment={self.augment.name}: clips come out as {tuple(shape)}, not {tuple(clip.shape)}.")
 
 
-def _choose(key: str, value: str, allowed: Any) -> None:
-    if value not in allowed:
-        raise UserError(f"{key}={value}: unknown.{did_you_mean(str(value), allowed)} Allowed: {', '.join(allowed)}.")
+def _rule(T: int, slicing: str, remainder: str, time_order: str) -> FrameRule:
+    rule = FrameRule(
+        count("data.T", T),
+        choice("data.slicing", slicing, SLICINGS),
+        choice("data.remainder", remainder, REMAINDERS),
+        choice("data.time_order", time_order, ORDERS),
+    )
+    if slicing == "time" and time_order == "file":
+        raise UserError("data.time_order=file: slices by time need ascending times; set strict or sort.")
+    return rule

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
+from snnbench.check import flag
 from snnbench.data.events.archives import archives_are_published
 from snnbench.data.events.frames import Events
 from snnbench.data.events.splits import Sample, Split
@@ -54,7 +55,8 @@ class EventSource(ABC):
 
     def __init__(self, root: str | Path, *, download: bool = True, verify: bool = True, subset: bool = False) -> None:
         self.root = Path(root).expanduser()
-        self.download, self.verify, self.subset = download, verify, subset
+        self.download, self.verify = flag("data.download", download), flag("data.verify", verify)
+        self.subset = flag("data.subset", subset)
         self.folder = self.root / self.folder_name
         self.provenance = "subset" if subset else "unverified"
 

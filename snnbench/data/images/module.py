@@ -8,10 +8,11 @@ from typing import Any
 
 import torch
 
-from snnbench.data.augment import Augment, BatchTransform
+from snnbench.check import callables, count, numbers
+from snnbench.data.augment import Augment, BatchTransform, augment_of
 from snnbench.data.images.dataset import ImageDataset, Images
 from snnbench.data.images.sources import Source
-from snnbench.data.module import BenchData, check, whole
+from snnbench.data.module import BenchData
 from snnbench.errors import UserError
 
 
@@ -46,12 +47,14 @@ class ImageData(BenchData):
     ) -> None:
         super().__init__(**common)
         self.source = source(root, download=download, verify=verify)
-        self.mean, self.std, self.eval_transform = tuple(mean), tuple(std), list(eval_transform)
-        self.augment = augment or Augment("none")
+        hint = "One for each of data.in_channels."
+        self.mean = numbers("data.mean", mean, length=self.in_channels, hint=hint)
+        self.std = numbers("data.std", std, "(0, inf)", length=self.in_channels, hint=hint)
+        self.eval_transform = callables("data.eval_transform", eval_transform)
+        self.augment = augment_of(augment)
         if self.augment.batch:
             self.batch_transform = BatchTransform(self.augment.batch, self.num_classes)
-        check("data.limit", limit, limit is None or whole(limit, 1), "null, or a whole number above 0")
-        self.limit = limit
+        self.limit = count("data.limit", limit, also=(None,))
         self.provenance = self.source.provenance if limit is None else "subset"
         self.split = self.source.split + self.held_out
 

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torchvision import datasets
 
+from snnbench.check import flag
 from snnbench.data.files import check_md5, check_present, damaged
 from snnbench.data.images.dataset import Images, MemoryImages
 from snnbench.data.splits import stratified_split
@@ -36,7 +37,8 @@ class Source(ABC):
     split: ClassVar[str] = "official train/test"
 
     def __init__(self, root: str | Path, *, download: bool = True, verify: bool = True) -> None:
-        self.root, self.download, self.verify = Path(root).expanduser(), download, verify
+        self.root = Path(root).expanduser()
+        self.download, self.verify = flag("data.download", download), flag("data.verify", verify)
 
     @property
     def provenance(self) -> str:

@@ -72,7 +72,7 @@ def compare(runs: Sequence[Run], protocol: str = "last_epoch") -> tuple[list[Com
         if len(groups) < 2:
             left_out += [(run, "no other neuron was trained under its recipe") for run in same]
             continue
-        order = [*labels.NEURONS, *sorted({_name(group) for group in groups} - labels.NEURONS.keys())]
+        order = [*labels.neurons(), *sorted({_name(group) for group in groups} - labels.neurons().keys())]
         groups.sort(key=lambda group: order.index(_name(group)))
         variants = [Variant(label, {}) for label in _labels(groups)]
         for variant, group in zip(variants, groups, strict=True):

@@ -41,7 +41,7 @@ def paper_table(paper: str, registry: Registry, outcomes: Iterable[Outcome]) -> 
 
     def recipe(row: Row) -> str:
         meaning = registry.recipes.get(row.recipe, row.recipe)
-        return marked(row.recipe, f"{meaning}; {row.proof}" if row.proof else meaning)
+        return marked(row.recipe, f"{meaning}. {row.proof}" if row.proof else meaning)
 
     for outcome in outcomes:
         row = outcome.row

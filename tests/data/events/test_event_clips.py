@@ -73,8 +73,11 @@ def test_snn_augment_wide_may_leave_operations_out(event_data):
     for operation in ("Identity", "ShearX", "TranslateX", "TranslateY", "Rotate"):
         assert drawn.count(operation) / 2000 == pytest.approx(0.2, abs=0.03)
     assert wide.interpolation is v2.InterpolationMode.NEAREST
-    for operations in (["Sharpness"], []):
-        with pytest.raises(UserError, match=r"operations=.*give some of Identity, ShearX"):
+    for operations, message in (
+        (["Sharpness"], "'Sharpness': unknown. Allowed: Identity, ShearX"),
+        ([], "give some of"),
+    ):
+        with pytest.raises(UserError, match=rf"operations=.*{message}"):
             SNNAugmentWide(operations=operations)
 
 
@@ -189,3 +192,24 @@ def test_clif_rotates_and_shears_a_third_each_and_always_rolls(event_data):
         assert kinds.count(kind) / 900 == pytest.approx(1 / 3, abs=0.05), kind
     assert flips / kinds.count("none") == pytest.approx(0.5, abs=0.1)
     assert {i for i, _ in rolls} == {j for _, j in rolls} == set(range(-5, 6))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"interpolation": "cubic"}, "SNNAugmentWide.interpolation='cubic': unknown"),
+        (
+            {"cutout_scale": [0.3, 0.1]},
+            r"SNNAugmentWide.cutout_scale=\[0.3, 0.1\]: must be a list of ascending",
+        ),
+        ({"cutout_scale": [0.1, 1.5]}, "SNNAugmentWide.cutout_scale="),
+        ({"cutout_ratio": [1.0]}, "SNNAugmentWide.cutout_ratio=.* of length 2"),
+        ({"translate": -1}, "SNNAugmentWide.translate=-1: must be a number in"),
+        ({"rotate": float("inf")}, "SNNAugmentWide.rotate=inf"),
+    ],
+)
+def test_sizes_that_make_no_sense_are_refused(options, message):
+    with pytest.raises(UserError, match=message):
+        SNNAugmentWide(**options)
+    with pytest.raises(UserError, match=r"RandomRoll.most=-1"):
+        RandomRoll(-1)
