@@ -116,7 +116,7 @@ def test_not_runnable_rows_stand_in_the_table_with_their_reason(tables):
     _, out, _ = tables("demo", "--format", "csv")
     line = next(line for line in lines(out) if "BigNet" in line[1])
     assert line[1] == "digits, BigNet, Magic | more, T=4"
-    assert line[2] == "99.00 [b]"
+    assert line[2] == "99.00 [c]"
     assert line[-1] == "not runnable: its network is not known"
 
 
@@ -132,7 +132,7 @@ def test_every_format_holds_every_row_and_note(lab, tables, form):
 def test_markdown_is_one_table_of_equal_width(tables):
     _, out, _ = tables("demo", "--format", "md")
     body = [line for line in out.splitlines() if line.startswith("|")]
-    assert {line.replace("\\|", "").count("|") for line in body} == {9}
+    assert {line.replace("\\|", "").count("|") for line in body} == {10}
     assert "Magic \\| more" in out
 
 
