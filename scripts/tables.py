@@ -5,6 +5,7 @@ python scripts/tables.py arlif my_outputs --format md
 python scripts/tables.py --check arlif/cifar10_resnet18_t4   exit code 0 agrees, 1 differs, 2 nothing to compare
 python scripts/tables.py --check arlif/cifar10_resnet18_t4 --at 30
 python scripts/tables.py --check plif/mnist_plifnet_t8 --curve   every epoch so far beside the authors' own curve
+python scripts/tables.py --proved                            rows whose network and gradients were compared
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
 
@@ -40,6 +42,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("paper", nargs="?", help="a paper's key in configs/papers.yaml; none: all of them")
     parser.add_argument("folders", nargs="*", help="where the runs lie; default: outputs")
     parser.add_argument("--format", choices=render.FORMATS, default="text")
+    parser.add_argument("--proved", action="store_true", help="only rows whose network and gradients were compared")
     parser.add_argument("--check", metavar="ROW", help="compare this row's runs with its reported accuracy")
     parser.add_argument("--configs", type=Path, default=CONFIGS, help="where papers.yaml and experiment/ lie")
     how = parser.add_mutually_exclusive_group()
@@ -53,10 +56,7 @@ def _run(arguments: argparse.Namespace) -> int:
     rows, problems = read_rows(arguments.configs)
     compose = cache(partial(compose_row, configs=arguments.configs))
     papers, folders = _what(arguments, list(registry.papers))
-    if arguments.at is not None and arguments.check is None:
-        raise UserError(f"--at {arguments.at}: goes with --check ROW.")
-    if arguments.curve and arguments.check is None:
-        raise UserError("--curve: goes with --check ROW.")
+    _refuse(arguments)
     if arguments.check is not None:
         choose("row", arguments.check, rows)
         rows = {arguments.check: rows[arguments.check]}
@@ -67,22 +67,39 @@ def _run(arguments: argparse.Namespace) -> int:
         code, text = _check(found[arguments.check], arguments, compose)
         print("\n".join([text, *(f"note: {problem}" for problem in ledger_notes(ledger))]))
         return code
-    tables = [
-        paper_table(paper, registry, [found[row.id] for row in order(rows.values()) if row.paper == paper])
-        for paper in papers
-    ]
+    shown = order(rows.values())
+    if arguments.proved:
+        registry = replace(registry, quoted=())
+        shown = [row for row in shown if row.proved]
+        papers = [paper for paper in papers if any(row.paper == paper for row in shown)]
+    tables = [paper_table(paper, registry, [found[row.id] for row in shown if row.paper == paper]) for paper in papers]
     others = groups(ledger, rows)
     notes = ledger_notes(ledger)
-    if others and arguments.paper not in registry.papers:
+    narrowed = "--proved" if arguments.proved else "the paper" if arguments.paper in registry.papers else None
+    if others and not narrowed:
         tables.append(groups_table(others))
     elif others:
-        notes.append(
-            f"{sum(len(g.counted) + len(g.left_out) for g in others)} runs belong to no row: leave out the paper"
-        )
+        count = sum(len(group.counted) + len(group.left_out) for group in others)
+        notes.append(f"{count} runs belong to no row: leave out {narrowed}")
+    if not tables:
+        notes.append("no row here has a network and gradients that were compared")
     if not ledger.runs:
         notes.append(f"no runs in {', '.join(map(str, folders))}")
     sys.stdout.write(render.render(tables, notes, arguments.format))
     return 0
+
+
+def _refuse(arguments: argparse.Namespace) -> None:
+    """What does not go together."""
+    if arguments.check is not None:
+        if arguments.proved:
+            raise UserError(
+                "--proved: chooses rows of the tables, --check ROW is one row. Leave out one of them."
+            )
+    elif arguments.at is not None:
+        raise UserError(f"--at {arguments.at}: goes with --check ROW.")
+    elif arguments.curve:
+        raise UserError("--curve: goes with --check ROW.")
 
 
 def _check(outcome: Outcome, arguments: argparse.Namespace, compose: Compose) -> tuple[int, str]:

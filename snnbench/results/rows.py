@@ -14,6 +14,35 @@ from snnbench.files import read_yaml
 
 
 @dataclass(frozen=True)
+class Proof:
+    """What of a row was compared with the authors' code and is equal, and what nobody has compared.
+
+    Attributes:
+        oracle: the file of tests/oracles/numbers that holds what their code gave.
+        commit: of their repository, its first digits.
+        compared: keys of `parts` in configs/papers.yaml.
+        open: those parts that have not been compared.
+        same_parts_as: the row that was compared in this one's stead, being built from the same parts; None: itself.
+    """
+
+    oracle: str
+    commit: str
+    compared: tuple[str, ...]
+    open: tuple[str, ...]
+    same_parts_as: str | None = None
+
+    @classmethod
+    def of(cls, block: dict[str, Any] | None) -> Proof | None:
+        if block is None:
+            return None
+        return cls(**{**block, "compared": tuple(block["compared"]), "open": tuple(block["open"])})
+
+    def __str__(self) -> str:
+        how = " in a row of the same parts" if self.same_parts_as else ""
+        return f"Compared{how}: {', '.join(self.compared)}; not compared: {', '.join(self.open) or 'nothing'}"
+
+
+@dataclass(frozen=True)
 class Row:
     """A row that can be run: the `row:` block of configs/experiment/<paper>/<file>.yaml.
 
@@ -25,7 +54,8 @@ class Row:
         protocol: how the paper chose the epoch: best_test_epoch, last_epoch, validation_chosen or unknown.
         source: how well `acc` is known; a key of `sources` in configs/papers.yaml.
         tolerance: percentage points within which a mean counts as reproduced.
-        recipe: exact, approximate or inferred.
+        recipe: how well it is known; a key of `recipes` in configs/papers.yaml.
+        proof: what of it was compared with the authors' code; None where nothing was.
         milestones: test accuracy by epoch, counted from 0, from the authors' log.
         milestone_tolerance: percentage points, for those.
         block: the whole block as it stands in the file.
@@ -39,9 +69,15 @@ class Row:
     source: str
     tolerance: float
     recipe: str
+    proof: Proof | None = None
     milestones: dict[int, float] = field(default_factory=dict)
     milestone_tolerance: float = 0.0
     block: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def proved(self) -> bool:
+        """Whether the network and its gradients were compared with the authors' and are equal."""
+        return self.proof is not None and {"network", "gradients"} <= set(self.proof.compared)
 
 
 @dataclass(frozen=True)
@@ -60,11 +96,13 @@ class Quoted:
 
 @dataclass(frozen=True)
 class Registry:
-    """configs/papers.yaml: papers by key, the meanings of tags and protocols, and rows that cannot be run."""
+    """configs/papers.yaml: papers by key, the meanings of the words in rows, and rows that cannot be run."""
 
     papers: dict[str, dict[str, Any]]
     sources: dict[str, str]
     protocols: dict[str, str]
+    recipes: dict[str, str]
+    parts: dict[str, str]
     quoted: tuple[Quoted, ...]
 
 
@@ -75,7 +113,8 @@ def read_registry(configs: Path = CONFIGS) -> Registry:
     for values in raw["not_runnable"]:
         line = dict(zip(names, values, strict=True))
         quoted.append(Quoted(**{**line, "reason": raw["reasons"][line["reason"]]}))
-    return Registry(raw["papers"], raw["sources"], raw["protocols"], tuple(quoted))
+    meanings = {key: raw[key] for key in ("papers", "sources", "protocols", "recipes", "parts")}
+    return Registry(**meanings, quoted=tuple(quoted))
 
 
 def read_rows(configs: Path = CONFIGS) -> tuple[dict[str, Row], list[str]]:
@@ -102,6 +141,7 @@ def _row(block: dict[str, Any]) -> Row:
         source=reported["source"],
         tolerance=float(block["tolerance"]),
         recipe=block["recipe"],
+        proof=Proof.of(block.get("proof")),
         milestones={int(epoch): float(acc) for epoch, acc in (block.get("milestones") or {}).items()},
         milestone_tolerance=float(block.get("milestone_tolerance", 0.0)),
         block=block,

@@ -112,7 +112,7 @@ def test_row_composes_has_its_network_and_its_source(row):
     assert block["id"] == row
     assert block["paper"] == row.partition("/")[0]
     assert set(block) - {"also", "milestones", "milestone_tolerance"} == {
-        "id", "paper", "table", "reported", "tolerance", "recipe", "parameters"
+        "id", "paper", "table", "reported", "tolerance", "recipe", "proof", "parameters"
     }  # fmt: skip
     for reported in (block["reported"], *block.get("also", [])):
         assert set(reported) == {"acc", "protocol", "source"}
@@ -120,7 +120,7 @@ def test_row_composes_has_its_network_and_its_source(row):
         assert reported["protocol"] in PAPERS["protocols"]
         assert (reported["acc"] is None) == (reported["source"] == "not_found")
         assert reported["acc"] is None or 10 < reported["acc"] < 100
-    assert block["recipe"] in ("exact", "approximate", "inferred")
+    assert block["recipe"] in PAPERS["recipes"]
     assert 0 < block["tolerance"] <= 2
     assert ("milestones" in block) == ("milestone_tolerance" in block)
     assert all(0 <= epoch < cfg.epochs and 0 < acc < 100 for epoch, acc in block.get("milestones", {}).items())

@@ -17,13 +17,14 @@ import hydra
 import numpy as np
 import pytest
 import torch
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 
 from snnbench import config
 
 NUMBERS = Path(__file__).parent / "numbers"
 SYSTEMS = sorted(path.stem for path in NUMBERS.glob("*.json"))
+PARTS = ("neuron", "backbone", "norm", "loss", "optimizer", "schedule", "epochs")
 
 
 def normal(*key: int, shape: Any = None) -> np.ndarray:
@@ -72,6 +73,19 @@ class Oracle:
         """The config of a row with the file's width, T and number of classes."""
         sizes = [f"T={self.facts['T']}", f"data.num_classes={self.facts['classes']}", "engine=reference"]
         return compose(row or self.row, *sizes, *self.facts["overrides"], *overrides)
+
+    def parts(self, row: str) -> dict[str, Any]:
+        """All that a network or an optimizer of this row is built from, with the file's T and number of classes."""
+        cfg = self.compose(row)
+        cfg.T, cfg.data.num_classes = self.facts["T"], self.facts["classes"]
+        resolved: Any = OmegaConf.to_container(cfg, resolve=True)
+        return {key: resolved[key] for key in PARTS}
+
+    def other_settings(self, row: str | None = None) -> dict[str, tuple[Any, Any]]:
+        """By key, those of a row's settings that are not the file's, beside the file's."""
+        cfg = self.compose(row)
+        found = {key: (OmegaConf.select(cfg, key), value) for key, value in self.recipe["config"].items()}
+        return {key: (ours, official) for key, (ours, official) in found.items() if ours != official}
 
     @cached_property
     def batch(self) -> tuple[Tensor, Tensor]:

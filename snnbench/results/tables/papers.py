@@ -11,12 +11,12 @@ from snnbench.results.rows import Quoted, Registry, Row
 from snnbench.runs.read import Ledger
 from snnbench.runs.schema import protocol_label
 
-COLUMNS = ("row", "reported", "reproduced", "difference", "protocol", "last epoch", "epochs", "status")
+COLUMNS = ("row", "reported", "reproduced", "difference", "protocol", "last epoch", "epochs", "recipe", "status")
 
 
 @dataclass
 class Table:
-    """Cells as text. `marks[i]` are the footnotes of line i's reported value; `notes` stand below the table."""
+    """Cells as text. `footnotes` are the meanings of the marks in them, [a]; `notes` stand below the table."""
 
     title: str
     columns: tuple[str, ...]
@@ -30,11 +30,18 @@ def paper_table(paper: str, registry: Registry, outcomes: Iterable[Outcome]) -> 
     table = Table(_title(paper, registry.papers[paper]), COLUMNS)
     marks: dict[str, str] = {}
 
+    def marked(text: str, meaning: str) -> str:
+        if meaning not in marks:
+            marks[meaning] = chr(ord("a") + len(marks))
+            table.footnotes[marks[meaning]] = meaning
+        return f"{text} [{marks[meaning]}]"
+
     def reported(acc: float | None, source: str) -> str:
-        if source not in marks:
-            marks[source] = chr(ord("a") + len(marks))
-            table.footnotes[marks[source]] = registry.sources[source]
-        return f"{'unknown' if acc is None else f'{acc:.2f}'} [{marks[source]}]"
+        return marked("unknown" if acc is None else f"{acc:.2f}", registry.sources[source])
+
+    def recipe(row: Row) -> str:
+        meaning = registry.recipes.get(row.recipe, row.recipe)
+        return marked(row.recipe, f"{meaning}. {row.proof}" if row.proof else meaning)
 
     for outcome in outcomes:
         row = outcome.row
@@ -42,13 +49,14 @@ def paper_table(paper: str, registry: Registry, outcomes: Iterable[Outcome]) -> 
         values += [
             f"{protocol_label(v['protocol'])}: {reported(v['acc'], v['source'])}" for v in row.block.get("also", [])
         ]
-        table.lines.append([row.id.partition("/")[2], "; ".join(values), *_measured(outcome)])
+        *measured, said = _measured(outcome)
+        table.lines.append([row.id.partition("/")[2], "; ".join(values), *measured, recipe(row), said])
         table.notes += [f"{run.folder}: not counted for {row.id}: {why}" for run, why in outcome.left_out]
         table.notes += outcome.notes
     for quoted in registry.quoted:
         if quoted.paper == paper:
             line = [_quoted_name(quoted), reported(quoted.acc, quoted.source)]
-            table.lines.append([*line, *["-"] * 5, f"not runnable: {quoted.reason}"])
+            table.lines.append([*line, *["-"] * 6, f"not runnable: {quoted.reason}"])
     return table
 
 
@@ -94,8 +102,6 @@ def status(outcome: Outcome, spread: Spread | None) -> str:
         phrase = "run; nothing to compare with"
     else:
         phrase = "reproduced" if abs(difference) <= row.tolerance else f"outside ± {row.tolerance:g}"
-    if row.recipe != "exact" and spread is not None:
-        phrase += f", recipe {row.recipe}"
     return phrase + (f"; {len(outcome.left_out)} not counted" if outcome.left_out else "")
 
 
