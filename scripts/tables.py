@@ -4,6 +4,7 @@ python scripts/tables.py                                     every paper, runs b
 python scripts/tables.py arlif my_outputs --format md
 python scripts/tables.py --check arlif/cifar10_resnet18_t4   exit code 0 agrees, 1 differs, 2 nothing to compare
 python scripts/tables.py --check arlif/cifar10_resnet18_t4 --at 30
+python scripts/tables.py --check plif/mnist_plifnet_t8 --curve   every epoch so far beside the authors' own curve
 """
 
 from __future__ import annotations
@@ -16,9 +17,11 @@ from pathlib import Path
 
 from snnbench.config import CONFIGS, compose_row
 from snnbench.errors import UserError
-from snnbench.results.outcomes import groups, outcomes
+from snnbench.official import curve_of
+from snnbench.results.outcomes import Compose, Outcome, groups, outcomes
 from snnbench.results.rows import choose, read_registry, read_rows
 from snnbench.results.tables import check, render
+from snnbench.results.tables.curve import check_curve
 from snnbench.results.tables.papers import groups_table, ledger_notes, order, paper_table
 from snnbench.runs.read import read_ledger
 
@@ -39,7 +42,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--format", choices=render.FORMATS, default="text")
     parser.add_argument("--check", metavar="ROW", help="compare this row's runs with its reported accuracy")
     parser.add_argument("--configs", type=Path, default=CONFIGS, help="where papers.yaml and experiment/ lie")
-    parser.add_argument("--at", metavar="EPOCH", type=int, help="with --check: the accuracy in the authors' log there")
+    how = parser.add_mutually_exclusive_group()
+    how.add_argument("--curve", action="store_true", help="with --check: every epoch so far beside the authors' curve")
+    how.add_argument("--at", metavar="EPOCH", type=int, help="with --check: the accuracy in the authors' log there")
     return parser
 
 
@@ -50,6 +55,8 @@ def _run(arguments: argparse.Namespace) -> int:
     papers, folders = _what(arguments, list(registry.papers))
     if arguments.at is not None and arguments.check is None:
         raise UserError(f"--at {arguments.at}: goes with --check ROW.")
+    if arguments.curve and arguments.check is None:
+        raise UserError("--curve: goes with --check ROW.")
     if arguments.check is not None:
         choose("row", arguments.check, rows)
         rows = {arguments.check: rows[arguments.check]}
@@ -57,9 +64,7 @@ def _run(arguments: argparse.Namespace) -> int:
     ledger.problems[:0] = problems
     found = outcomes(ledger, {id: row for id, row in rows.items() if row.paper in papers}, compose)
     if arguments.check is not None:
-        outcome = found[arguments.check]
-        at = arguments.at
-        code, text = check.check_row(outcome) if at is None else check.check_milestone(outcome, at, compose)
+        code, text = _check(found[arguments.check], arguments, compose)
         print("\n".join([text, *(f"note: {problem}" for problem in ledger_notes(ledger))]))
         return code
     tables = [
@@ -78,6 +83,14 @@ def _run(arguments: argparse.Namespace) -> int:
         notes.append(f"no runs in {', '.join(map(str, folders))}")
     sys.stdout.write(render.render(tables, notes, arguments.format))
     return 0
+
+
+def _check(outcome: Outcome, arguments: argparse.Namespace, compose: Compose) -> tuple[int, str]:
+    if arguments.curve:
+        return check_curve(outcome, curve_of(outcome.row.id), compose)
+    if arguments.at is not None:
+        return check.check_milestone(outcome, arguments.at, compose)
+    return check.check_row(outcome)
 
 
 def _what(arguments: argparse.Namespace, papers: list[str]) -> tuple[list[str], list[Path]]:

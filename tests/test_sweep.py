@@ -25,6 +25,8 @@ SWEEPS = {  # number of jobs
     "timesteps": 5,
     "surrogates": 5,
     "comparison": 42,
+    "psn_masked_order": 32,
+    "psn_sliding_order": 32,
 }
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from snnbench.check import flag, number
+from snnbench.errors import UserError
 from snnbench.kernels import State
 from snnbench.neurons.base import SpikingNeuron
 from snnbench.neurons.surrogate import Surrogate
@@ -57,6 +58,8 @@ class LIF(SpikingNeuron):
         self.tau = number("neuron.tau", tau, "[1, inf)")
         self.decay_input = flag("neuron.decay_input", decay_input)
         self.leak = number("neuron.leak", leak, "[0, 1]", also=(None,))
+        if leak is not None and (tau, decay_input) != (2.0, True):
+            raise UserError(f"neuron.tau={tau}, neuron.decay_input={decay_input}: no effect beside neuron.leak={leak}.")
 
     def step(self, x: Tensor, state: State, c: Mapping[str, Tensor], spike: Surrogate) -> tuple[Tensor, State]:
         if self.leak is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,18 @@ from snnbench.runs.curves import write_layers, write_metrics
 from snnbench.runs.schema import EPOCH, MEAN, RATE, STD, TEST_ACC, TEST_RATE
 from snnbench.training.module import SpikingClassifier, classifier
 
+OFFICIAL = "test/acc_official"  # as loggers name the authors' accuracy, in the section that has test/acc
+
 
 class History(lightning.Callback):
     """Collects each epoch's metrics, firing rates and learned coefficients; what it reads, it leaves as it is.
 
     The rows live in the checkpoint and both files are rewritten from them, whole, after each epoch. A run that
     is killed and resumed therefore neither loses a line nor repeats one.
+
+    Args:
+        folder: of the run.
+        official: the authors' test accuracy in percent by epoch, for the loggers alone to chart beside the run's own.
 
     Attributes:
         metrics: one row an epoch: epoch, lr, train/loss, train/acc and, of epochs with an evaluation, test/loss,
@@ -32,8 +39,9 @@ class History(lightning.Callback):
             with EarlyStopping.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, official: Sequence[float] = ()) -> None:
         self.folder = folder
+        self.official = official
         self.metrics: list[dict[str, float]] = []
         self.layers: list[tuple[int, str, str, float]] = []
         self.energy: dict[str, Any] | None = None
@@ -81,10 +89,13 @@ class History(lightning.Callback):
         if trainer.is_global_zero:
             self.write()
         for logger in trainer.loggers:
-            logger.log_metrics({**self.metrics[-1], **self._layer_metrics(epoch)}, step=trainer.global_step)
+            logger.log_metrics(self._logged(epoch), step=trainer.global_step)
 
-    def _layer_metrics(self, epoch: int) -> dict[str, float]:
-        return {f"{quantity}/{layer}": value for e, layer, quantity, value in self.layers if e == epoch}
+    def _logged(self, epoch: int) -> dict[str, float]:
+        """The last row, its layers, and the authors' accuracy of that epoch."""
+        layers = {f"{quantity}/{layer}": value for e, layer, quantity, value in self.layers if e == epoch}
+        official = {OFFICIAL: self.official[epoch]} if epoch < len(self.official) else {}
+        return {**self.metrics[-1], **layers, **official}
 
     def write(self) -> None:
         """Rewrite both files from the rows."""

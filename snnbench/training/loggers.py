@@ -7,7 +7,7 @@ import logging
 import netrc
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -16,6 +16,7 @@ import lightning
 from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 
+from snnbench.official import curve_of
 from snnbench.runs.quantities import shown
 from snnbench.runs.read import Run, read_run
 from snnbench.runs.recipe import overrides
@@ -51,6 +52,12 @@ def build_logger(cfg: DictConfig) -> Any:
     return logger
 
 
+def official(cfg: DictConfig) -> Sequence[float]:
+    """The authors' test accuracy by epoch, where the run's row has one; also beside a run with overrides."""
+    curve = curve_of(cfg.row.get("id")) if cfg.row else None
+    return curve.accuracy if curve else ()
+
+
 def earlier_wandb_id(cfg: DictConfig) -> str | None:
     """The id of the config or of the wandb run begun in the folder, so that a resumed run goes on as the same one."""
     earlier = sorted(Path(cfg.logger.save_dir).glob("wandb/*run-*-*"))
@@ -67,6 +74,8 @@ def begin_wandb(logger: Any, cfg: DictConfig) -> None:
         reported = cfg.row.reported
         values = {"id": cfg.row.get("id"), "reported": reported.get("acc")}
         values |= {key: reported.get(key) for key in ("protocol", "source")}
+        curve = curve_of(values["id"])
+        values |= {"official": curve.source} if curve else {}
         run.summary.update({f"row/{key}": value for key, value in values.items()})
 
 

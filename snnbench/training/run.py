@@ -63,7 +63,7 @@ def train(cfg: DictConfig) -> int:
     with _folder(cfg, folder) as folder, locked(folder), log.to_file(folder / LOG):
         status.tell(folder=str(folder))
         remove_leftovers(folder)
-        history = History(folder)
+        history = History(folder, loggers.official(cfg))
         trainer = build.build_trainer(cfg, [history], [AtomicCheckpointIO()], last=[last_checkpoint(folder)])
         with loggers.logged(trainer, cfg, folder):
             result = _fit(trainer, module, data, history, Record(folder, cfg, data, module), checkpoint)

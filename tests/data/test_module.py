@@ -185,7 +185,6 @@ def test_batch_size_must_divide_by_the_devices(key: str, cifar: Path) -> None:
         ("val_fraction", 1.0),
         ("val_fraction", -0.1),
         ("val_fraction", "half"),
-        ("val_split", "first"),
         ("repeats", 0),
         ("num_workers", -1),
         ("num_workers", "many"),

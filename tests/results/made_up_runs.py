@@ -8,6 +8,8 @@ from pathlib import Path
 
 import yaml
 
+from snnbench.config import compose_row
+
 SECONDS = itertools.count()
 DECAYS = {"squash": "none", "learn_alpha": False, "learn_beta": False}
 
@@ -41,6 +43,23 @@ def run(outputs: Path, neuron="dalif", T=2, seed=0, acc=90.0, layers=None, statu
     }
     (folder / "result.json").write_text(json.dumps(result))
     (folder / "environment.jsonl").write_text(json.dumps(result["environment"]))
+    return folder
+
+
+def of_row(outputs: Path, row: str, curve: list[float], seed=0, neuron=(), epochs=None, **result) -> Path:
+    """A finished run of this row with these test accuracies, its neuron changed as `neuron` says."""
+    config = compose_row(row) | {"seed": seed}
+    config["neuron"] |= dict(neuron)
+    config["data"] |= {"seed": seed}
+    epochs = epochs or config["epochs"]
+    config["trainer"] |= {"max_epochs": epochs}
+    best = {"acc": max(curve), "epoch": curve.index(max(curve))}
+    changes = {key: value for key, value in config.items() if key not in ("T", "seed", "neuron")}
+    folder = run(outputs, T=config["T"], seed=seed, **changes | {"epochs": epochs}, neuron="", options=config["neuron"])
+    accuracy = {"last_epoch": curve[-1], "best_test_epoch": best, "validation_chosen": None}
+    edit(folder, accuracy=accuracy, epochs={"planned": epochs, "run": epochs}, **result)
+    lines = ["epoch,test/acc", *(f"{epoch},{value}" for epoch, value in enumerate(curve))]
+    (folder / "metrics.csv").write_text("\n".join(lines) + "\n")
     return folder
 
 

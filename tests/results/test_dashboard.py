@@ -6,9 +6,11 @@ import json
 import os
 import re
 import shutil
+from importlib import import_module
 
 import pytest
 
+from snnbench.official import OfficialCurve
 from snnbench.results.dashboard import details
 from snnbench.results.dashboard.entries import config_columns
 from snnbench.runs.read import read_ledger
@@ -86,6 +88,15 @@ def test_curves_and_layers_are_those_of_the_files(lab, dashboard):
     for line in lines:
         value = points[float(line["epoch"]), line["layer"], line["quantity"]]
         assert value == pytest.approx(float(line["value"]), rel=1e-3)
+
+
+def test_the_authors_curve_is_there_for_the_runs_of_its_rows_recipe(lab, dashboard, monkeypatch):
+    official = OfficialCurve("demo/demo", "0123456", "logs", None, {"test/acc": (50.0, 60.0, 70.0, 80.0)}, ())
+    monkeypatch.setattr(import_module("snnbench.results.dashboard.build"), "curve_of", {ROW: official}.get)
+    data = script(dashboard()[-1], "data")
+    assert data["official"]["curves"] == {ROW: [50.0, 60.0, 70.0, 80.0]}
+    beside = {data["runs"][place]["folder"] for place in data["official"]["runs"]}
+    assert beside == {str(lab.runs[name]) for name in set(RUNS) - {"other_recipe", "subset", "no_row"}}
 
 
 def test_runs_of_one_family_differ_in_seed_and_T_alone(lab, dashboard):

@@ -3,9 +3,11 @@
 import json
 import shutil
 import statistics
+from importlib import import_module
 
 import pytest
 
+from snnbench.official import OfficialCurve
 from tests.conftest import read_csv
 from tests.lab import ROW, RUNS
 from tests.results.browser import (  # noqa: F401
@@ -114,6 +116,23 @@ def test_selected_runs_curves_are_drawn_over_each_other(whole, page):
     assert len(traces(page, "curves")) == 2
     assert page.locator("#curves .scatterlayer .trace").count() == 2
     assert "training loss" in page.locator("#curves .ytitle").text_content()
+
+
+def test_the_authors_curve_is_drawn_beside_runs_of_its_rows_recipe(lab, show, monkeypatch):
+    official = OfficialCurve("demo/demo", "0123456", "logs", None, {"test/acc": (50.0, 60.0, 70.0, 80.0)}, ())
+    monkeypatch.setattr(import_module("snnbench.results.dashboard.build"), "curve_of", {ROW: official}.get)
+    with show() as page:
+        select(page, lab.runs["other_recipe"])
+        page.select_option("[name=Metric]", "test/acc")
+        drawn(page)
+        assert "authors" not in {trace["name"] for trace in traces(page, "curves")}
+        select(page, lab.runs["interrupted"], lab.runs["seed1"])
+        drawn(page)
+        (authors,) = [trace for trace in traces(page, "curves") if trace["name"] == "authors"]
+        assert (authors["x"], authors["y"], authors["line"]["dash"]) == ([0, 1, 2], [50, 60, 70], "dash")
+        page.select_option("[name=Metric]", "train/loss")
+        drawn(page)
+        assert "authors" not in {trace["name"] for trace in traces(page, "curves")}
 
 
 def test_the_mean_over_seeds_is_their_mean(whole, page):

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
+from snnbench.official import OfficialCurve
 from snnbench.runs.read import Run
 from snnbench.training import loggers
 from snnbench.training.loggers import close_wandb, earlier_wandb_id, outcome
@@ -91,6 +92,26 @@ def test_an_offline_run_holds_group_summary_and_charts_over_epochs(offline, comm
     assert summary["accuracy/best_test_epoch"] == result["accuracy"]["best_test_epoch"]["acc"]
     assert "row/difference" not in summary  # on a part of the data
     assert "backbone.width=4" in summary["row/overrides"]
+
+
+def test_the_authors_accuracy_stands_beside_the_runs_own_at_each_epoch(offline, command, monkeypatch):
+    curve = OfficialCurve("demo/demo", "0123456789", "logs/a", None, {"test/acc": (51.5,)}, ())
+    monkeypatch.setattr(loggers, "curve_of", {"demo/digits": curve}.get)
+    options = [option for option in TINY if option != "logger=none"]
+    done = command("train", *options, "logger=wandb", f"row={ROW}")
+    assert done.code == 0, done.err
+    written()
+    (path,) = done.folder.glob("wandb/offline-run-*/*.wandb")
+    found = list(records(path))
+    first, second = [items(record.history.item) for record in found if record.HasField("history")]
+    assert (first["epoch"], first["test/acc_official"]) == (0, 51.5)
+    assert "test/acc" in first
+    assert "test/acc_official" not in second  # the authors' log ends before
+    summary = {}
+    for record in found:
+        summary |= items(record.summary.update)
+    assert summary["row/official"] == "demo/demo at 0123456, logs/a"
+    assert "official" not in (done.folder / "metrics.csv").read_text()
 
 
 def test_what_the_trainer_refuses_leaves_no_wandb_run_behind(offline, command):

@@ -79,18 +79,10 @@ class EventData(BenchData):
         super().__init__(**common)
         if self.in_channels != 2:
             raise UserError(f"data.in_channels={self.in_channels}: must be 2, one for each polarity of events.")
-        self.dataset = str(common["name"])
         choice("data.source", source, sources)
         self.source = sources[source](root, download=download, verify=verify, subset=subset)
         choice("data.split", split, self.source.splits, hint=f"data.source={source} has no others.")
-        self.rule = FrameRule(
-            count("data.T", T),
-            choice("data.slicing", slicing, SLICINGS),
-            choice("data.remainder", remainder, REMAINDERS),
-            choice("data.time_order", time_order, ORDERS),
-        )
-        if slicing == "time" and time_order == "file":
-            raise UserError("data.time_order=file: slices by time need ascending times; set strict or sort.")
+        self.rule = _rule(T, slicing, remainder, time_order)
         self.split_name, self.split_seed = split, count("data.split_seed", split_seed, 0)
         if split_seed and split != "random":
             raise UserError(f"data.split_seed={split_seed}: has no effect on data.split={split}; only random is drawn.")
@@ -119,7 +111,7 @@ class EventData(BenchData):
 
     def plan(self) -> Plan:
         """What the packed cache shall hold; the source's files are there."""
-        return plan(self.cache, self.dataset, self.source, self.rule)
+        return plan(self.cache, str(self.name), self.source, self.rule)
 
     def prepare_data(self) -> None:
         self.source.prepare()
@@ -188,3 +180,15 @@ class EventData(BenchData):
             ) from error
         if shape != clip.shape:
             raise UserError(f"augment={self.augment.name}: clips come out as {tuple(shape)}, not {tuple(clip.shape)}.")
+
+
+def _rule(T: int, slicing: str, remainder: str, time_order: str) -> FrameRule:
+    rule = FrameRule(
+        count("data.T", T),
+        choice("data.slicing", slicing, SLICINGS),
+        choice("data.remainder", remainder, REMAINDERS),
+        choice("data.time_order", time_order, ORDERS),
+    )
+    if slicing == "time" and time_order == "file":
+        raise UserError("data.time_order=file: slices by time need ascending times; set strict or sort.")
+    return rule

@@ -39,7 +39,7 @@ export function curves(node, found, redraw) {
     chart,
   );
   const traces = state.lines === EACH ? some.map(line) : means(some);
-  return plot(chart, [...traces, ...reported(some)], {
+  return plot(chart, [...traces, ...reported(some), ...authors(some)], {
     xaxis: { title: { text: "epoch, counted from 0" }, ...integers(some.flatMap(({ metrics }) => metrics.epoch)) },
     yaxis: { title: { text: plain(titled(state.metric)) } },
     showlegend: true,
@@ -130,4 +130,22 @@ function reported(some) {
       };
       return reached.length ? [level, log] : [level];
     });
+}
+
+// The authors' own curves of the rows whose recipe some of these runs have, as far as the runs have come.
+function authors(some) {
+  if (state.metric !== "test/acc") return [];
+  const end = Math.max(...some.map(({ metrics }) => metrics.epoch.at(-1)));
+  const rows = [...new Set(some.filter(({ run }) => data.official.runs.includes(run.id)).map(({ run }) => run.row))];
+  return rows.map((row, place) => {
+    const y = data.official.curves[row].slice(0, end + 1);
+    return {
+      name: rows.length > 1 ? `${plain(row)}: authors` : "authors",
+      x: y.map((_, epoch) => epoch),
+      y,
+      mode: "lines",
+      line: { color: COLOURS.at(-1 - (place % COLOURS.length)), dash: "dash", width: 1.5 },
+      hovertemplate: "epoch %{x}: %{y:.2f}",
+    };
+  });
 }

@@ -7,8 +7,8 @@ import json
 import re
 import statistics
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 from snnbench.results import labels
 from snnbench.results.selection import LeftOut, distinctions, grouped, neuron
@@ -16,6 +16,7 @@ from snnbench.runs.layers import Measured
 from snnbench.runs.read import Run
 
 MOST_SERIES = 8  # that a reader can tell apart
+V = TypeVar("V")
 LONGEST = 40  # part of a file's name, of which a file system takes 255 bytes
 
 
@@ -69,6 +70,39 @@ class HeatMap(Figure):
 
     label: str
     cells: dict[tuple[float, float], tuple[float, ...]]
+
+
+@dataclass
+class Line:
+    """Points over numbers, with one value for each seed; or the authors' own, with one value each."""
+
+    label: str
+    neuron: str
+    points: list[Point]
+    official: bool = False
+
+
+@dataclass
+class Beside(Figure):
+    """Lines of one's own and of the authors over one x; `label` says what is measured, with its unit."""
+
+    xlabel: str
+    label: str
+    lines: list[Line]
+
+
+@dataclass
+class Drawn:
+    """The figures of one kind, and the runs that could not enter one, each with the reason."""
+
+    figures: list[Figure] = field(default_factory=list)
+    left_out: list[LeftOut] = field(default_factory=list)
+
+    def measure(self, runs: Sequence[Run], value: Callable[[Run], V | None], why: str) -> dict[Run, V]:
+        """The runs that have a value, with it; the others are left out because of `why`."""
+        found = {run: measured for run in runs if (measured := value(run)) is not None}
+        self.left_out += [(run, why) for run in runs if run not in found]
+        return found
 
 
 def over_layers(measured: Sequence[Measured]) -> list[Point]:

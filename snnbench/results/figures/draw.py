@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from snnbench.files import atomic
 from snnbench.results import labels
+from snnbench.results.figures.data import Beside, HeatMap, Line, Lines, Panel, Point, Series
 from snnbench.results.figures.data import Figure as FigureData
-from snnbench.results.figures.data import HeatMap, Lines, Panel, Point, Series
 from snnbench.results.outcomes import Spread
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 COLUMN, PAGE = 3.5, 7.16  # widths in inches of a column and of a page of two
+FEW = 40  # points that stand apart; more are a line
 WIDE = 22  # layers that a column can name
 # Okabe and Ito's colours, told apart with any colour vision; without their yellow, which is too light for lines.
 COLOURS = ("#000000", "#D55E00", "#0072B2", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#7F7F7F")
@@ -76,6 +77,8 @@ def draw(figure: FigureData) -> Figure:
     """The figure as matplotlib's, outside pyplot and so without a display or anything global."""
     if isinstance(figure, HeatMap):
         return _heat_map(figure)
+    if isinstance(figure, Beside):
+        return _beside(figure)
     assert isinstance(figure, Lines)
     return _lines(figure)
 
@@ -169,6 +172,39 @@ def _styles(neurons: Sequence[str]) -> list[dict[str, Any]]:
         taken.add(number)
         styles.append({"color": COLOURS[number], "marker": MARKERS[number]})
     return styles
+
+
+def _beside(figure: Beside) -> Figure:
+    """One's own as lines with a band, or where the points are few with bars; the authors' dashed."""
+    canvas, axes = _canvas(figure.title, 1, 1, COLUMN, 2.6)
+    axis = axes[0, 0]
+    own = [line for line in figure.lines if not line.official]
+    for line, style in zip(own, _styles([line.neuron for line in own]), strict=True):
+        _own(axis, line, style)
+    taken = {style["color"] for style in _styles([line.neuron for line in own])}
+    colour = next(one for one in COLOURS[1:] if one not in taken)
+    for number, line in enumerate(line for line in figure.lines if line.official):
+        x, y = [point.x for point in line.points], [point.values[0] for point in line.points]
+        axis.plot(x, y, "--", color=colour, alpha=0.5 if number else 1, label=line.label, linewidth=0.9)
+    axis.set_xlabel(figure.xlabel)
+    axis.set_ylabel(figure.label)
+    axis.legend(loc="lower right")
+    several = any(len(point.values) > 1 for line in own for point in line.points)
+    dense = any(len(line.points) > FEW for line in own)
+    _below(canvas, f"{'band' if dense else 'bars'}: standard deviation over seeds" if several else "")
+    return canvas
+
+
+def _own(axis: Axes, line: Line, style: dict[str, Any]) -> None:
+    x = [float(point.x) for point in line.points]
+    spreads = [Spread.of(point.values) for point in line.points]
+    mean, std = [spread.mean for spread in spreads], [spread.std or 0.0 for spread in spreads]
+    if len(x) <= FEW:
+        axis.errorbar(x, mean, std, label=line.label, capsize=1.5, elinewidth=0.8, linestyle="none", **style)
+        return
+    axis.plot(x, mean, color=style["color"], label=line.label)
+    low, high = ([m + sign * s for m, s in zip(mean, std, strict=True)] for sign in (-1, 1))
+    axis.fill_between(x, low, high, color=style["color"], alpha=0.2, linewidth=0)
 
 
 def _heat_map(figure: HeatMap) -> Figure:

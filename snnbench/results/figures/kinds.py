@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from dataclasses import dataclass
+from typing import Any
 
 from snnbench.results import labels
 from snnbench.results.figures.data import (
-    Figure,
+    Drawn,
     HeatMap,
     Lines,
     Panel,
@@ -23,6 +23,7 @@ from snnbench.results.figures.data import (
     tell_apart,
     title,
 )
+from snnbench.results.figures.official import curves, order
 from snnbench.results.selection import LeftOut, choose, grouped, neuron, setting
 from snnbench.runs.layers import layers, learned, rates
 from snnbench.runs.quantities import ENERGY
@@ -35,21 +36,6 @@ SQUASHES: dict[str, Callable[[float], float]] = {
     "none": float,
 }
 LAYERS = "neuron layer, from the input on"
-V = TypeVar("V")
-
-
-@dataclass
-class Drawn:
-    """The figures of one kind, and the runs that could not enter one, each with the reason."""
-
-    figures: list[Figure] = field(default_factory=list)
-    left_out: list[LeftOut] = field(default_factory=list)
-
-    def measure(self, runs: Sequence[Run], value: Callable[[Run], V | None], why: str) -> dict[Run, V]:
-        """The runs that have a value, with it; the others are left out because of `why`."""
-        found = {run: measured for run in runs if (measured := value(run)) is not None}
-        self.left_out += [(run, why) for run in runs if run not in found]
-        return found
 
 
 def coefficients(runs: Sequence[Run], protocol: str) -> Drawn:
@@ -167,6 +153,16 @@ KINDS = {
     ),
     "firing": Kind(firing, "finished runs", "python train.py -m neuron=lif,dalif seed=0,1,2"),
     "energy": Kind(energy, "finished runs", "python train.py -m neuron=lif,dalif seed=0,1,2"),
+    "curves": Kind(
+        curves,
+        "finished runs of a row with a curve of the authors",
+        "python train.py -m experiment=plif/mnist_plifnet_t8 seed=0,1,2",
+    ),
+    "order": Kind(
+        order,
+        "finished runs of a masked or sliding PSN under the recipe of its row",
+        "python train.py -m +sweep=psn_masked_order",
+    ),
 }
 
 

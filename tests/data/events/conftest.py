@@ -12,8 +12,10 @@ from typing import Any
 import pytest
 from hydra import compose, initialize_config_dir
 
+from snnbench.data.events import AEDAT2
 from snnbench.training import build
 from tests.conftest import CONFIGS
+from tests.data.events import event_files as files
 
 
 @pytest.fixture(scope="session")
@@ -53,3 +55,9 @@ def event_pack(tmp_path: Path) -> Callable[..., Any]:
         return ensure(plan(tmp_path / "packed", "test", source, FrameRule(T, **rule)), processes)
 
     return make
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> AEDAT2:
+    files.write_cifar10dvs(tmp_path, "aedat2")
+    return AEDAT2(tmp_path, subset=True)

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from snnbench.data.events import AEDAT2, AEDAT4, NMNIST, IBMGesture, TonicGesture
 from snnbench.data.events.frames import Events
 
 CIFAR_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
@@ -143,3 +144,20 @@ def write_tonic_gesture(root: Path, train: tuple[int, ...] = (10, 2), test: tupl
             for label in range(11):
                 np.save(person / f"{label}.npy", gesture_array(make_events(100 * user + label, 150)))
     return folder
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir() if not path.name.startswith(".")}
+
+
+def write_one(kind: str, root: Path) -> tuple[object, Path]:
+    """A source over a few files, and one of them."""
+    if kind == "nmnist":
+        return NMNIST(root, subset=True), write_nmnist(root) / "Train" / "3" / "00004.bin"
+    if kind in ("aedat2", "aedat4"):
+        make = AEDAT2 if kind == "aedat2" else AEDAT4
+        return make(root, subset=True), write_cifar10dvs(root, kind) / "cat" / f"cifar10_cat_1.{make.suffix}"
+    if kind == "ibm":
+        return IBMGesture(root, subset=True), write_ibm_gesture(root) / "user11_led.aedat"
+    path = write_tonic_gesture(root) / "ibmGestureTrain" / "user02_lab" / "4.npy"
+    return TonicGesture(root, subset=True), path

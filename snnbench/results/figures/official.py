@@ -1,0 +1,113 @@
+"""Figures with the authors' own curves in them, from the numbers in snnbench.official."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from snnbench.config import compose_row
+from snnbench.errors import UserError
+from snnbench.official import OfficialCurve, curve_of, orders
+from snnbench.results import labels
+from snnbench.results.curves import comparable
+from snnbench.results.figures.data import Beside, Drawn, Line, Point, stem, title
+from snnbench.runs.read import Run
+from snnbench.runs.recipe import describe, differences, flat
+from snnbench.runs.schema import protocol_label
+
+ORDER = "neuron.k"
+
+
+def curves(runs: Sequence[Run], protocol: str) -> Drawn:
+    """Test accuracy over epochs beside the authors' curve: a figure for each row that has one."""
+    drawn = Drawn()
+    found = drawn.measure(runs, lambda run: curve_of(run.row), "the authors published no curve of a row of this run's")
+    for row, same in _by_row(list(found)).items():
+        same = _of_recipe(drawn, row, same)
+        chosen = comparable(same, same[0].recipe) if same else None
+        if chosen is None or not chosen.counted:
+            drawn.left_out += [(run, "metrics.csv has no test accuracies") for run in same]
+            continue
+        drawn.left_out += chosen.left_out
+        same = chosen.counted
+        own = _own(same, [run.curve for run in same])
+        official = _official("authors", dict(enumerate(found[same[0]].accuracy)))
+        heading, file = _named("curves", row, same, own)
+        label = "test accuracy (%)"
+        drawn.figures.append(Beside(file, heading, same, "epoch, counted from 0", label, [own, official]))
+    return drawn
+
+
+def order(runs: Sequence[Run], protocol: str) -> Drawn:
+    """Test accuracy over the order of a masked or sliding PSN, beside the authors': a figure for each row of theirs."""
+    drawn = Drawn()
+    why = "the authors published no orders of a row of this run's"
+    found = drawn.measure(runs, lambda run: orders(run.row or "") or None, why)
+    values = drawn.measure(list(found), lambda run: run.accuracy(protocol), f"no accuracy {protocol_label(protocol)}")
+    for row, same in _by_row(list(values)).items():
+        same = _of_recipe(drawn, row, same, but=ORDER)
+        if not same:
+            continue
+        own = _own(same, [{int(run.config["neuron"]["k"]): values[run]} for run in same])
+        measures: dict[str, Callable[[OfficialCurve], float]] = {
+            "last_epoch": lambda curve: curve.accuracy[-1],
+            "best_test_epoch": lambda curve: max(curve.accuracy),
+        }
+        official = [
+            _official(f"authors, {protocol_label(name)}", {k: value(curve) for k, curve in found[same[0]].items()})
+            for name, value in measures.items()
+        ]
+        heading, file = _named("order", row, same, own)
+        label = f"test accuracy (%),\n{protocol_label(protocol)}"
+        drawn.figures.append(Beside(file, heading, same, "order k (timesteps)", label, [own, *official]))
+    return drawn
+
+
+def _by_row(runs: Sequence[Run]) -> dict[str, list[Run]]:
+    found: dict[str, list[Run]] = {}
+    for run in runs:
+        found.setdefault(str(run.row), []).append(run)
+    return found
+
+
+def _of_recipe(drawn: Drawn, row: str, runs: Sequence[Run], but: str | None = None) -> list[Run]:
+    """The runs of the row's recipe, on the real data, all of its epochs; with any value of the key `but`."""
+    try:
+        config = compose_row(row)
+    except UserError as error:
+        drawn.left_out += [(run, f"the row's config does not compose: {error}") for run in runs]
+        return []
+    recipe = {key: value for key, value in flat(config).items() if key != but}
+    reasons = {run: _why_not(run, config["epochs"], recipe, but) for run in runs}
+    drawn.left_out += [(run, why) for run, why in reasons.items() if why]
+    return [run for run, why in reasons.items() if why is None]
+
+
+def _why_not(run: Run, epochs: int, recipe: dict[str, Any], but: str | None) -> str | None:
+    if run.provenance != "real":
+        return f"not the real data: {run.provenance}"
+    differing = differences({key: value for key, value in run.flat.items() if key != but}, recipe)
+    if differing:
+        return f"another recipe than the row's: {describe(differing)}"
+    return None if run.planned == epochs else f"{run.planned} of the row's {epochs} epochs"
+
+
+def _own(runs: Sequence[Run], curves: Sequence[dict[int, float]]) -> Line:
+    """One's own values by epoch or by order, one for each seed."""
+    by_x: dict[int, list[float]] = {}
+    for curve in curves:
+        for x, value in curve.items():
+            by_x.setdefault(x, []).append(value)
+    points = [Point(x, tuple(by_x[x])) for x in sorted(by_x)]
+    return Line("own", str(runs[0].config["neuron"]["name"]), points)
+
+
+def _official(label: str, values: dict[int, float]) -> Line:
+    return Line(label, "", [Point(x, (values[x],)) for x in sorted(values)], official=True)
+
+
+def _named(kind: str, row: str, runs: Sequence[Run], own: Line) -> tuple[str, str]:
+    """Title and file name."""
+    first, seeds = runs[0], [len(point.values) for point in own.points]
+    name = str(first.config["neuron"]["name"])
+    return title(first, [labels.neuron_of(first), f"T = {first.config['T']}"], seeds), stem(kind, row, first, name)
