@@ -146,3 +146,11 @@ def test_learned_w_is_compared_layer_by_layer_from_the_rates_of_layers_csv(lab, 
     assert " ".join(second[-5:]) == "below from epoch 16 on"
     code, out = check(official(accuracy, [w["a.neuron"]]))
     assert "2 layers, in the authors' log 1" in out
+
+
+def test_a_check_without_a_finished_run_names_the_curve(lab, tables, monkeypatch):
+    for name in ("seed0", "seed1", "resumed", "seed0_again"):
+        shutil.rmtree(lab.runs[name])
+    monkeypatch.setattr("snnbench.results.tables.check.curve_of", {ROW: official([50.0])}.get)
+    code, out, _ = tables("--check", ROW)
+    assert (code, "compared with the authors' curve: --curve" in out) == (2, True)

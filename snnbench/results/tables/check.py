@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from snnbench.config import compose_row
+from snnbench.official import curve_of
 from snnbench.results.outcomes import Compose, Outcome, Spread
 from snnbench.results.rows import Row
 from snnbench.results.selection import choose, not_real
@@ -67,6 +68,8 @@ def _verdict(what: str, spread: Spread, reported: float, tolerance: float) -> tu
 
 
 def _hint(row: Row) -> str:
+    if curve_of(row.id):
+        return " A run that is not finished can be compared with the authors' curve: --curve."
     if not row.milestones:
         return ""
     return (
