@@ -5,7 +5,7 @@ python scripts/tables.py arlif my_outputs --format md
 python scripts/tables.py --check arlif/cifar10_resnet18_t4   exit code 0 agrees, 1 differs, 2 nothing to compare
 python scripts/tables.py --check arlif/cifar10_resnet18_t4 --at 30
 python scripts/tables.py --check plif/mnist_plifnet_t8 --curve   every epoch so far beside the authors' own curve
-python scripts/tables.py --proved                            rows whose network and gradients are the authors', number by number
+python scripts/tables.py --proved                            rows whose network and gradients were compared
 """
 
 from __future__ import annotations
@@ -72,9 +72,7 @@ def _run(arguments: argparse.Namespace) -> int:
         registry = replace(registry, quoted=())
         shown = [row for row in shown if row.proved]
         papers = [paper for paper in papers if any(row.paper == paper for row in shown)]
-    tables = [
-        paper_table(paper, registry, [found[row.id] for row in shown if row.paper == paper]) for paper in papers
-    ]
+    tables = [paper_table(paper, registry, [found[row.id] for row in shown if row.paper == paper]) for paper in papers]
     others = groups(ledger, rows)
     notes = ledger_notes(ledger)
     narrowed = "--proved" if arguments.proved else "the paper" if arguments.paper in registry.papers else None
@@ -83,6 +81,8 @@ def _run(arguments: argparse.Namespace) -> int:
     elif others:
         count = sum(len(group.counted) + len(group.left_out) for group in others)
         notes.append(f"{count} runs belong to no row: leave out {narrowed}")
+    if not tables:
+        notes.append("no row here has a network and gradients that were compared")
     if not ledger.runs:
         notes.append(f"no runs in {', '.join(map(str, folders))}")
     sys.stdout.write(render.render(tables, notes, arguments.format))
@@ -93,7 +93,7 @@ def _refuse(arguments: argparse.Namespace) -> None:
     """What does not go together."""
     if arguments.check is not None:
         if arguments.proved:
-            raise UserError("--proved: chooses among the rows of tables; --check ROW is one row. Leave out one of them.")
+            raise UserError("--proved: chooses rows of the tables, --check ROW is one row. Leave out one of them.")
     elif arguments.at is not None:
         raise UserError(f"--at {arguments.at}: goes with --check ROW.")
     elif arguments.curve:

@@ -7,6 +7,7 @@ import pytest
 import torch
 import yaml
 
+from snnbench.results.rows import read_registry, read_rows
 from tests.conftest import ROOT, TINY
 from tests.test_configs import compose
 
@@ -37,6 +38,18 @@ def test_there_are_commands_and_every_script_exists():
     targets = (ROOT / "Makefile").read_text()
     for target in re.findall(r"`?make ([a-z-]+)", README):
         assert f"\n{target}:" in targets, target
+
+
+def test_the_rows_are_counted_by_what_is_proved_of_them():
+    rows, registry = read_rows()[0].values(), read_registry()
+    passed = {"network", "loss", "gradients"}
+    trained = passed | {"initialization", "optimizer", "schedule", "settings"}
+    compared = [(row.recipe, set(row.proof.compared) if row.proof else set()) for row in rows]
+    for word in registry.recipes:
+        own = [parts for recipe, parts in compared if recipe == word]
+        counts = (len(own), *(sum(parts >= least for parts in own) for least in (passed, trained)))
+        assert f"\n| {word} | {' | '.join(map(str, counts))} |" in README
+    assert f"{len(rows)} rows and {len(registry.quoted)} quoted ones" in README
 
 
 @pytest.fixture

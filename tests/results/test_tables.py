@@ -112,6 +112,29 @@ def test_runs_of_no_row_have_a_table_of_their_own(lab, tables):
     assert "10 runs belong to no row" in out
 
 
+PROOF = """  proof:
+    oracle: demo
+    commit: abcdef0
+    same_parts_as: demo/other
+    compared: [network, gradients]
+    open: [curve]
+"""
+
+
+def test_what_is_proved_of_a_row_stands_below_its_recipe(lab, tables):
+    _, out, _ = tables("--proved", "--format", "csv")
+    assert "demo,digits_convnet_t2" not in out  # nothing was compared
+    assert "arlif,cifar10_resnet18_t4" in out
+    lab.edit_row("  recipe: exact\n", f"  recipe: proved in part\n{PROOF}")
+    _, out, _ = tables("demo", "--proved", "--format", "csv")
+    assert row_of(out)["recipe"] == "proved in part [b]"
+    (meaning,) = (line for line in out.splitlines() if line.startswith("# demo [b]"))
+    assert meaning.endswith("Compared in a row of the same parts: network, gradients; not compared: curve")
+    assert "BigNet" not in out
+    lab.edit_row("compared: [network, gradients]", "compared: [network]")
+    assert "digits_convnet_t2" not in tables("demo", "--proved", "--format", "csv")[1].replace(str(lab.outputs), "")
+
+
 def test_not_runnable_rows_stand_in_the_table_with_their_reason(tables):
     _, out, _ = tables("demo", "--format", "csv")
     line = next(line for line in lines(out) if "BigNet" in line[1])
@@ -171,6 +194,9 @@ def test_bad_words_are_refused_with_the_nearest_name(tables, tmp_path):
     code, _, err = tables("demo", folders=(tmp_path / "nothing",))
     assert code == 2
     assert "no such folder" in err
+    code, _, err = tables("--proved", "--check", "demo/digits_convnet_t2")
+    assert code == 2
+    assert "Leave out one" in err
     code, _, err = tables("--at", "3")
     assert code == 2
     assert "--check" in err
