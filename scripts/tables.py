@@ -93,9 +93,7 @@ def _refuse(arguments: argparse.Namespace) -> None:
     """What does not go together."""
     if arguments.check is not None:
         if arguments.proved:
-            raise UserError(
-                "--proved: chooses rows of the tables, --check ROW is one row. Leave out one of them."
-            )
+            raise UserError("--proved: chooses rows of the tables, --check ROW is one row. Leave out one of them.")
     elif arguments.at is not None:
         raise UserError(f"--at {arguments.at}: goes with --check ROW.")
     elif arguments.curve:
