@@ -20,7 +20,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from snnbench import config, log, status, sweep
 from snnbench.errors import UserError
-from snnbench.explain import WRONG, explain, unexpected
+from snnbench.explain import WRONG, explain, no_name, unexpected
 from snnbench.interrupt import FAILED, INTERRUPTED, WRONG_INPUT, Interrupted, sigterm_interrupts
 from snnbench.status import STATUS_FILE
 
@@ -77,6 +77,11 @@ def _run(task: Callable[[DictConfig], int], config_dir: Path, config_name: str, 
             return WRONG_INPUT
         except KeyboardInterrupt as error:
             code, message = INTERRUPTED, "" if isinstance(error, Interrupted) else "interrupted."
+        except (ValueError, TypeError) as error:  # Hydra's own, where a group is given what is no name
+            if traceback_wanted:
+                raise
+            print(f"error: {no_name(sys.argv[1:], error)}", file=sys.stderr)
+            return WRONG_INPUT
         except BrokenExecutor:
             code, message = FAILED, "error: a worker process was killed, and the sweep with it."
         jobs = status.collect(file)
@@ -91,6 +96,7 @@ def _run(task: Callable[[DictConfig], int], config_dir: Path, config_name: str, 
 def _run_job(task: Callable[[DictConfig], int], cfg: DictConfig, traceback_wanted: bool) -> None:
     """One job. Its error is printed here and not raised, so that a sweep goes on to the next job."""
     log.to_terminal()
+    assert not os.environ.get(PLAN_ONLY), "a plan trains nothing"
     try:
         _check_mode()
         code = task(cfg)
@@ -113,20 +119,29 @@ class PlanSweep(Callback):
     """Composes, checks and builds every job of a sweep, but for its data, and plans them, before the first one runs."""
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
-        built: set[str] = set()
-        jobs = []
-        for overrides in sweep.overrides_of(config):
-            try:
-                jobs.append((overrides, _composed(config, overrides, built)))
-            except Exception as error:
-                text = explain(error) if isinstance(error, WRONG) else unexpected(error)
-                print(f"error: {text} (job {' '.join(overrides)}; no job was started)", file=sys.stderr)
-                raise SystemExit(WRONG_INPUT) from error
-        planned = sweep.plan(jobs)
+        """Ends the command where a job is wrong: of an Exception, Hydra would only warn, and run the jobs."""
+        words: list[str] = []
+        try:
+            jobs, built = [], set[str]()
+            for words in sweep.overrides_of(config):
+                jobs.append((words, _composed(config, words, built)))
+            _check_folders([cfg for _, cfg in jobs])
+            planned = sweep.plan(jobs)
+        except Exception as error:
+            text = explain(error) if isinstance(error, WRONG) else unexpected(error)
+            print(f"error: {text} (job {' '.join(words)}; no job was started)", file=sys.stderr)
+            raise SystemExit(WRONG_INPUT) from error
         if os.environ.get(PLAN_ONLY):
             print(sweep.describe(planned))
             raise SystemExit(0)
         sweep.tell(planned)
+
+
+def _check_folders(jobs: list[DictConfig]) -> None:
+    given = [str(cfg.paths.output_dir) for cfg in jobs if not cfg.get("resume") and cfg.paths.output_dir]
+    twice = next((folder for folder in given if given.count(folder) > 1), None)
+    if twice:
+        raise UserError(f"paths.output_dir={twice}: each job of a sweep needs a folder of its own. Leave it out.")
 
 
 def _composed(cfg: DictConfig, overrides: list[str], built: set[str]) -> DictConfig:

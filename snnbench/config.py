@@ -14,6 +14,10 @@ from snnbench.runs.recipe import REPEATS, lookup, normal
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 GROUPS = ("data", "neuron", "backbone", "norm", "augment", "loss", "optimizer", "schedule", "trainer", "paths")
+OURS = (
+    *("callbacks", "plugins", "logger", "use_distributed_sampler", "num_sanity_val_steps"),
+    *("enable_progress_bar", "enable_model_summary"),
+)
 STOP_EARLIER = "Use epochs=..., or trainer.limit_train_batches for shorter epochs."
 _ABSENT = object()
 
@@ -93,10 +97,15 @@ def check(cfg: DictConfig) -> None:
         raise UserError(f"optimizer.decay={cfg.optimizer.decay}: give a list, such as [weight] or [].")
     _positive("optimizer.lr", cfg.optimizer.lr)
     for key, node in cfg.callbacks.items():
-        if node is not None and "_target_" not in node:
+        if node is not None and not (isinstance(node, DictConfig) and isinstance(node.get("_target_"), str)):
             raise UserError(f"callbacks.{key}: needs a _target_, or null to drop it.")
-        if node is not None and node._target_.rpartition(".")[2] == "Timer":
+        name = node._target_.rpartition(".")[2] if node is not None else ""
+        if name == "Timer":
             raise UserError(f"callbacks.{key}: a Timer ends an epoch in its middle. {STOP_EARLIER}")
+        if name == "GradientAccumulationScheduler":
+            raise UserError(f"callbacks.{key}: batches would be shown again. Use trainer.accumulate_grad_batches.")
+    if cfg.row is not None and not (isinstance(cfg.row, DictConfig) and isinstance(cfg.row.get("id"), str)):
+        raise UserError(f"row={cfg.row}: must be null, or the block of a row with its id.")
 
 
 def _check_groups(cfg: DictConfig) -> None:
@@ -119,7 +128,11 @@ def _check_trainer(cfg: DictConfig) -> None:
     for key in ("max_time", "fast_dev_run"):
         if trainer.get(key):
             raise UserError(f"trainer.{key}={trainer[key]}: would end training within an epoch. {STOP_EARLIER}")
-    if trainer.get("val_check_interval") not in (None, 1.0):
+    for key in OURS:
+        if key in trainer:
+            raise UserError(f"trainer.{key}: is set here and would have no effect. Leave it out.")
+    every = trainer.get("val_check_interval")
+    if every is not None and not (isinstance(every, float) and every == 1.0):
         raise UserError(
             f"trainer.val_check_interval={trainer.val_check_interval}: an epoch is evaluated at its end, so that the "
             "last one's accuracy is that of the trained network. Use trainer.check_val_every_n_epoch."
@@ -132,6 +145,8 @@ def _check_trainer(cfg: DictConfig) -> None:
         _positive(f"trainer.{key}", trainer[key], whole=True)
     for key in ("limit_train_batches", "limit_val_batches"):
         _positive(f"trainer.{key}", trainer[key])
+    if trainer.get("gradient_clip_val") is not None:
+        _positive("trainer.gradient_clip_val", trainer.gradient_clip_val)
     every = trainer.check_val_every_n_epoch
     if cfg.epochs % every:
         raise UserError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 from hydra.errors import HydraException, MissingConfigException
@@ -44,3 +45,12 @@ def unexpected(error: Exception) -> str:
     text = " ".join(f"{type(error).__name__}: {error}".split())
     where = getattr(error, "__notes__", None) or ["HYDRA_FULL_ERROR=1 shows the traceback"]
     return f"{text} ({where[-1]})"
+
+
+def no_name(words: Iterable[str], error: Exception) -> str:
+    """What is wrong where a config group got a number or null, of which Hydra does not name the group."""
+    pairs = [word.lstrip("+").partition("=") for word in words if "=" in word and "." not in word.partition("=")[0]]
+    wrong = next((f"{key}={value}" for key, _, value in pairs if re.fullmatch(r"null|true|false|[-\d.e]+", value)), "")
+    if "Config group override" not in str(error) or not wrong:
+        return unexpected(error)
+    return f"{wrong}: a group takes the name of one of its configs; see --help."

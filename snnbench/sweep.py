@@ -57,8 +57,9 @@ def overrides_of(cfg: DictConfig) -> Iterator[list[str]]:
     from hydra.core.override_parser.overrides_parser import OverridesParser
 
     if cfg.hydra.sweeper.get("_target_", "").endswith("BasicSweeper"):
+        words: Any = OmegaConf.to_container(cfg.hydra.overrides.task, resolve=False)  # each job resolves its own
         fixed = [f"{key}={value}" for key, value in (cfg.hydra.sweeper.get("params") or {}).items()]
-        parsed = OverridesParser.create().parse_overrides([*fixed, *cfg.hydra.overrides.task])
+        parsed = OverridesParser.create().parse_overrides([*fixed, *words])
         for batch in BasicSweeper.split_arguments(parsed, max_batch_size=None):
             yield from batch
 
@@ -135,5 +136,7 @@ def _same_data(run: Run, config: Mapping[str, Any]) -> bool:
     """Data that was found to be the published one is so in any folder; of other data, the folder tells."""
     if run.provenance == "real" and lookup(config, "data.verify") is not False:
         return True
+    if lookup(config, "data.verify") is True and lookup(run.config, "data.verify") is False:
+        return False
     ours, theirs = (os.path.realpath(str(lookup(one, "data.root"))) for one in (config, run.config))
     return ours == theirs

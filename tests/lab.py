@@ -56,6 +56,13 @@ class Stop(lightning.Callback):
             raise KeyboardInterrupt if self.interrupt else RuntimeError("the machine is on fire")
 
 
+class Half(lightning.Callback):
+    """Ends training within an epoch."""
+
+    def on_train_batch_end(self, trainer: lightning.Trainer, *others: object) -> None:
+        trainer.should_stop = True
+
+
 @dataclass
 class Lab:
     """Configs with a row of their own, outputs, and the folders of the runs by what they are."""

@@ -9,8 +9,10 @@ from omegaconf import OmegaConf
 
 from snnbench import cli
 from snnbench.config import check, register_schema
+from snnbench.errors import UserError
 from snnbench.neurons import SpikingNeuron
 from snnbench.sweep import Job, overrides_of, resolved
+from snnbench.training.run import _reopen as reopen
 from snnbench.training.run import train
 from tests.conftest import CONFIGS
 from tests.lab import ROW
@@ -105,6 +107,36 @@ def test_other_data_that_is_not_verified_is_told_by_its_folder(lab, multirun):
     here = OmegaConf.load(lab.runs["seed1"] / "config.yaml").data.root
     assert [action for action, _ in planned(multirun, "seed=1", f"paths.data={here}")] == ["done"]
     assert [action for action, _ in planned(multirun, "seed=1", "paths.data=elsewhere")] == ["start"]
+
+
+def test_jobs_resolve_their_own_interpolations(multirun):
+    code, _out, err = multirun("seed=40", "neuron.tau=3.0", "neuron.v_th=2.0", "epochs=1", "schedule.epochs=3")
+    assert code == 0, err
+    words = ("seed=40", "epochs=1", "schedule.epochs=3", "neuron.tau=2.0,3.0", "neuron.v_th=${neuron.tau}")
+    assert [action for action, _ in planned(multirun, *words)] == ["start", "start"]
+
+
+def test_a_run_of_unverified_data_answers_no_job_that_verifies(lab, multirun):
+    lab.edit_result("seed1", provenance="unverified")
+    config = lab.runs["seed1"] / "config.yaml"
+    cfg = OmegaConf.load(config)
+    cfg.data.verify = False
+    OmegaConf.save(cfg, config)
+    assert [action for action, _ in planned(multirun, "seed=1", f"paths.data={cfg.data.root}")] == ["start"]
+
+
+def test_a_run_ended_within_an_epoch_is_a_failed_one(multirun, lab):
+    code, _out, err = multirun("seed=41", "+callbacks.half={_target_: tests.lab.Half}", "batch_size=32")
+    assert code == 1
+    assert "before its last batch" in err
+
+
+def test_a_run_is_not_resumed_with_other_code(lab, multirun):
+    code = lab.result("interrupted")["code"]
+    lab.edit_result("interrupted", code={**code, "snnbench.neurons.LIF": "0123456789ab"})
+    assert [action for action, _ in planned(multirun, "seed=4")] == ["start"]
+    with pytest.raises(UserError, match="LIF is not what this run began with"):
+        reopen(str(lab.runs["interrupted"]))
 
 
 def test_a_run_that_ended_early_answers_only_the_same_early_end(lab, multirun):

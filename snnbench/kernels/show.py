@@ -148,7 +148,7 @@ def _from_class(path: str, overrides: list[str], T: int, channels: int) -> Cell:
         raise UserError(f"neuron={path}: {error}") from error
     kind: Any = getattr(module, name, None)
     if not isinstance(kind, type):
-        classes = [key for key, value in vars(module).items() if inspect.isclass(value)]
+        classes = [key for key in dir(module) if inspect.isclass(getattr(module, key))]
         raise UserError(f"neuron={path}: {module_name} has no class {name}.{did_you_mean(name, classes)}")
     if not callable(getattr(kind, "step", None)):
         raise UserError(f"neuron={path}: is no neuron; it has no step")

@@ -23,7 +23,7 @@ from typing import Any
 
 from snnbench.errors import UserError
 from snnbench.files import read_yaml, write_json
-from snnbench.runs.recipe import LIBRARIES, OWN, targets
+from snnbench.runs.recipe import LIBRARIES, OWN, recipe_hash, targets
 
 LOCK = Path(__file__).with_name("code.json")
 LENGTH = 12
@@ -49,6 +49,25 @@ def code_of(config: Mapping[str, Any]) -> dict[str, int | str]:
     return found
 
 
+def published_code(config: Mapping[str, Any]) -> dict[str, int | str]:
+    """As `code_of`, for a config of this project's own classes, taken as they are published: nothing is imported."""
+    own = [target for target in targets(config) if target.startswith(f"{OWN}.")]
+    known = {target: _published().get(target.rpartition(".")[2]) for target in own}
+    return {target: int(found["revision"]) for target, found in known.items() if found}
+
+
+def row_recipe(config: Mapping[str, Any]) -> str:
+    """The recipe of a row's config, with this project's classes as they are published."""
+    return recipe_hash(config, published_code(config))
+
+
+def changes(before: Mapping[str, int | str], now: Mapping[str, int | str]) -> list[str]:
+    """The names of the classes whose code is not what it was; a module may have moved."""
+    names = {target.rpartition(".")[2]: tag for target, tag in before.items()}
+    found = {target.rpartition(".")[2]: tag for target, tag in now.items()}
+    return sorted(name for name, tag in names.items() if found.get(name, tag) != tag)
+
+
 @functools.cache
 def _published() -> dict[str, dict[str, Any]]:
     found: dict[str, dict[str, Any]] = json.loads(LOCK.read_text())
@@ -67,13 +86,16 @@ def digest(target: str) -> str:
         return hashlib.sha256(module.encode()).hexdigest()[:LENGTH]
     package = ".".join(module.split(".")[:2]) if module.startswith(f"{OWN}.") else None
     sources = {module: _canonical(file)}
-    waiting = [module]
+    if package is None:  # an alias, or what functools.partial made, is of the module that names it, too
+        sources |= {name: _canonical(path) for name, path in _naming(target)}
+    waiting = list(sources)
     while waiting:
         for name, path in _imported(waiting.pop(), package):
             if name not in sources:
                 sources[name] = _canonical(path)
                 waiting.append(name)
-    whole = "\0".join([target.rpartition(".")[2], *sorted(sources.values())])
+    bases = [tag for name in sources for tag in _own_bases(name)] if package is None else []
+    whole = "\0".join([target.rpartition(".")[2], *sorted(sources.values()), *sorted(bases)])
     return hashlib.sha256(whole.encode()).hexdigest()[:LENGTH]
 
 
@@ -91,6 +113,25 @@ def _home(target: str) -> tuple[str, Path | None]:
     except TypeError:
         file = None
     return module.__name__ if module else target, Path(file) if file else None
+
+
+def _naming(target: str) -> Iterator[tuple[str, Path]]:
+    """The innermost module in the path of a target."""
+    parts = target.split(".")
+    for length in range(len(parts) - 1, 0, -1):
+        path = _file(".".join(parts[:length]))
+        if path is not None:
+            yield ".".join(parts[:length]), path
+            return
+
+
+def _own_bases(module: str) -> Iterator[str]:
+    """The classes of this project that somebody's module imports, as they are now."""
+    file = _file(module)
+    for node in ast.walk(ast.parse(file.read_bytes())) if file else ():
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(OWN):
+            for name in (alias.name for alias in node.names if alias.name in _published()):
+                yield f"{name}@{code_of({'_target_': f'{node.module}.{name}'})[f'{node.module}.{name}']}"
 
 
 def _imported(module: str, package: str | None) -> Iterator[tuple[str, Path]]:

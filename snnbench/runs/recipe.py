@@ -61,6 +61,9 @@ CAME_LATER: dict[str, Any] = {
     "GLIF.hard_gates": False,
     **{f"GLIF.{gate}": None for gate in ("alpha", "beta", "gamma")},
 }
+EVAL_BATCH, PRECISION = "data.eval_batch_size", "trainer.precision"
+BATCHES = {"trainer.limit_train_batches", "trainer.limit_val_batches", "trainer.overfit_batches"}
+SPELT = {32: "32-true", "32": "32-true", 64: "64-true", "64": "64-true"}
 TECHNICAL = {"_partial_", "_convert_", "_recursive_"}
 OWN = "snnbench"
 LIBRARIES = {
@@ -86,8 +89,11 @@ def flat(config: Mapping[str, Any], code: Code | None = None) -> dict[str, Any]:
             what is neither its own nor a known library's is unidentified.
     """
     found: dict[str, Any] = {}
+    whole = lookup(config, "trainer.limit_val_batches") in (None, 1.0)  # else it is batches that are evaluated
 
     def walk(prefix: str, node: Any) -> None:
+        if prefix == EVAL_BATCH and not whole:
+            found[prefix] = normal(node)
         if prefix in NOT_RECIPE or (prefix in REPEATS and _repeats(config, prefix, code or {})):
             return
         if prefix == "callbacks":
@@ -97,8 +103,12 @@ def flat(config: Mapping[str, Any], code: Code | None = None) -> dict[str, Any]:
                 walk(f"{prefix}.{key}" if prefix else str(key), node[key])
         elif prefix.rpartition(".")[2] == "_target_":
             found[f"{prefix.removesuffix('_target_')}class"] = class_name(str(node), code or {})
+        elif prefix in BATCHES and isinstance(node, int) and not isinstance(node, bool):
+            found[prefix] = f"{node} batches"  # 1 is one of them, 1.0 all
         else:
-            found[prefix] = normal(node, code or {})
+            found[prefix] = (
+                SPELT.get(node, normal(node, code or {})) if prefix == PRECISION else normal(node, code or {})
+            )
 
     walk("", config)
     return found
@@ -143,7 +153,8 @@ def class_name(target: str, code: Code) -> str:
     top, *inner = target.split(".")
     name = inner[-1] if inner else top
     known = top == OWN or top in LIBRARIES
-    tag = code.get(target, 1 if known else "unidentified")
+    moved = {key.rpartition(".")[2]: tag for key, tag in code.items()} if top == OWN else {}  # under its older name
+    tag = code.get(target, moved.get(name, 1) if known else "unidentified")
     if top not in (OWN, "builtins") and known:
         name = ".".join([_package(top), *(part for part in inner[:-1] if re.fullmatch(r"v\d+", part)), name])
     return name if tag == 1 else f"{name}@{tag}"
@@ -209,7 +220,7 @@ def _text(value: Any) -> str:
 
 def overrides(command: str) -> list[str]:
     """The words of a run's command line that can have changed its recipe."""
-    words = [word.lstrip("+~") for word in command.split() if "=" in word]
+    words = [word.lstrip("+~") for word in command.split() if "=" in word or word.startswith("~")]
     keys = [word.partition("=")[0] for word in words]
     return [
         word

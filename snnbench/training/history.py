@@ -10,6 +10,7 @@ from typing import Any
 import lightning
 import torch
 
+from snnbench.errors import UserError
 from snnbench.neurons import SpikingNeuron
 from snnbench.runs.curves import write_layers, write_metrics
 from snnbench.runs.schema import EPOCH, MEAN, RATE, STD, TEST_ACC, TEST_RATE
@@ -78,6 +79,11 @@ class History(lightning.Callback):
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         module = classifier(pl_module)
         epoch = trainer.current_epoch
+        if "train/loss" not in module.epoch_values:
+            raise UserError(
+                f"epoch {epoch + 1} was ended before its last batch, by a callback perhaps; what it measured is of no "
+                "whole epoch. End a training between epochs."
+            )
         row = {EPOCH: epoch, "lr": self._lr, **module.epoch_values}
         evaluated = TEST_ACC in row
         rate = module.firing.mean() if evaluated else None

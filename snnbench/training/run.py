@@ -21,6 +21,7 @@ from snnbench import config, log, status, sweep
 from snnbench.errors import UserError
 from snnbench.files import write_text
 from snnbench.interrupt import FAILED, Interrupted, was_interrupted
+from snnbench.runs.code import changes, code_of
 from snnbench.runs.folder import is_main_process, locked, new_folder, open_folder
 from snnbench.runs.result import read_result
 from snnbench.runs.schema import CHECKPOINTS, CONFIG, LOG, RESULT, Result
@@ -95,8 +96,15 @@ def _resumable(cfg: DictConfig) -> tuple[Path, DictConfig, Path | None]:
 
 def _reopen(path: str) -> tuple[Path, DictConfig, Path | None]:
     folder, old = open_folder(path)
-    if read_result(folder)["status"] == "finished":
+    result = read_result(folder)
+    if result["status"] == "finished":
         raise UserError(f"resume={path}: this run is finished; its result is in {folder / RESULT}.")
+    edited = changes(result.get("code") or {}, code_of(OmegaConf.to_container(old, resolve=True)))  # type: ignore[arg-type]
+    if edited:
+        raise UserError(
+            f"resume={path}: the code of {', '.join(edited)} is not what this run began with, and its numbers would be "
+            "of neither. Bring that code back, or begin a new run."
+        )
     old.resume = path
     last = folder / CHECKPOINTS / "last.ckpt"
     if not last.exists():

@@ -59,7 +59,7 @@ WRONG = {
     ("neuron=dalif", "dtype=float61"): "Did you mean 'float16'?",
     ("neuron=dalif", "T=none"): "T=none: must be a whole number",
     ("neuron=dalif", "neuron.v_tn=1"): "Did you mean 'neuron.v_th'?",
-    ("neuron=dalif", "neuron.v_th=-1"): "neuron.v_th=-1: must lie in (0, inf)",
+    ("neuron=dalif", "neuron.v_th=-1"): "neuron.v_th=-1: must be a number in (0, inf)",
     ("neuron=snnbench.neurons.DALFI",): "Did you mean 'DALIF'?",
     ("neuron=no_such_module.Neuron",): "No module named 'no_such_module'",
     ("neuron=torch.nn.ReLU",): "it has no step",

@@ -5,7 +5,7 @@ import inspect
 import pytest
 
 from snnbench.results.rows import read_registry, read_rows
-from tests.oracles import claims, test_network, test_recipe
+from tests.oracles import claims, test_network, test_oracle_settings
 from tests.oracles.conftest import KNOWN
 from tests.oracles.oracle import SYSTEMS, load
 
@@ -56,7 +56,7 @@ def test_every_comparison_of_a_system_is_of_a_part():
     others = {"test_every_row_of_the_system_is_the_one_that_was_compared"}
     found = {
         name
-        for module in (test_network, test_recipe)
+        for module in (test_network, test_oracle_settings)
         for name, test in inspect.getmembers(module, inspect.isfunction)
         if name.startswith("test_") and "system" in inspect.signature(test).parameters
     }

@@ -29,7 +29,8 @@ CONFIG = {
     "paths": {"data": "/a"},
     "data": {
         "_target_": "snnbench.data.ImageData", "name": "digits", "root": "/a", "num_workers": 2, "val_fraction": 0.0,
-        "seed": 0, "mean": [0.5, 1], "batch_size": 128, "augment": {"name": "none"}, "num_classes": 10,
+        "seed": 0, "mean": [0.5, 1], "batch_size": 128, "eval_batch_size": 128, "augment": {"name": "none"},
+        "num_classes": 10,
     },
     "neuron": {
         "_target_": "snnbench.neurons.LIF", "_partial_": True, "name": "lif", "tau": 2.0, "engine": "auto",
@@ -38,7 +39,10 @@ CONFIG = {
     "backbone": {"_target_": "snnbench.backbones.VGG", "T": 4, "num_classes": 10},
     "optimizer": {"_target_": "torch.optim.SGD", "lr": 5e-4, "decay": ["weight"]},
     "schedule": {"epochs": 10},
-    "trainer": {"precision": "32-true", "accelerator": "cpu", "max_epochs": 10, "accumulate_grad_batches": 1},
+    "trainer": {
+        "limit_train_batches": 1.0, "limit_val_batches": 1.0, "precision": "32-true", "accelerator": "cpu",
+        "max_epochs": 10, "accumulate_grad_batches": 1,
+    },
     "callbacks": {"best": {"_target_": "lightning.pytorch.callbacks.ModelCheckpoint", "monitor": "test/acc"}},
     "logger": {},
 }  # fmt: skip
@@ -73,6 +77,7 @@ def changed(*pairs):
         ("trainer.accelerator", "gpu"),
         ("trainer.profiler", "simple"),
         ("trainer.log_every_n_steps", 1),
+        ("trainer.precision", 32),
         ("callbacks", {}),
         ("callbacks.rate", {"_target_": "lightning.pytorch.callbacks.LearningRateMonitor"}),
         ("callbacks.bar", {"_target_": "lightning.pytorch.callbacks.RichProgressBar"}),
@@ -124,6 +129,8 @@ def test_what_cannot_change_a_result_does_not_change_the_hash(change):
         ("optimizer.decay", [], ["optimizer.decay"]),
         ("schedule.epochs", 9, ["schedule.epochs"]),
         ("trainer.precision", "16-mixed", ["trainer.precision"]),
+        ("trainer.limit_val_batches", 0.5, ["data.eval_batch_size", "trainer.limit_val_batches"]),
+        ("trainer.limit_train_batches", 1, ["trainer.limit_train_batches"]),
         ("trainer.accumulate_grad_batches", 2, ["trainer.accumulate_grad_batches"]),
         ("callbacks.stop", STOPPING, ["callbacks"]),
         ("callbacks.ema", EMA, ["callbacks"]),
@@ -225,6 +232,11 @@ def test_the_source_of_ones_own_class_counts_with_what_it_imports(digest_of_mine
     before = digest_of_mine()
     assert digest_of_mine(base="import math\n\n\ndef scale(x):\n    return 3 * x\n") != before
     assert digest_of_mine(cells=PACKAGE["cells.py"].replace("scale(x)\n", "-scale(x)\n")) != before
+
+
+def test_an_alias_counts_with_the_module_that_names_it(digest_of_mine):
+    alias = "import functools\nfrom mine.cells import Mine as Cell\nMine = functools.partial(Cell, k={})\n"
+    assert digest_of_mine(__init__=alias.format(1)) != digest_of_mine(__init__=alias.format(2))
 
 
 def test_comments_formatting_names_of_modules_and_unused_modules_do_not_count(digest_of_mine):

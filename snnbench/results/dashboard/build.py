@@ -21,9 +21,9 @@ from snnbench.results.outcomes import Compose, Outcome, groups, outcomes
 from snnbench.results.rows import Row, read_registry, read_rows
 from snnbench.results.selection import not_real
 from snnbench.results.tables.papers import Table, groups_table, ledger_notes, order, paper_table
+from snnbench.runs.code import row_recipe
 from snnbench.runs.quantities import CURVES
 from snnbench.runs.read import Run, read_ledger
-from snnbench.runs.recipe import recipe_hash
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ def _official(runs: Sequence[Run], rows: dict[str, Row], compose: Compose) -> di
     recipes = {}
     for id in known:
         with contextlib.suppress(UserError):  # named among the problems already
-            recipes[id] = recipe_hash(compose(id))
+            recipes[id] = row_recipe(compose(id))
     beside = [n for n, run in enumerate(runs) if run.recipe == recipes.get(str(run.row)) and not not_real(run)]
     return {"curves": {id: curve.accuracy for id, curve in known.items()}, "runs": beside}
 

@@ -7,8 +7,8 @@ from snnbench.official import curve_of
 from snnbench.results.outcomes import Compose, Outcome, Spread
 from snnbench.results.rows import Row
 from snnbench.results.selection import choose, not_real
+from snnbench.runs.code import row_recipe
 from snnbench.runs.read import Run
-from snnbench.runs.recipe import recipe_hash
 from snnbench.runs.schema import protocol_label
 
 AGREES, DIFFERS, NOTHING = 0, 1, 2
@@ -47,7 +47,7 @@ def check_milestone(outcome: Outcome, epoch: int, compose: Compose = compose_row
         known = ", ".join(map(str, sorted(row.milestones))) or "none"
         return NOTHING, f"{row.id}: no milestone is known for epoch {epoch}. Known: {known}."
     runs = [*outcome.counted, *(run for run, _ in outcome.left_out)]
-    recipe = recipe_hash(compose(row.id)) if runs else ""
+    recipe = row_recipe(compose(row.id)) if runs else ""
 
     def why_not(run: Run) -> str | None:
         return not_real(run) or (None if run.recipe == recipe and epoch in run.curve else "another recipe, or shorter")

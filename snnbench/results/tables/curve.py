@@ -23,8 +23,8 @@ from snnbench.results.outcomes import Compose, Outcome
 from snnbench.results.tables.check import AGREES, DIFFERS, NOTHING
 from snnbench.results.tables.papers import Table
 from snnbench.results.tables.render import render
+from snnbench.runs.code import row_recipe
 from snnbench.runs.read import Run
-from snnbench.runs.recipe import recipe_hash
 
 LINES = 12  # of a table over epochs
 SIDES = {1: "above", -1: "below", 0: ""}
@@ -43,7 +43,7 @@ def check_curve(outcome: Outcome, curve: OfficialCurve | None, compose: Compose 
     if curve is None:
         return NOTHING, f"{row.id}: the authors published no curve of this row's settings."
     everything = [*outcome.counted, *(run for run, _ in outcome.left_out)]
-    runs = comparable(everything, recipe_hash(compose(row.id))).counted if everything else []
+    runs = comparable(everything, row_recipe(compose(row.id))).counted if everything else []
     runs = [run for run in runs if len(run.curve) >= LEAST]
     found = blocks(mean_curve(run.curve for run in runs), curve.accuracy, row.tolerance)
     if not found:
