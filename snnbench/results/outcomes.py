@@ -87,9 +87,14 @@ def outcomes(ledger: Ledger, rows: dict[str, Row], compose: Compose = compose_ro
 def _outcome(row: Row, runs: list[Run], config: dict[str, Any]) -> Outcome:
     recipe = flat(config, published_code(config))
     chosen = choose(runs, lambda run: _why_not(run, int(config["epochs"]), recipe))
-    edited = [run for run in chosen.counted if run.config["row"] != row.block]
+    edited = [run for run in chosen.counted if _shown(run.config["row"]) != _shown(row.block)]
     notes = [f"{run.folder}: the row block was edited after this run; the file's is shown" for run in edited]
     return Outcome(chosen.counted, chosen.left_out, row=row, notes=notes, planned=int(config["epochs"]))
+
+
+def _shown(block: dict[str, Any]) -> dict[str, Any]:
+    """What of a row's block is the paper's; what is proved of the row may grow after a run."""
+    return {key: value for key, value in block.items() if key not in ("proof", "recipe")}
 
 
 def _why_not(run: Run, epochs: int, recipe: dict[str, Any]) -> str | None:
