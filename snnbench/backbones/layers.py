@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from snnbench.check import choice, flag, number
+from snnbench.kernels import repeat
 from snnbench.neurons import SpikingNeuron
 
 NeuronFactory = Callable[..., SpikingNeuron]
@@ -100,7 +101,7 @@ class SpikingUnit(nn.Module):
         """
         current = self.norm(x, repeats)
         if repeats > 1:
-            current = current.expand(repeats, *[-1] * (x.dim() - 1))
+            current = repeat(current, repeats)
         if residual is not None:
             current = current + residual
         return self.neuron(current)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import logging
 
@@ -9,12 +10,39 @@ from torch import Tensor
 
 from snnbench.errors import UserError
 from snnbench.kernels.cell import Cell, NoEngine
+from snnbench.kernels.codegen.trace import Program
 from snnbench.kernels.engines.contract import Engine, Kernel
 from snnbench.kernels.engines.registry import AUTO, REFERENCE, engine_called, engines_for, trouble
 from snnbench.kernels.engines.signature import IO, Signature
 from snnbench.kernels.plans import Plan
 
 _log = logging.getLogger("snnbench.kernels")
+
+
+@dataclasses.dataclass(slots=True)
+class Bound:
+    """A kernel for calls of one signature, and what it was made from.
+
+    Attributes:
+        key: the plan's.
+        broken: its backward, or a part of its forward, could not be had: the reference runs from then on.
+    """
+
+    engine: Engine
+    kernel: Kernel
+    program: Program
+    signature: Signature
+    key: str
+    broken: bool = False
+    other: Kernel | None = None
+
+    def moving(self) -> Kernel:
+        """The kernel that gives the gradient of x at each timestep, also where x is constant over time."""
+        if not self.signature.static:
+            return self.kernel
+        if self.other is None:
+            self.other = self.engine.kernel(self.program, dataclasses.replace(self.signature, static=False))
+        return self.other
 
 
 def bind(cell: Cell, plan: Plan, x: Tensor, signature: Signature) -> tuple[Engine, Kernel] | None:
@@ -37,12 +65,12 @@ def bind(cell: Cell, plan: Plan, x: Tensor, signature: Signature) -> tuple[Engin
                 failures[engine.name] = str(error)
             else:
                 instead = "".join(f" (not {name}: {why})" for name, why in failures.items())
-                _tell(logging.INFO, f"neurons on {device}: {engine.describe()}{instead}")
+                tell(logging.INFO, f"neurons on {device}: {engine.describe()}{instead}")
                 return engine, kernel
         reason = "; ".join(f"{name}: {why}" if len(failures) > 1 else why for name, why in failures.items())
     if asked != AUTO:
         raise UserError(f"engine={asked}: {reason}. Use engine=auto or engine=reference.")
-    _tell(logging.WARNING if loud else logging.INFO, f"{type(cell).__name__}: reference engine, because {reason}")
+    tell(logging.WARNING if loud else logging.INFO, f"{type(cell).__name__}: reference engine, because {reason}")
     return None
 
 
@@ -73,6 +101,6 @@ def _ready(engine: Engine, plan: Plan, signature: Signature) -> Kernel:
 
 
 @functools.cache
-def _tell(level: int, message: str) -> None:
+def tell(level: int, message: str) -> None:
     """Log a message, once in a process."""
     _log.log(level, message)

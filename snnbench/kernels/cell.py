@@ -8,6 +8,8 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from snnbench.kernels.coefficients import coefficients_of
+
 State = dict[str, Tensor]
 
 
@@ -47,7 +49,7 @@ def check_call(cell: Cell, x: Tensor, state: State | None) -> None:
         if value.shape != x.shape[1:]:
             raise ValueError(f"{name}: state {key!r} is {list(value.shape)}, x[t] is {list(x.shape[1:])}")
     with torch.no_grad():  # a look, of which autograd and checkpoint's count of saved tensors must not know
-        coefficients = cell.coefficients()
+        coefficients = coefficients_of(cell, x.device)
     for key, value in coefficients.items():
         _check_coefficient(name, key, value, x, key in cell.per_step)
 

@@ -6,19 +6,25 @@ engines directly: that costs a third of the host time.
 
 from __future__ import annotations
 
+import logging
+import weakref
 from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from snnbench.kernels.bind import bind
-from snnbench.kernels.cell import Cell, State, check_call
+from snnbench.kernels.bind import Bound, bind, tell
+from snnbench.kernels.cell import Cell, NoEngine, State, check_call
+from snnbench.kernels.codegen.trace import Program
+from snnbench.kernels.coefficients import coefficients_of
 from snnbench.kernels.engines import reference
 from snnbench.kernels.engines.contract import Kernel
 from snnbench.kernels.engines.registry import engine_called
 from snnbench.kernels.engines.signature import Signature
 from snnbench.kernels.plans import plan_named, plan_of
+
+_cells: dict[str, weakref.WeakSet[Any]] = {}
 
 
 def run(cell: Cell, x: Tensor, state: State | None, last: bool) -> tuple[Tensor, State]:
@@ -30,7 +36,8 @@ def run(cell: Cell, x: Tensor, state: State | None, last: bool) -> tuple[Tensor,
     if not key:
         return reference.run(cell, x, state)
     check_call(cell, x, state)
-    coefficients = [value.float().contiguous() for value in cell.coefficients().values()]
+    _remember(cell, key)
+    coefficients = [value.float().contiguous() for value in coefficients_of(cell, x.device).values()]
     states = []
     if state:
         zero = x.new_zeros(x.shape[1:], dtype=torch.float32)
@@ -58,19 +65,53 @@ def _numbers(cell: Any) -> tuple[tuple[str, str, Any], ...]:
     return tuple(own + [("spike", name, value) for name, value in fields.items() if isinstance(value, plain)])
 
 
-def _kernel(key: str, x: Tensor, coefficients: Sequence[Tensor]) -> tuple[Kernel, int]:
-    """The kernel for a call, and the number of the program's states."""
+@torch.compiler.assume_constant_result
+def _remember(cell: Any, key: str) -> None:
+    """Keep the neuron at hand, weakly, for calls whose kernel cannot be had when it is needed."""
+    _cells.setdefault(key.partition("/")[2], weakref.WeakSet()).add(cell)
+
+
+def _without(key: str, error: Exception) -> Cell:
+    """A neuron whose reference stands in for the kernel of `key`, which says in a line that it does; or `error`."""
+    program_key = key.partition("/")[2]
+    for cell in _cells.get(program_key, ()):
+        if plan_of(cell).key == program_key:
+            tell(logging.WARNING, f"{type(cell).__name__}: reference engine, because {error}")
+            return cell
+    raise error
+
+
+def gradients(
+    bound: Bound, n: int, x: Tensor, rest: Sequence[Tensor | None], grads: Sequence[Tensor | None], wanted: Any
+) -> list[Tensor | None]:
+    """What a backward outside of torch.compile hands over when compiled autograd takes it in: an op."""
+    zero = x.new_zeros(x.shape[1:], dtype=torch.float32)
+    states = [zero if value is None else value.float() for value in rest[:n]]
+    gs, *last = [zero.to(x.dtype).expand(x.shape) if g is None and i == 0 else g for i, g in enumerate(grads)]
+    given = [zero if g is None else g for g in last]
+    key = f"{bound.engine.name}/{bound.key}"
+    found = torch.ops.snnbench.backward(x, states, rest[n:], gs, given, key)
+    return [value if want else None for value, want in zip(found, wanted, strict=True)]
+
+
+def _program(key: str) -> Program:
+    program = plan_named(key.partition("/")[2]).program
+    assert program is not None
+    return program
+
+
+def _kernel(key: str, x: Tensor, coefficients: Sequence[Tensor]) -> Kernel:
+    """The kernel for a call."""
     name, _, program_key = key.partition("/")
     plan = plan_named(program_key)
-    assert plan.program is not None
     shapes = tuple(tuple(c.shape) for c in coefficients)
     call = ("op", name, x.shape, x.stride(), x.dtype, x.device, shapes)
     kernel = plan.kernels.get(call)
     if kernel is None:
         signature = Signature(tuple(x.shape), x.stride(), x.dtype, False, shapes)
-        kernel = engine_called(name).kernel(plan.program, signature)
+        kernel = engine_called(name).kernel(_program(key), signature)
         plan.keep(call, kernel)
-    return kernel, len(plan.program.states)
+    return kernel
 
 
 def _like(value: Tensor, x: Tensor) -> Tensor:
@@ -84,8 +125,16 @@ def _like(value: Tensor, x: Tensor) -> Tensor:
 @torch.library.custom_op("snnbench::forward", mutates_args=())
 def forward(x: Tensor, states: Sequence[Tensor], coefficients: Sequence[Tensor], key: str, last: int) -> list[Tensor]:
     """Spikes and `last` (all or none) final states."""
-    kernel, n = _kernel(key, x, coefficients)
-    s, finals = kernel.forward(x, tuple(states) or (None,) * n, tuple(coefficients), bool(last))
+    try:
+        kernel = _kernel(key, x, coefficients)
+        given = tuple(states) or (None,) * len(_program(key).states)
+        s, finals = kernel.forward(x, given, tuple(coefficients), bool(last))
+    except (NoEngine, OSError) as error:
+        cell = _without(key, error)
+        names = _program(key).coefficients
+        state = dict(zip(cell.states, states, strict=True)) if states else None
+        s, ends = reference.unroll(cell, x, state, dict(zip(names, coefficients, strict=True)))
+        finals = [ends[name] for name in cell.states] if last else []
     return [_like(s, x), *(f.contiguous() for f in finals)]
 
 
@@ -94,12 +143,21 @@ def backward(
     x: Tensor, states: Sequence[Tensor], coefficients: Sequence[Tensor], gs: Tensor, g_last: Sequence[Tensor], key: str
 ) -> list[Tensor]:
     """The gradients of x, of the states, of the coefficients."""
-    kernel, n = _kernel(key, x, coefficients)
+    n = len(_program(key).states)
     wanted = (True, *[bool(states)] * n, *[True] * len(coefficients))
     given, last = tuple(states) or (None,) * n, tuple(g_last) or (None,) * n
-    gx, *rest = kernel.backward(x, given, tuple(coefficients), gs, last, wanted)
-    assert gx is not None
-    return [_like(gx, x), *(value.contiguous() for found in rest for value in found if value is not None)]
+    try:
+        kernel = _kernel(key, x, coefficients)
+        gx, *rest = kernel.backward(x, given, tuple(coefficients), gs, last, wanted)
+        gradients = [gx, *(value for found in rest for value in found)]
+    except (NoEngine, OSError) as error:
+        cell, names = _without(key, error), _program(key).coefficients
+        gradients = reference.backward(cell, names, x, given, coefficients, (gs, *last), wanted)
+    inputs = (x, *given, *coefficients)
+    gx, *rest = [
+        torch.zeros_like(v) if g is None and v is not None else g for g, v in zip(gradients, inputs, strict=True)
+    ]
+    return [_like(gx, x), *(value.contiguous() for value in rest if value is not None)]
 
 
 @forward.register_fake

@@ -11,7 +11,6 @@ from torch import nn
 from snnbench.kernels.cell import Cell, Unfusable
 from snnbench.kernels.codegen.graph import Node, needed
 from snnbench.kernels.codegen.trace import Program, trace
-from snnbench.kernels.engines.contract import Kernel
 
 _INTERNAL = frozenset(vars(nn.Module())) - {"training"} | {"engine"}
 _LIMIT = 4096
@@ -22,10 +21,10 @@ class Plan:
 
     def __init__(self, program: Program | None, obstacle: str = "") -> None:
         self.program, self.obstacle = program, obstacle
-        self.kernels: dict[Any, Kernel | None] = {}
+        self.kernels: dict[Any, Any] = {}
         self.key = _digest(program) if program else ""
 
-    def keep(self, key: Any, kernel: Kernel | None) -> None:
+    def keep(self, key: Any, kernel: Any) -> None:
         if len(self.kernels) >= _LIMIT:
             self.kernels.clear()
         self.kernels[key] = kernel
