@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import logging
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import torch
@@ -100,6 +101,18 @@ def _program(key: str) -> Program:
     return program
 
 
+def _differentiated(x: Tensor, work: Callable[[], list[Tensor | None]]) -> list[Tensor | None]:
+    """`work` in a thread of its own: inside an op autograd is not at work, and that belongs to the thread."""
+    stream = torch.cuda.current_stream(x.device) if x.is_cuda else None
+
+    def there() -> list[Tensor | None]:
+        with torch.cuda.stream(stream), torch.no_grad():
+            return work()
+
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(there).result()
+
+
 def _kernel(key: str, x: Tensor, coefficients: Sequence[Tensor]) -> Kernel:
     """The kernel for a call."""
     name, _, program_key = key.partition("/")
@@ -152,7 +165,8 @@ def backward(
         gradients = [gx, *(value for found in rest for value in found)]
     except (NoEngine, OSError) as error:
         cell, names = _without(key, error), _program(key).coefficients
-        gradients = reference.backward(cell, names, x, given, coefficients, (gs, *last), wanted)
+        ends = (gs, *last)
+        gradients = _differentiated(x, lambda: reference.backward(cell, names, x, given, coefficients, ends, wanted))
     inputs = (x, *given, *coefficients)
     gx, *rest = [
         torch.zeros_like(v) if g is None and v is not None else g for g, v in zip(gradients, inputs, strict=True)

@@ -1,4 +1,4 @@
-"""A constant input, whatever stands between it and its origin: the gradients, and who sees them, are the reference's."""
+"""A constant input, whatever stands before it: its gradients, and who sees them, are the reference's."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@
 // of a gradient.
 
 //% macro tables(streams)
-  static constexpr int GIVEN = ${streams | rejectattr("sum") | list | length}, UNIFORMS = ${uniform | length};
+  static constexpr int STEPS = T, GIVEN = ${streams | rejectattr("sum") | list | length}, UNIFORMS = ${uniform | length};
   static constexpr Kind STREAM[] = {
 //% for s in streams
       {sizeof(${s.type}), ${s.steps}, ${s.flags}},  // ${s.name}
@@ -43,7 +43,7 @@
 //% endmacro
 
 //% macro unroll()
-//% if T <= unrolled
+//% if 0 < T <= unrolled
 #pragma GCC unroll ${unrolled}
 //% endif
 //% endmacro
@@ -83,8 +83,10 @@
 //% endfor
 //% endmacro
 
-//% macro add(at, term)
-//% if period
+//% macro add(at, term, wide)
+//% if period and wide and not T
+store(sums[${at}] + t * sum${at}_t + k * W, load(sums[${at}] + t * sum${at}_t + k * W) + ${term});
+//% elif period
 store(sums[${at}] + k * W, load(sums[${at}] + k * W) + ${term});
 //% else
 sums[${at}] += sel(live_mask[k], ${term}, V{});
@@ -105,8 +107,15 @@ typedef ${io} IO;
 //% if not backward
 struct Forward {
 //% print tables(streams)
+//% if not T
+  static constexpr bool PERIOD = true;
+  static constexpr long TAPE = 0;
+//% endif
   static void span(const Stream* q, const Uniform* u, long blocks, int live, bool past, double* totals) {
 //% print pointers(streams)
+//% if not T
+    const int T = q[${streams | length}].stride;
+//% endif
     for (long b = 0; b < blocks; ++b) {
 //% print first_states(forward)
 //% print unroll()
@@ -136,18 +145,38 @@ struct Backward {
   static constexpr int SLOTS = ${slots | length};
   static constexpr int OWNER[] = {${owners | join(", ")}};
   static constexpr int STEP[] = {${slots | map("last") | join(", ") or 0}};
+//% if not T
+  static constexpr bool WIDE[] = {${wide | map("lower") | join(", ") or "false"}};
+  static constexpr long TAPE = ${(taped | length or 1) + (kept | length or 1)} * sizeof(V) * VECS;
+//% endif
   static void span(const Stream* q, const Uniform* u, long blocks, int live, bool past, double* totals) {
 //% print pointers(streams)
+//% if not T
+    const int T = q[${streams | length}].stride;
+//% endif
 //% if slots and period
     float* sums[] = {${streams | selectattr("sum") | map(attribute="name") | join(", ")}};
 //% elif slots
+//% if T
     V sums[SLOTS] = {};
+//% else
+    V* sums = (V*)(q[${streams | length}].p + TAPE * T);
+    const long all_sums = ${plain_sums} + ${wide_sums} * (long)T;
+    for (long j = 0; j < all_sums; ++j) sums[j] = V{};
+//% endif
     M live_mask[VECS];
     EACH_VECTOR live_mask[k] = first(live - k * W);
 //% endif
     for (long b = 0; b < blocks; ++b) {
 //% print first_states(start)
+//% if T
       V tape[T][${taped | length + 1}][VECS], kept[T][${kept | length + 1}][VECS], g[STATES + 1][VECS];
+//% else
+      typedef V Taped[${taped | length or 1}][VECS], Kept[${kept | length or 1}][VECS];
+      Taped* const tape = (Taped*)q[${streams | length}].p;
+      Kept* const kept = (Kept*)(tape + T);
+      V g[STATES + 1][VECS];
+//% endif
 //% print unroll()
       for (int t = 0; t < T; ++t) {
 //% print timestep(replay)
@@ -199,7 +228,7 @@ struct Backward {
 //% endfor
 //% for i in wanted
 //% set term = reverse.value(program.grad_coefficients[i])
-          ${add(slots.index((i, 0)) ~ " + t", term) | trim if program.per_step[i] else "a%d[k] += %s;" % (i, term)}
+          ${add(place[i] ~ (" + t" if T or not period else ""), term, true) | trim if program.per_step[i] else "a%d[k] += %s;" % (i, term)}
 //% endfor
         }
       }
@@ -210,7 +239,7 @@ struct Backward {
       if (gfirst${i}) EACH_VECTOR store(gfirst${i} + k * W, g[${i}][k]);
 //% endfor
 //% for i in wanted if not program.per_step[i]
-      EACH_VECTOR ${add(slots.index((i, 0)), "a%d[k]" % i) | trim}
+      EACH_VECTOR ${add(place[i], "a%d[k]" % i, false) | trim}
 //% endfor
 //% print next_block(streams)
 //% if slots and period
@@ -220,7 +249,7 @@ struct Backward {
 //% endif
     }
 //% if slots and not period
-    for (int j = 0; j < SLOTS; ++j) totals[j] += total(sums[j]);
+    for (int j = 0; j < ${"SLOTS" if T else "all_sums"}; ++j) totals[j] += total(sums[j]);
 //% endif
   }
 };
