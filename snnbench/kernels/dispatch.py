@@ -7,6 +7,7 @@ from torch import Tensor
 
 from snnbench.kernels import fused, fused_ops
 from snnbench.kernels.cell import Cell, State, check_call
+from snnbench.kernels.coefficients import coefficients_of
 from snnbench.kernels.engines import reference
 from snnbench.kernels.engines.registry import AUTO, REFERENCE
 
@@ -29,8 +30,9 @@ def run(cell: Cell, x: Tensor, state: State | None = None, *, last: bool = True)
     if torch.compiler.is_exporting():  # what is loaded elsewhere finds no kernel of this process
         return reference.run(cell, x, state)
     if cell.engine == REFERENCE or (cell.engine == AUTO and getattr(cell, "not_fusable", None)):
-        check_call(cell, x, state)
-        return reference.run(cell, x, state)
+        coefficients = coefficients_of(cell, x.device)
+        check_call(cell, x, state, coefficients)
+        return reference.run(cell, x, state, coefficients)
     if torch.compiler.is_compiling():
         return fused_ops.run(cell, x, state, last)
     return fused.run(cell, x, state, last)

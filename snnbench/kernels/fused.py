@@ -92,10 +92,10 @@ def _gradients(
 def run(cell: Cell, x: Tensor, state: State | None, last: bool) -> tuple[Tensor, State]:
     """As snnbench.kernels.run."""
     device = x.device
-    if not plain(device, x) or watched():
-        return _aside(cell, x, state, watched() or f"x is {described(x)}")
-    plan = plan_of(cell)
+    if watched() or not plain(device, x):
+        return _aside(cell, x, state, coefficients_of(cell, device), watched() or f"x is {described(x)}")
     named = coefficients_of(cell, device)
+    plan = plan_of(cell)
     coefficients = [_float32(value) for value in named.values()]
     static = constant(x)
     frame = frame_of(x) if static and x.requires_grad else None
@@ -106,30 +106,32 @@ def run(cell: Cell, x: Tensor, state: State | None, last: bool) -> tuple[Tensor,
     key = (x.shape, x.stride(), x.dtype, device, static, cell.engine, given, shapes)
     bound = plan.kernels.get(key, plan)
     if bound is plan:
-        check_call(cell, x, state)
+        check_call(cell, x, state, named)
         signature = Signature(tuple(x.shape), x.stride(), x.dtype, static, shapes)
         found = None if _wide(state) else bind(cell, plan, x, signature)
         bound = Bound(*found, plan.program, signature, plan.key) if found and plan.program else None
         plan.keep(key, bound)
     if bound is None or bound.broken:
-        return reference.run(cell, x, state)
+        return reference.run(cell, x, state, named)
     if not plain(device, *states, *coefficients):
         odd = next(value for value in (*states, *coefficients) if not plain(device, value))
-        return _aside(cell, x, state, f"a state or coefficient is {described(odd)}")
+        return _aside(cell, x, state, named, f"a state or coefficient is {described(odd)}")
     mark = None if frame is None else mark_on(device)
     try:
         results = Fused.apply(Call(bound, cell, len(states), last), x, frame, mark, *states, *coefficients)
     except NoEngine as error:
         bound.broken = True
-        return _aside(cell, x, state, str(error), logging.WARNING)
+        return _aside(cell, x, state, named, str(error), logging.WARNING)
     return (results[0], dict(zip(cell.states, results[1:], strict=True))) if last else (results, {})
 
 
-def _aside(cell: Cell, x: Tensor, state: State | None, reason: str, level: int = logging.INFO) -> tuple[Tensor, State]:
+def _aside(
+    cell: Cell, x: Tensor, state: State | None, named: dict[str, Tensor], reason: str, level: int = logging.INFO
+) -> tuple[Tensor, State]:
     """The reference, for a call that is none for kernels."""
     tell(level, f"{type(cell).__name__}: reference engine, because {reason}")
-    check_call(cell, x, state)
-    return reference.run(cell, x, state)
+    check_call(cell, x, state, named)
+    return reference.run(cell, x, state, named)
 
 
 def _wide(state: State | None) -> bool:

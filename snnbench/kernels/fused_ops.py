@@ -30,15 +30,16 @@ _cells: dict[str, weakref.WeakSet[Any]] = {}
 
 def run(cell: Cell, x: Tensor, state: State | None, last: bool) -> tuple[Tensor, State]:
     """As snnbench.kernels.run."""
+    named = coefficients_of(cell, x.device)
     key = _key(cell, x.device.type, str(x.dtype))
     for owner, name, value in _numbers(cell):  # read while tracing, so that torch.compile looks out for changes
         if getattr(getattr(cell, owner) if owner else cell, name) != value:
-            return reference.run(cell, x, state)
+            return reference.run(cell, x, state, named)
     if not key:
-        return reference.run(cell, x, state)
-    check_call(cell, x, state)
+        return reference.run(cell, x, state, named)
+    check_call(cell, x, state, named)
     _remember(cell, key)
-    coefficients = [value.float().contiguous() for value in coefficients_of(cell, x.device).values()]
+    coefficients = [value.float().contiguous() for value in named.values()]
     states = []
     if state:
         zero = x.new_zeros(x.shape[1:], dtype=torch.float32)
@@ -146,7 +147,7 @@ def forward(x: Tensor, states: Sequence[Tensor], coefficients: Sequence[Tensor],
         cell = _without(key, error)
         names = _program(key).coefficients
         state = dict(zip(cell.states, states, strict=True)) if states else None
-        s, ends = reference.unroll(cell, x, state, dict(zip(names, coefficients, strict=True)))
+        s, ends = reference.run(cell, x, state, dict(zip(names, coefficients, strict=True)))
         finals = [ends[name] for name in cell.states] if last else []
     return [_like(s, x), *(f.contiguous() for f in finals)]
 

@@ -7,6 +7,7 @@ that were never written, a sparse tensor) is for PyTorch's own operations, and s
 from __future__ import annotations
 
 import functools
+from concurrent.futures import ThreadPoolExecutor
 
 import torch
 from torch import Tensor
@@ -35,12 +36,17 @@ def plain(device: torch.device, *values: Tensor | None) -> bool:
 
 @functools.cache
 def _plain_keys(device: str) -> frozenset[int]:
-    """The dispatch keys of the most ordinary tensors, in and out of inference mode; any other is more than they are."""
-    found = []
-    for inference in (False, True):
+    """The dispatch keys of the most ordinary tensors, in and out of inference mode; any other is more than they are.
+
+    They are made in a thread of its own, on which no transform and no mode is at work.
+    """
+
+    def make(inference: bool) -> int:
         with torch.inference_mode(inference):
-            found.append(_keys(torch.empty(0, device=device)).raw_repr())
-    return frozenset(found)
+            return _keys(torch.empty(0, device=device)).raw_repr()
+
+    with ThreadPoolExecutor(1) as thread:
+        return frozenset(thread.map(make, (False, True)))
 
 
 def watched() -> str:

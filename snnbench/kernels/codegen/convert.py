@@ -46,6 +46,7 @@ class Converter:
         """The output nodes of `module`, whose inputs are named by `labels`, in order."""
         names = iter(labels)
         boxes: dict[torch.fx.Node, _Box] = {}
+        module.graph.eliminate_dead_code()  # such as a parametrization whose parameter the step only looks for
         for node in module.graph.nodes:
             if node.op == "placeholder":
                 boxes[node] = _Box(self.graph.node("input", next(names), "float"), is_input=True)

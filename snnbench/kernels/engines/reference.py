@@ -13,15 +13,14 @@ from snnbench.kernels.coefficients import coefficients_of
 States = Sequence[Tensor | None]
 
 
-def run(cell: Cell, x: Tensor, state: State | None) -> tuple[Tensor, State]:
-    """Run `cell` over x [T, B, ...]; states and arithmetic are at least float32, spikes have x's dtype."""
-    return unroll(cell, x, state, coefficients_of(cell, x.device))
+def run(cell: Cell, x: Tensor, state: State | None, given: Mapping[str, Tensor] | None = None) -> tuple[Tensor, State]:
+    """Run `cell` over x [T, B, ...]; states and arithmetic are at least float32, spikes have x's dtype.
 
-
-def unroll(cell: Cell, x: Tensor, state: State | None, coefficients: Mapping[str, Tensor]) -> tuple[Tensor, State]:
-    """As `run`, with these coefficients."""
+    `given` is what the cell has returned as its coefficients for this call, if it was asked already.
+    """
     dtype = torch.promote_types(x.dtype, torch.float32)
-    coefficients = {name: value.to(dtype) for name, value in coefficients.items()}
+    given = coefficients_of(cell, x.device) if given is None else given
+    coefficients = {name: value.to(dtype) for name, value in given.items()}
     state = dict(state) if state is not None else {}
     for name in cell.states:
         state.setdefault(name, torch.zeros_like(x[0], dtype=dtype))
@@ -65,7 +64,7 @@ def backward(
         ]
         n = len(states)
         state = {k: v for k, v in zip(cell.states, given[1 : n + 1], strict=True) if v is not None}
-        s, finals = unroll(cell, given[0], state, dict(zip(names, given[n + 1 :], strict=True)))  # type: ignore[arg-type]
+        s, finals = run(cell, given[0], state, dict(zip(names, given[n + 1 :], strict=True)))  # type: ignore[arg-type]
         results = [s, *(finals[name] for name in cell.states)]
         pairs = [(r, g) for r, g in zip(results, grads, strict=False) if g is not None and r.requires_grad]
         inputs = [value for value, want in zip(given, wanted, strict=True) if want]
