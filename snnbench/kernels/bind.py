@@ -65,12 +65,12 @@ def bind(cell: Cell, plan: Plan, x: Tensor, signature: Signature) -> tuple[Engin
                 failures[engine.name] = str(error)
             else:
                 instead = "".join(f" (not {name}: {why})" for name, why in failures.items())
-                tell(logging.INFO, f"neurons on {device}: {engine.describe()}{instead}")
+                _tell(logging.INFO, f"neurons on {device}: {engine.describe()}{instead}")
                 return engine, kernel
         reason = "; ".join(f"{name}: {why}" if len(failures) > 1 else why for name, why in failures.items())
     if asked != AUTO:
         raise UserError(f"engine={asked}: {reason}. Use engine=auto or engine=reference.")
-    tell(logging.WARNING if loud else logging.INFO, f"{type(cell).__name__}: reference engine, because {reason}")
+    _tell(logging.WARNING if loud else logging.INFO, f"{type(cell).__name__}: reference engine, because {reason}")
     return None
 
 
@@ -101,6 +101,6 @@ def _ready(engine: Engine, plan: Plan, signature: Signature) -> Kernel:
 
 
 @functools.cache
-def tell(level: int, message: str) -> None:
+def _tell(level: int, message: str) -> None:
     """Log a message, once in a process."""
     _log.log(level, message)

@@ -27,12 +27,12 @@ def run(cell: Cell, x: Tensor, state: State | None = None, *, last: bool = True)
         UserError: `cell.engine` names an engine, and that one cannot be had or cannot run this neuron.
         ValueError: x, a state or a coefficient has a shape or dtype that no engine can take.
     """
-    if torch.compiler.is_exporting():  # what is loaded elsewhere finds no kernel of this process
-        return reference.run(cell, x, state)
     if cell.engine == REFERENCE or (cell.engine == AUTO and getattr(cell, "not_fusable", None)):
         coefficients = coefficients_of(cell, x.device)
         check_call(cell, x, state, coefficients)
         return reference.run(cell, x, state, coefficients)
     if torch.compiler.is_compiling():
+        if torch.compiler.is_exporting():  # what is loaded elsewhere finds no kernel of this process
+            return reference.run(cell, x, state)
         return fused_ops.run(cell, x, state, last)
     return fused.run(cell, x, state, last)

@@ -11,10 +11,12 @@ from torch import Tensor
 from torch.autograd import Function
 
 from snnbench.kernels import fused_ops
-from snnbench.kernels.bind import Bound, bind, tell
+from snnbench.kernels.bind import Bound, bind
+from snnbench.kernels.bind import _tell as tell
 from snnbench.kernels.cell import Cell, NoEngine, State, check_call
 from snnbench.kernels.coefficients import coefficients_of
 from snnbench.kernels.engines import reference
+from snnbench.kernels.engines.contract import Gradients
 from snnbench.kernels.engines.signature import Signature
 from snnbench.kernels.plain import described, plain, watched
 from snnbench.kernels.plans import plan_of
@@ -43,6 +45,7 @@ class Fused(Function):
     ) -> Any:
         if True in ctx.needs_input_grad:
             ctx.call, ctx.mark, ctx.narrow = call, mark, frame is not None and frame.dim() < x.dim()
+            ctx.hooked = torch._C._autograd._top_saved_tensors_default_hooks(True) is not None
             ctx.set_materialize_grads(False)
             ctx.save_for_backward(x, *rest)
         n, last = call.n, call.last
@@ -52,55 +55,65 @@ class Fused(Function):
     @staticmethod
     def backward(ctx: Any, *grads: Tensor | None) -> Any:
         x, *rest = ctx.saved_tensors
-        need = ctx.needs_input_grad
+        call, need, mark = ctx.call, ctx.needs_input_grad, ctx.mark
         wanted = (need[1], *need[4:])
         if torch.compiler.is_compiling():
-            gx, *others = fused_ops.gradients(ctx.call.bound, ctx.call.n, x, rest, grads, wanted)
-        else:
-            once = ctx.mark is not None and unobserved(x, ctx.next_functions[0][0], ctx.mark)
-            gx, *others = _gradients(ctx.call, once, x, rest, grads, wanted)
-            if once and gx is not None and gx.dim() < x.dim():
-                return (None, None, gx if ctx.narrow else gx.unsqueeze(0), None, *others)
-        return (None, gx, None, None, *others)
+            gx, *others = fused_ops.gradients(call.bound, call.n, x, rest, grads, wanted)
+            return (None, gx, None, None, *others)
+        once = mark is not None and unobserved(x, ctx.next_functions[0][0], mark)
+        found = None
+        # Hooks for saved tensors may bring back anything.
+        if not (ctx.hooked and not plain(x.device, x, *rest)) and plain(x.device, *grads):
+            found = _by_kernel(call, once, x, rest, grads, wanted)
+        if found is None:
+            _check_unchanged(call)
+            names = call.bound.program.coefficients
+            gx, *others = reference.backward(call.cell, names, x, rest[: call.n], rest[call.n :], grads, wanted)
+            return (None, gx, None, None, *others)
+        gx, g_states, g_coefficients = found
+        if once:
+            gx = gx if ctx.narrow or gx is None else gx.unsqueeze(0)
+            return (None, None, gx, None, *g_states, *g_coefficients)
+        return (None, gx, None, None, *g_states, *g_coefficients)
 
 
-def _gradients(
-    call: Call, once: bool, x: Tensor, rest: list[Tensor | None], grads: tuple[Tensor | None, ...], wanted: Any
-) -> list[Tensor | None]:
-    """The gradients of x (of its one frame, if `once` and a kernel can be had), of the states, of the coefficients."""
-    n, bound, cell = call.n, call.bound, call.cell
-    states, coefficients = tuple(rest[:n]), tuple(rest[n:])
-    again = torch.is_grad_enabled()
-    if not again and not bound.broken and not watched() and plain(x.device, x, *rest, *grads):
-        static = bound.signature.static and (once or not wanted[0])
-        gs, *last = grads if call.last else (*grads, *(None,) * n)
-        try:
-            kernel = bound.kernel if static else bound.moving()
-            gx, g_states, g_coefficients = kernel.backward(x, states, coefficients, gs, tuple(last), wanted)
-            return [gx, *g_states, *g_coefficients]
-        except (NoEngine, OSError) as error:
-            bound.broken = True
-            tell(logging.WARNING, f"{type(cell).__name__}: reference engine, because {error}")
-    if plan_of(cell).program is not bound.program:
+def _by_kernel(
+    call: Call, once: bool, x: Tensor, rest: list[Tensor], grads: tuple[Tensor | None, ...], wanted: tuple[bool, ...]
+) -> Gradients | None:
+    """The gradients of x (of its one frame, if `once`), states and coefficients; None if no kernel can give them."""
+    bound, n = call.bound, call.n
+    if bound.broken or torch.is_grad_enabled() or watched():
+        return None
+    gs, last = (grads[0], grads[1:]) if call.last else (grads[0], (None,) * n)
+    try:
+        kernel = bound.kernel if once or not (wanted[0] and bound.signature.static) else bound.moving()
+        return kernel.backward(x, tuple(rest[:n]), tuple(rest[n:]), gs, last, wanted)
+    except (NoEngine, OSError) as error:
+        bound.broken = True
+        tell(logging.WARNING, f"{type(call.cell).__name__}: reference engine, because {error}")
+        return None
+
+
+def _check_unchanged(call: Call) -> None:
+    if plan_of(call.cell).program is not call.bound.program:
         raise RuntimeError(
-            f"{type(cell).__name__} was changed between forward and backward (an attribute that step reads), and this "
-            "backward has to run it again; change it after the backward, or build the neuron with engine='reference'"
+            f"{type(call.cell).__name__} was changed between forward and backward (an attribute that step reads), and "
+            "this backward has to run it again; change it later, or build the neuron with engine='reference'"
         )
-    return reference.backward(cell, bound.program.coefficients, x, states, coefficients, grads, wanted)
 
 
 def run(cell: Cell, x: Tensor, state: State | None, last: bool) -> tuple[Tensor, State]:
     """As snnbench.kernels.run."""
     device = x.device
-    if watched() or not plain(device, x):
-        return _aside(cell, x, state, coefficients_of(cell, device), watched() or f"x is {described(x)}")
     named = coefficients_of(cell, device)
+    states = [state.get(name) for name in cell.states] if state else [None] * len(cell.states)
+    if watched() or not plain(device, x, *states, *named.values()):
+        return _aside(cell, x, state, named, watched() or _odd(device, x, states, named))
     plan = plan_of(cell)
     coefficients = [_float32(value) for value in named.values()]
     static = constant(x)
     frame = frame_of(x) if static and x.requires_grad else None
     static = static and (frame is not None or not x.requires_grad)
-    states = [state.get(name) for name in cell.states] if state else [None] * len(cell.states)
     given = tuple((name, value.shape, value.dtype) for name, value in state.items()) if state else ()
     shapes = tuple([tuple(c.shape) for c in coefficients])
     key = (x.shape, x.stride(), x.dtype, device, static, cell.engine, given, shapes)
@@ -113,9 +126,6 @@ def run(cell: Cell, x: Tensor, state: State | None, last: bool) -> tuple[Tensor,
         plan.keep(key, bound)
     if bound is None or bound.broken:
         return reference.run(cell, x, state, named)
-    if not plain(device, *states, *coefficients):
-        odd = next(value for value in (*states, *coefficients) if not plain(device, value))
-        return _aside(cell, x, state, named, f"a state or coefficient is {described(odd)}")
     mark = None if frame is None else mark_on(device)
     try:
         results = Fused.apply(Call(bound, cell, len(states), last), x, frame, mark, *states, *coefficients)
@@ -132,6 +142,16 @@ def _aside(
     tell(level, f"{type(cell).__name__}: reference engine, because {reason}")
     check_call(cell, x, state, named)
     return reference.run(cell, x, state, named)
+
+
+def _odd(device: torch.device, x: Tensor, states: list[Tensor | None], named: dict[str, Tensor]) -> str:
+    """What of a call is no plain tensor, in words."""
+    values = {
+        "x": x,
+        **{f"state {i}": v for i, v in enumerate(states)},
+        **{f"coefficient {k!r}": v for k, v in named.items()},
+    }
+    return next(f"{name} is {described(value)}" for name, value in values.items() if not plain(device, value))
 
 
 def _wide(state: State | None) -> bool:

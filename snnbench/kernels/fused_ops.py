@@ -15,7 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from snnbench.kernels.bind import Bound, bind, tell
+from snnbench.kernels.bind import Bound, bind
+from snnbench.kernels.bind import _tell as tell
 from snnbench.kernels.cell import Cell, NoEngine, State, check_call
 from snnbench.kernels.codegen.trace import Program
 from snnbench.kernels.coefficients import coefficients_of

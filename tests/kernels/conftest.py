@@ -36,7 +36,7 @@ def fresh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """As in a process that has just started: no engine checked, no kernel made, an own cache folder, not there yet."""
 
     def forget() -> None:
-        for cached in (build.compiler, registry.trouble, bind.tell, cpu.compiled):
+        for cached in (build.compiler, registry.trouble, bind._tell, cpu.compiled):
             cached.cache_clear()
         for table in (plans._by_cell, plans._by_constants, plans._by_key):
             table.clear()
