@@ -106,7 +106,9 @@ def run(cell: Cell, x: Tensor, state: State | None, last: bool) -> tuple[Tensor,
     """As snnbench.kernels.run."""
     device = x.device
     named = coefficients_of(cell, device)
-    states = [state.get(name) for name in cell.states] if state else [None] * len(cell.states)
+    states: list[Tensor | None] = [None] * len(cell.states)
+    if state:
+        states = [state.get(name) for name in cell.states]
     if watched() or not plain(device, x, *states, *named.values()):
         return _aside(cell, x, state, named, watched() or _odd(device, x, states, named))
     plan = plan_of(cell)

@@ -163,17 +163,15 @@ def backward(
     given, last = tuple(states) or (None,) * n, tuple(g_last) or (None,) * n
     try:
         kernel = _kernel(key, x, coefficients)
-        gx, *rest = kernel.backward(x, given, tuple(coefficients), gs, last, wanted)
-        gradients = [gx, *(value for found in rest for value in found)]
+        gx, g_states, g_coefficients = kernel.backward(x, given, tuple(coefficients), gs, last, wanted)
+        gradients = [gx, *g_states, *g_coefficients]
     except (NoEngine, OSError) as error:
         cell, names = _without(key, error), _program(key).coefficients
         ends = (gs, *last)
         gradients = _differentiated(x, lambda: reference.backward(cell, names, x, given, coefficients, ends, wanted))
-    inputs = (x, *given, *coefficients)
-    gx, *rest = [
-        torch.zeros_like(v) if g is None and v is not None else g for g, v in zip(gradients, inputs, strict=True)
-    ]
-    return [_like(gx, x), *(value.contiguous() for value in rest if value is not None)]
+    pairs = zip(gradients, (x, *given, *coefficients), strict=True)
+    first, *rest = [torch.zeros_like(v) if g is None else g for g, v in pairs if v is not None]
+    return [_like(first, x), *(value.contiguous() for value in rest)]
 
 
 @forward.register_fake

@@ -40,7 +40,7 @@ def constant(x: Tensor) -> bool:
 
 def frame_of(x: Tensor) -> Tensor | None:
     """The tensor that x, constant over time and with a gradient, was expanded from; None if that cannot be proved."""
-    node = x.grad_fn
+    node: Any = x.grad_fn
     if node is None or node.name() != "ExpandBackward0" or _wanted(x):
         return None
     frame = x.__dict__.get(_FRAME)
@@ -64,13 +64,14 @@ def frame_of(x: Tensor) -> Tensor | None:
 
 def unobserved(x: Tensor, node: Any, mark: Tensor) -> bool:
     """Asked in a backward pass: whether nobody wants the gradient of x, an output of `node`."""
+    registers = (node.register_hook, node.register_prehook)
     if x.grad_fn is not node or _wanted(x):
         return False
     try:
         whole = torch._C._will_engine_execute_node(_gradient_node(mark))
     except RuntimeError:  # no backward pass: someone calls the node by hand
         return False
-    return whole and not _hooks(node.register_hook) and not _hooks(node.register_prehook)
+    return whole and not any(map(_hooks, registers))
 
 
 @functools.cache

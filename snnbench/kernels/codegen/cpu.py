@@ -74,7 +74,7 @@ def cpu_source(program: Program, variant: Variant, backward: bool) -> KernelSour
 
 def _places(program: Program, slots: list[tuple[int, int]], variant: Variant) -> dict[int, str]:
     """Of each wanted coefficient, where its (first) sum stands among all."""
-    places = {}
+    places: dict[int, str] = {}
     for j, (i, _) in enumerate(slots):
         wide = sum(program.per_step[k] for k, _ in slots[:j])
         moved = wide and not variant.steps and not variant.period

@@ -67,12 +67,12 @@ def backward(
         s, finals = run(cell, given[0], state, dict(zip(names, given[n + 1 :], strict=True)))  # type: ignore[arg-type]
         results = [s, *(finals[name] for name in cell.states)]
         pairs = [(r, g) for r, g in zip(results, grads, strict=False) if g is not None and r.requires_grad]
-        inputs = [value for value, want in zip(given, wanted, strict=True) if want]
+        inputs = [value for value, want in zip(given, wanted, strict=True) if want and value is not None]
         if not pairs or not inputs:
             return [None] * len(wanted)
         ends, starts = zip(*pairs, strict=True)
         found = iter(torch.autograd.grad(ends, inputs, starts, create_graph=again, allow_unused=True))
-    return [next(found) if want else None for want in wanted]
+    return [next(found) if want and value is not None else None for value, want in zip(given, wanted, strict=True)]
 
 
 def _at(value: Tensor, t: int, per_step: bool, x: Tensor) -> Tensor:
