@@ -75,6 +75,13 @@ def test_more_timesteps_than_a_cuda_thread_can_keep_are_refused_before_they_are_
         kernel.load((True,) * len(program.coefficients), 1)
 
 
+def test_more_timesteps_than_memory_are_refused() -> None:
+    program, T = plan_of(LIF()).program, 1 << 23
+    assert program is not None
+    with pytest.raises(NoEngine, match="T=8388608 is more than a kernel can keep"):
+        CpuKernel(program, Signature((T, 1), (0, 1), torch.float32, True, ())).prepare()
+
+
 def signature_of(T: int) -> Signature:
     neuron, x = GLIF(T=T, channels=3), torch.empty(T, 1, 3)
     return Signature(

@@ -1,8 +1,8 @@
 //# A template: source.py says how holes are marked, cpu.py fills them. This line does not appear in a kernel's text.
-// A neuron's kernel on a CPU: time runs inside a block of VECS vectors of neighbouring neurons. chunks.h cuts a call into
-// such blocks; `span` goes through some of them. Whatever is walked block by block is a stream: a pointer p, its stride
-// over time p_t, a number of steps. A null pointer to a state means zeros, one to a result that it is not wanted. x and s
-// are input and spikes, v<i> a state, c<i> a coefficient, n<i> a statement of the step; g stands before a gradient.
+// A neuron's kernel on a CPU: time runs inside a block of VECS vectors of neighbouring neurons. chunks.h cuts a call
+// into such blocks; `span` goes through some of them. Whatever is walked block by block is a stream: a pointer p, its
+// stride over time p_t, a number of steps. A null pointer to a state means zeros, one to a result that it is not wanted.
+// x and s are input and spikes, v<i> a state, c<i> a coefficient, n<i> a statement; g stands before a gradient.
 
 //% macro tables(streams)
   static constexpr int STEPS = T, GIVEN = ${streams | rejectattr("sum") | list | length}, UNIFORMS = ${uniform | length};
@@ -243,7 +243,6 @@ struct Backward {
 };
 
 //% endif
-
 }  // namespace
 
 extern "C" __attribute__((visibility("default"))) void run(const long* a) {

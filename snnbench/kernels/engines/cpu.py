@@ -13,6 +13,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from snnbench.kernels.cell import NoEngine
 from snnbench.kernels.codegen.cpu import cpu_source
 from snnbench.kernels.codegen.passes import Variant
 from snnbench.kernels.codegen.source import KernelSource
@@ -50,6 +51,8 @@ class CpuEngine:
 
 SPECIAL = 32
 """Up to so many timesteps a kernel of their number is a little faster than one for any number."""
+LONGEST = 1 << 22
+"""So many timesteps take some GB for a block of neurons; more are refused rather than asked for."""
 _first: dict[tuple[Program, Variant, bool], int] = {}
 
 Run = Callable[[object], None]
@@ -125,6 +128,8 @@ class CpuKernel(FrameKernel):
         return own if own.steps <= SPECIAL else any_steps(own)
 
     def load(self, wanted: Wanted) -> tuple[Run, Values, Pack]:
+        if self.layout.steps > LONGEST:
+            raise NoEngine(f"T={self.layout.steps} is more than a kernel can keep")
         variant = chosen(self.program, self.variant(wanted, self.period), wanted is not None)
         run, parameters = compiled(self.program, variant, wanted is not None)
         gradients = {} if wanted is None else {"gcp": sum(wanted)}
