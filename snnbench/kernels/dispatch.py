@@ -15,8 +15,8 @@ from snnbench.kernels.engines.registry import AUTO, REFERENCE
 def run(cell: Cell, x: Tensor, state: State | None = None, *, last: bool = True) -> tuple[Tensor, State]:
     """Spikes and final state of `cell` over x [T, B, ...], from `state` or from zeros.
 
-    An x made by `x0.expand(T, ...)` or `repeat` is read once, and its gradient goes to x0 directly, unless somebody asks
-    for that of x.
+    An x made by `x0.expand(T, ...)` or `repeat` is read once, and its gradient goes to x0 directly, unless somebody
+    asks for that of x.
 
     Args:
         cell: the neuron.
