@@ -12,23 +12,27 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 from snnbench.files import read_bytes
 from snnbench.results.selection import Selection, choose, not_real
 from snnbench.runs.curves import layer_rows
 from snnbench.runs.read import Run
+from snnbench.runs.recipe import describe, differences
 from snnbench.runs.schema import LAYERS
 
-WIDTH, LEAST = 20, 5  # epochs of a block; of a shorter run, a quarter of them, and no less than this
+WIDTH, NARROW = 20, 5  # epochs of a block; of a shorter run, a quarter of them, and no less than this
+LEAST = 3  # epochs to be compared at all: of fewer there is no telling noise
 ERRORS = (
     4.0  # standard errors; a block of equal curves is outside by chance less than once in 200, without any tolerance
 )
 W_TOLERANCE = (
     0.3  # of PLIF's w between seeds: nine in ten of the authors' layers lie closer with and without held-out data
 )
+PRECISION = frozenset({"trainer.precision", "eval_precision"})
 PLIF_RATE = "rate"  # as layers.csv names PLIF's coefficient, sigmoid(w) = 1 / tau
 
 
@@ -85,7 +89,7 @@ def blocks(own: Mapping[int, float], official: Sequence[float], tolerance: float
     epochs = sorted(epoch for epoch in own if epoch < len(official))
     if len(epochs) < LEAST:
         return []
-    width = min(WIDTH, max(LEAST, len(epochs) // 4))
+    width = min(WIDTH, max(NARROW, len(epochs) // 4))
     first = len(epochs) % width
     starts = [0, *range(first + width, len(epochs), width)]
     found = [epochs[start:end] for start, end in zip(starts, [*starts[1:], len(epochs)], strict=True)]
@@ -125,13 +129,30 @@ def excursions(found: Sequence[Block]) -> list[tuple[int, int, int]]:
     return [(s[0].side, s[0].first, s[-1].last) for s in stretches[:-1] if s[0].side and len(s) > 1]
 
 
-def comparable(runs: Iterable[Run], recipe: str) -> Selection:
-    """Runs of this recipe on the real data, finished or not; of each seed the one that got furthest."""
+def comparable(runs: Iterable[Run], recipe: Mapping[str, Any]) -> Selection:
+    """Runs of this recipe on the real data, finished or not; of each seed the one that got furthest.
 
-    def why_not(run: Run) -> str | None:
-        return not_real(run) or (None if run.recipe == recipe and run.curve else "another recipe, or no epoch yet")
+    Where there is none, those that differ from it in precision alone: a CPU has no float16, and the authors' curve is
+    still the best to be had beside a run in float32. `other_precision` says in words that it is such a run.
+    """
+    furthest = sorted(runs, key=lambda run: -max(run.curve, default=-1))
+    found = choose(furthest, lambda run: _why_not(run, recipe, frozenset()))
+    return found if found.counted else choose(furthest, lambda run: _why_not(run, recipe, PRECISION))
 
-    return choose(sorted(runs, key=lambda run: -max(run.curve, default=-1)), why_not)
+
+def _why_not(run: Run, recipe: Mapping[str, Any], free: Set[str]) -> str | None:
+    if not_real(run):
+        return not_real(run)
+    differing = differences(run.flat, recipe)
+    if not differing.keys() <= free:
+        return f"another recipe than the row's: {describe(differing)}"
+    return None if run.curve else "metrics.csv has no test accuracies"
+
+
+def other_precision(run: Run, recipe: Mapping[str, Any]) -> str:
+    """In which precision a run was made that differs from the recipe in that alone; "" where it does not."""
+    differing = differences(run.flat, recipe)
+    return describe(differing) if differing and differing.keys() <= PRECISION else ""
 
 
 def mean_curve(curves: Iterable[Mapping[int, float]]) -> dict[int, float]:

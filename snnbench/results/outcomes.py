@@ -11,9 +11,9 @@ from snnbench.config import compose_row
 from snnbench.errors import UserError
 from snnbench.results.rows import Row
 from snnbench.results.selection import Selection, choose, not_real, unfinished
-from snnbench.runs.code import published_code
+from snnbench.runs.code import row_flat
 from snnbench.runs.read import Ledger, Run
-from snnbench.runs.recipe import describe, differences, flat, overrides
+from snnbench.runs.recipe import describe, differences, overrides
 
 Compose = Callable[[str], dict[str, Any]]
 
@@ -85,7 +85,7 @@ def outcomes(ledger: Ledger, rows: dict[str, Row], compose: Compose = compose_ro
 
 
 def _outcome(row: Row, runs: list[Run], config: dict[str, Any]) -> Outcome:
-    recipe = flat(config, published_code(config))
+    recipe = row_flat(config)
     chosen = choose(runs, lambda run: _why_not(run, int(config["epochs"]), recipe))
     edited = [run for run in chosen.counted if _shown(run.config["row"]) != _shown(row.block)]
     notes = [f"{run.folder}: the row block was edited after this run; the file's is shown" for run in edited]

@@ -23,7 +23,7 @@ from typing import Any
 
 from snnbench.errors import UserError
 from snnbench.files import read_yaml, write_json
-from snnbench.runs.recipe import LIBRARIES, OWN, recipe_hash, targets
+from snnbench.runs.recipe import LIBRARIES, OWN, flat, recipe_hash, targets
 
 LOCK = Path(__file__).with_name("code.json")
 LENGTH = 12
@@ -59,6 +59,11 @@ def published_code(config: Mapping[str, Any]) -> dict[str, int | str]:
 def row_recipe(config: Mapping[str, Any]) -> str:
     """The recipe of a row's config, with this project's classes as they are published."""
     return recipe_hash(config, published_code(config))
+
+
+def row_flat(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The same recipe, by dotted keys."""
+    return flat(config, published_code(config))
 
 
 def changes(before: Mapping[str, int | str], now: Mapping[str, int | str]) -> list[str]:

@@ -61,7 +61,8 @@ def test_blocks_cover_each_shared_epoch_once_and_the_last_is_whole():
         found = blocks(curve, OFFICIAL, 0.0)
         covered = [e for block in found for e in range(block.first, block.last + 1)]
         assert covered == list(range(min(epochs, 256)))
-    assert blocks(dict.fromkeys(range(4), 1.0), OFFICIAL, 0.0) == []
+    assert blocks(dict.fromkeys(range(2), 1.0), OFFICIAL, 0.0) == []
+    assert len(blocks(dict.fromkeys(range(4), 1.0), OFFICIAL, 0.0)) == 1
     assert found[-1].last - found[-1].first == 19
 
 
@@ -116,10 +117,25 @@ def test_check_compares_every_epoch_reached_and_takes_unfinished_runs(lab, check
 def test_check_has_nothing_to_compare(lab, check, tables):
     code, out = check(None)
     assert (code, "published no curve" in out) == (2, True)
-    code, out = check(official([50.0] * 40))  # the runs have three epochs
-    assert (code, "after 5 epochs" in out) == (2, True)
+    code, out = check(official([50.0] * 2))
+    assert (code, "after 3 epochs" in out) == (2, True)
     code, _, err = tables("--curve")
     assert (code, "--curve: goes with --check ROW" in err) == (2, True)
+
+
+def test_where_no_run_has_the_rows_precision_one_in_another_is_compared_and_says_so(lab, check):
+    level = [60.0 + e % 2 for e in range(9)]
+    for name in ("seed0", "seed1", "resumed", "interrupted", "short", "other_recipe"):
+        curve_file(lab, name, level)
+    lab.edit_row("epochs: 3", "epochs: 3\ntrainer: {precision: 16-mixed}\neval_precision: 32-true")
+    code, out = check(official(level))
+    assert code == 0, out
+    assert "not the row's recipe: " in out
+    assert "trainer.precision 32-true (row: 16-mixed)" in out
+    assert f"{lab.runs['seed0']}, seed 0, 9 tests" in out
+    each = [line.split() for line in out.splitlines() if line.split()[-1:] == ["+0.00"]]
+    assert each == [[str(e), f"{level[e]:.2f}", f"{level[e]:.2f}", "+0.00"] for e in range(9)]
+    assert str(lab.runs["other_recipe"]) + "," not in out
 
 
 def test_learned_w_is_compared_layer_by_layer_from_the_rates_of_layers_csv(lab, check):

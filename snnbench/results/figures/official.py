@@ -9,10 +9,12 @@ from snnbench.config import compose_row
 from snnbench.errors import UserError
 from snnbench.official import OfficialCurve, curve_of, orders
 from snnbench.results import labels
-from snnbench.results.curves import comparable
+from snnbench.results.curves import comparable, other_precision
 from snnbench.results.figures.data import Beside, Drawn, Line, Point, stem, title
+from snnbench.results.selection import not_real
+from snnbench.runs.code import row_flat
 from snnbench.runs.read import Run
-from snnbench.runs.recipe import describe, differences, flat
+from snnbench.runs.recipe import describe, differences
 from snnbench.runs.schema import protocol_label
 
 ORDER = "neuron.k"
@@ -23,18 +25,20 @@ def curves(runs: Sequence[Run], protocol: str) -> Drawn:
     drawn = Drawn()
     found = drawn.measure(runs, lambda run: curve_of(run.row), "the authors published no curve of a row of this run's")
     for row, same in _by_row(list(found)).items():
-        same = _of_recipe(drawn, row, same)
-        chosen = comparable(same, same[0].recipe) if same else None
-        if chosen is None or not chosen.counted:
-            drawn.left_out += [(run, "metrics.csv has no test accuracies") for run in same]
+        config = _config(drawn, row, same)
+        if config is None:
             continue
+        recipe = row_flat(config)
+        whole = [run for run in same if run.planned == config["epochs"]]
+        drawn.left_out += [(run, _short(run, config["epochs"])) for run in same if run not in whole]
+        chosen = comparable(whole, recipe)
         drawn.left_out += chosen.left_out
-        same = chosen.counted
-        own = _own(same, [run.curve for run in same])
-        official = _official("authors", dict(enumerate(found[same[0]].accuracy)))
-        heading, file = _named("curves", row, same, own)
-        label = "test accuracy (%)"
-        drawn.figures.append(Beside(file, heading, same, "epoch, counted from 0", label, [own, official]))
+        if same := chosen.counted:
+            own = _own(same, [run.curve for run in same])
+            official = _official("authors", dict(enumerate(found[same[0]].accuracy)))
+            heading, file = _named("curves", row, same, own, other_precision(same[0], recipe))
+            label = "test accuracy (%)"
+            drawn.figures.append(Beside(file, heading, same, "epoch, counted from 0", label, [own, official]))
     return drawn
 
 
@@ -45,7 +49,7 @@ def order(runs: Sequence[Run], protocol: str) -> Drawn:
     found = drawn.measure(runs, lambda run: orders(run.row or "") or None, why)
     values = drawn.measure(list(found), lambda run: run.accuracy(protocol), f"no accuracy {protocol_label(protocol)}")
     for row, same in _by_row(list(values)).items():
-        same = _of_recipe(drawn, row, same, but=ORDER)
+        same = _whole(drawn, row, same, but=ORDER)
         if not same:
             continue
         own = _own(same, [{int(run.config["neuron"]["k"]): values[run]} for run in same])
@@ -70,26 +74,35 @@ def _by_row(runs: Sequence[Run]) -> dict[str, list[Run]]:
     return found
 
 
-def _of_recipe(drawn: Drawn, row: str, runs: Sequence[Run], but: str | None = None) -> list[Run]:
-    """The runs of the row's recipe, on the real data, all of its epochs; with any value of the key `but`."""
+def _config(drawn: Drawn, row: str, runs: Sequence[Run]) -> dict[str, Any] | None:
+    """The row's config as it is now; None, and its runs left out, where it does not compose."""
     try:
-        config = compose_row(row)
+        return compose_row(row)
     except UserError as error:
         drawn.left_out += [(run, f"the row's config does not compose: {error}") for run in runs]
+        return None
+
+
+def _whole(drawn: Drawn, row: str, runs: Sequence[Run], but: str) -> list[Run]:
+    """The runs of the row's recipe, on the real data, all of its epochs; with any value of the key `but`."""
+    config = _config(drawn, row, runs)
+    if config is None:
         return []
-    recipe = {key: value for key, value in flat(config).items() if key != but}
+    recipe = {key: value for key, value in row_flat(config).items() if key != but}
     reasons = {run: _why_not(run, config["epochs"], recipe, but) for run in runs}
     drawn.left_out += [(run, why) for run, why in reasons.items() if why]
     return [run for run, why in reasons.items() if why is None]
 
 
-def _why_not(run: Run, epochs: int, recipe: dict[str, Any], but: str | None) -> str | None:
-    if run.provenance != "real":
-        return f"not the real data: {run.provenance}"
+def _why_not(run: Run, epochs: int, recipe: dict[str, Any], but: str) -> str | None:
     differing = differences({key: value for key, value in run.flat.items() if key != but}, recipe)
-    if differing:
-        return f"another recipe than the row's: {describe(differing)}"
-    return None if run.planned == epochs else f"{run.planned} of the row's {epochs} epochs"
+    if not_real(run) or not differing:
+        return not_real(run) or (None if run.planned == epochs else _short(run, epochs))
+    return f"another recipe than the row's: {describe(differing)}"
+
+
+def _short(run: Run, epochs: int) -> str:
+    return f"{run.planned} of the row's {epochs} epochs"
 
 
 def _own(runs: Sequence[Run], curves: Sequence[dict[int, float]]) -> Line:
@@ -106,8 +119,9 @@ def _official(label: str, values: dict[int, float]) -> Line:
     return Line(label, "", [Point(x, (values[x],)) for x in sorted(values)], official=True)
 
 
-def _named(kind: str, row: str, runs: Sequence[Run], own: Line) -> tuple[str, str]:
+def _named(kind: str, row: str, runs: Sequence[Run], own: Line, *notes: str) -> tuple[str, str]:
     """Title and file name."""
     first, seeds = runs[0], [len(point.values) for point in own.points]
     name = str(first.config["neuron"]["name"])
-    return title(first, [labels.neuron_of(first), f"T = {first.config['T']}"], seeds), stem(kind, row, first, name)
+    parts = [labels.neuron_of(first), f"T = {first.config['T']}", *filter(None, notes)]
+    return title(first, parts, seeds), stem(kind, row, first, name)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from snnbench.config import compose_row
 from snnbench.official import OfficialCurve
@@ -16,6 +16,7 @@ from snnbench.results.curves import (
     comparable,
     excursions,
     mean_curve,
+    other_precision,
     plif_w,
     verdict,
 )
@@ -23,7 +24,7 @@ from snnbench.results.outcomes import Compose, Outcome
 from snnbench.results.tables.check import AGREES, DIFFERS, NOTHING
 from snnbench.results.tables.papers import Table
 from snnbench.results.tables.render import render
-from snnbench.runs.code import row_recipe
+from snnbench.runs.code import row_flat
 from snnbench.runs.read import Run
 
 LINES = 12  # of a table over epochs
@@ -33,7 +34,8 @@ SIDES = {1: "above", -1: "below", 0: ""}
 def check_curve(outcome: Outcome, curve: OfficialCurve | None, compose: Compose = compose_row) -> tuple[int, str]:
     """Compare the test accuracy with the authors' at every epoch that was reached, the mean over the seeds that did.
 
-    Runs are those of the row's recipe on the real data, finished or not, one of each seed. PLIF's w, where the authors'
+    Runs are those of the row's recipe on the real data, finished or not, one of each seed; where there is none, those
+    that differ from it in precision alone, which is said. PLIF's w, where the authors'
     log has it, is compared beside, without a say in the exit code: how far seeds drift apart in it is not well known.
 
     Returns:
@@ -43,17 +45,21 @@ def check_curve(outcome: Outcome, curve: OfficialCurve | None, compose: Compose 
     if curve is None:
         return NOTHING, f"{row.id}: the authors published no curve of this row's settings."
     everything = [*outcome.counted, *(run for run, _ in outcome.left_out)]
-    runs = comparable(everything, row_recipe(compose(row.id))).counted if everything else []
-    runs = [run for run in runs if len(run.curve) >= LEAST]
-    found = blocks(mean_curve(run.curve for run in runs), curve.accuracy, row.tolerance)
+    recipe = row_flat(compose(row.id)) if everything else {}
+    runs = [run for run in comparable(everything, recipe).counted if len(run.curve) >= LEAST]
+    own = mean_curve(run.curve for run in runs)
+    found = blocks(own, curve.accuracy, row.tolerance)
     if not found:
         return NOTHING, f"{row.id}: no run of this recipe on the real data has been tested after {LEAST} epochs."
     said, last = verdict(found), found[-1]
     seeds = "single seed" if len(runs) == 1 else f"n = {len(runs)} seeds"
     tables = [_table(f"{row.id}: test accuracy (%), {seeds}", found)]
+    if len(own) <= LINES:
+        tables.append(_each(own, curve.accuracy))
     lines = [
         f"authors: {curve.source}",
         *(f"own: {run.folder}, seed {run.seed}, {len(run.curve)} tests" for run in runs),
+        *(f"not the row's recipe: {other}" for other in sorted({other_precision(run, recipe) for run in runs} - {""})),
     ]
     layers = _layers(runs, curve)
     if isinstance(layers, Table):
@@ -80,6 +86,15 @@ def _table(title: str, found: Sequence[Block]) -> Table:
             numbers = [f"{block.own:.2f}", f"{block.official:.2f}", f"{block.difference:+.2f}", f"{block.limit:.2f}"]
             noises = [f"{block.own_noise:.2f}", f"{block.official_noise:.2f}"]
             table.lines.append([f"{block.first}-{block.last}", *numbers, *noises, SIDES[block.side]])
+    return table
+
+
+def _each(own: Mapping[int, float], official: Sequence[float]) -> Table:
+    """Of a short run, every epoch."""
+    table = Table("epoch by epoch", ("epoch", "own", "authors'", "difference"))
+    for epoch in sorted(epoch for epoch in own if epoch < len(official)):
+        values = own[epoch], official[epoch]
+        table.lines.append([str(epoch), *(f"{value:.2f}" for value in values), f"{values[0] - values[1]:+.2f}"])
     return table
 
 
