@@ -102,6 +102,10 @@ class BenchData(LightningDataModule):
                 raise UserError(
                     f"{key}={value}: must be a multiple of {world}, the number of devices. It is the global size."
                 )
+        for name, samples in self.eval_sets.items():
+            count = len(samples)  # type: ignore[arg-type]
+            if count < world:
+                raise UserError(f"trainer.devices: {world} devices cannot share {count} samples of {name}; use fewer.")
         if self.steps_per_epoch == 0:
             raise UserError(
                 f"batch_size={self.batch_size}: must be at most {size}, the number of training samples, with "

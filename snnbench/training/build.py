@@ -67,7 +67,6 @@ def build_module(cfg: DictConfig, network: nn.Module, data: Any) -> SpikingClass
         loss=make(cfg, "loss"),
         optimizer=build_optimizer(cfg),
         schedule=checked(make(cfg, "schedule")),
-        classes=cfg.data.num_classes,
         seed=cfg.seed,
         batch_transform=data.batch_transform,
         eval_names=data.eval_names,

@@ -11,8 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
-from torchmetrics import MeanMetric
-from torchmetrics.classification import MulticlassAccuracy
+from torchmetrics import Metric
 
 from snnbench.energy.counter import FiringRates, SynOps
 from snnbench.neurons.base import spiking_layers
@@ -21,24 +20,32 @@ from snnbench.seeding import seed_all
 Batch = tuple[Tensor, Tensor]
 
 
-class Meter(nn.Module):
-    """Loss and accuracy (percent, of the time-mean logits) over one pass, summed over devices."""
+class Meter(Metric):
+    """Loss and accuracy (percent, of the time-mean logits) of the samples of one pass, over all devices."""
 
-    def __init__(self, classes: int) -> None:
+    full_state_update = False
+
+    def __init__(self) -> None:
         super().__init__()
-        self.loss = MeanMetric(nan_strategy="disable")
-        self.accuracy = MulticlassAccuracy(classes, average="micro", validate_args=False)
+        wide = torch.float32 if torch.backends.mps.is_available() else torch.float64
+        for name, dtype in {"loss": wide, "correct": torch.int64, "samples": torch.int64}.items():
+            self.add_state(name, torch.zeros((), dtype=dtype), dist_reduce_fx="sum")
 
     def update(self, loss: Tensor, logits: Tensor, labels: Tensor) -> None:
+        """Add a batch: its mean loss, logits [T, B, K], and labels [B] or [B, K]."""
         hard = labels.argmax(1) if labels.dim() == 2 else labels
-        self.loss.update(loss.detach(), weight=len(hard))
-        self.accuracy.update(logits.detach().float().mean(0), hard)
+        self.loss += loss.detach() * len(hard)
+        self.correct += (logits.detach().float().mean(0).argmax(1) == hard).sum()
+        self.samples += len(hard)
+
+    def compute(self) -> dict[str, float]:
+        correct, samples = int(self.correct), int(self.samples)
+        return {"loss": float(self.loss) / samples, "acc": 100 * correct / samples} if samples else {}
 
     def collect(self) -> dict[str, float]:
-        """The values of the pass, `acc` in percent, and a fresh start."""
-        values = {"loss": float(self.loss.compute()), "acc": 100 * float(self.accuracy.compute())}
-        self.loss.reset()
-        self.accuracy.reset()
+        """The values of the pass, `acc` in percent, and a fresh start; none where no sample was met."""
+        values: dict[str, float] = self.compute()
+        self.reset()
         return values
 
 
@@ -50,7 +57,6 @@ class SpikingClassifier(lightning.LightningModule):
         loss: takes logits [T, B, K] and labels [B] or [B, K].
         optimizer: builds the optimizer from the network.
         schedule: builds the learning-rate scheduler, stepped once an epoch, from the optimizer.
-        classes: K.
         seed: of the run; the random state of a training step depends on it, the epoch, the batch and the device alone.
         batch_transform: applied to each training batch on the device (Mixup, CutMix), or None.
         eval_names: the names of the evaluation loaders, in their order.
@@ -71,7 +77,6 @@ class SpikingClassifier(lightning.LightningModule):
         optimizer: Callable[[nn.Module], Optimizer],
         schedule: Callable[[Optimizer], LRScheduler],
         *,
-        classes: int,
         seed: int,
         batch_transform: Callable[[Tensor, Tensor], Batch] | None = None,
         eval_names: Sequence[str] = ("test",),
@@ -83,7 +88,7 @@ class SpikingClassifier(lightning.LightningModule):
         self.loss = loss
         self.seed = seed
         self.eval_names = list(eval_names)
-        self.meters = nn.ModuleDict({name: Meter(classes) for name in ["fit", *self.eval_names]})
+        self.meters = nn.ModuleDict({name: Meter() for name in ["fit", *self.eval_names]})
         self.firing = FiringRates(network)
         self.synops = SynOps(network)
         self.count_operations = False

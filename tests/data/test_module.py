@@ -168,6 +168,12 @@ def test_devices_share_the_global_batch(cifar: Path) -> None:
     assert sum(len(y) for loader in tests for _, y in loader) == 20
 
 
+def test_each_device_needs_a_sample_of_each_evaluation_set(cifar: Path) -> None:
+    on_device(cifar_data(cifar, "none", batch_size=20, eval_batch_size=20), 0, 20)
+    with pytest.raises(UserError, match="21 devices cannot share 20 samples of test"):
+        on_device(cifar_data(cifar, "none", batch_size=21, eval_batch_size=21), 0, 21)
+
+
 @pytest.mark.parametrize("key", ["batch_size", "eval_batch_size"])
 def test_batch_size_must_divide_by_the_devices(key: str, cifar: Path) -> None:
     data = cifar_data(cifar, "none", **{"batch_size": 8, "eval_batch_size": 8, key: 10})

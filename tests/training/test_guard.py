@@ -26,7 +26,7 @@ class Head(nn.Linear):
 def test_the_diagnosis_computes_as_the_run_did(precision, origin):
     network = nn.Sequential()
     network.add_module("head", Head())
-    module = SpikingClassifier(network, nn.Identity(), torch.optim.SGD, lambda optimizer: None, classes=1, seed=0)
+    module = SpikingClassifier(network, nn.Identity(), torch.optim.SGD, lambda optimizer: None, seed=0)
     trainer = SimpleNamespace(precision_plugin=precision, global_step=3, current_epoch=1)
     guard = NonFiniteGuard()
     guard.on_fit_start(trainer, module)

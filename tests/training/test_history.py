@@ -66,7 +66,7 @@ class Watched(History):
     @staticmethod
     def state(module):
         values = {key: value.clone() for key, value in module.state_dict().items()}
-        meters = {name: copy.deepcopy(meter.loss.metric_state) for name, meter in module.meters.items()}
+        meters = {name: copy.deepcopy(meter.metric_state) for name, meter in module.meters.items()}
         return values, meters, dict(module.epoch_values), module.firing.rates()
 
     def check(self, hook, trainer, module, *rest):
