@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -121,12 +121,11 @@ def _running(seed: int, k: int, leaf: Leaf) -> dict[str, list[float]]:
 @functools.cache
 def starts(system: str, seeds: Sequence[int] = range(5)) -> list[dict[str, Tensor]]:
     """For each leaf in the oracle's order, its freshly initialised parameters, [seed, ...]."""
-    oracle = load(system)
-    cfg = oracle.compose_reduced()
+    cfg, leaves = load(system).compose_reduced(), measure(system).leaves
     drawn: list[list[dict[str, Any]]] = []
     for seed in seeds:
         cfg.seed = seed
         network: nn.Module = build.build_network(cfg)
-        leaves = match(oracle, network.double())
-        drawn.append([{name: p.detach() for name, p in leaf.parameters.items()} for leaf in leaves])
+        fresh = [replace(leaf, module=network.get_submodule(leaf.name)) for leaf in leaves]
+        drawn.append([{name: p.detach().double() for name, p in leaf.parameters.items()} for leaf in fresh])
     return [{name: torch.stack([leaf[name] for leaf in same]) for name in same[0]} for same in zip(*drawn, strict=True)]
