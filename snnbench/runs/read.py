@@ -161,21 +161,35 @@ def _run_or_problem(folder: Path) -> Run | str:
 
 
 def _run_folders(folders: Iterable[str | Path], problems: list[str]) -> Iterator[Path]:
-    seen: set[Path] = set()
+    """Folders of runs, through symbolic links, too; each once, by whichever path it is found first."""
+    seen: set[tuple[int, int] | None] = set()
     for top in map(Path, folders):
         if not top.is_dir():
             raise UserError(f"{top}: there is no such folder. Runs lie in outputs/<name>/<time>.")
+        above = {_inode(folder) for folder in top.resolve().parents}  # a link to these leads out, and back in
 
         def unreadable(error: OSError) -> None:
             problems.append(f"{error.filename}: cannot be read ({error.strerror})")
 
-        for parent, children, files in os.walk(top, onerror=unreadable):
-            children[:] = sorted(set(children) - NOT_RUNS)
+        for parent, children, files in os.walk(top, onerror=unreadable, followlinks=True):
             folder = Path(parent)
-            here = {CONFIG, RESULT} & {*files, *children}
-            if here and folder.resolve() not in seen:
-                seen.add(folder.resolve())
+            inode = _inode(folder)
+            if inode is None or inode in seen or inode in above:
+                children.clear()
+                continue
+            seen.add(inode)
+            children[:] = sorted(set(children) - NOT_RUNS, key=lambda name: ((folder / name).is_symlink(), name))
+            if {CONFIG, RESULT} & {*files, *children}:
                 yield folder
+
+
+def _inode(folder: Path) -> tuple[int, int] | None:
+    """What tells a folder from all others; None if it is gone."""
+    try:
+        found = folder.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def read_run(folder: Path) -> Run:
