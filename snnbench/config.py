@@ -15,7 +15,7 @@ from snnbench.runs.recipe import REPEATS, lookup, normal
 CONFIGS = Path(__file__).parents[1] / "configs"
 GROUPS = ("data", "neuron", "backbone", "norm", "augment", "loss", "optimizer", "schedule", "trainer", "paths")
 OURS = (
-    *("callbacks", "plugins", "logger", "use_distributed_sampler", "num_sanity_val_steps"),
+    *("callbacks", "plugins", "logger", "use_distributed_sampler", "num_sanity_val_steps", "default_root_dir"),
     *("enable_progress_bar", "enable_model_summary"),
 )
 STOP_EARLIER = "Use epochs=..., or trainer.limit_train_batches for shorter epochs."
@@ -37,6 +37,7 @@ class TrainConfig:
     name: str = MISSING
     tags: list[str] = field(default_factory=list)
     resume: str | None = None
+    retry: str | None = None
     row: Any = None
     paths: Any = MISSING
     data: Any = MISSING
@@ -86,6 +87,8 @@ def check(cfg: DictConfig) -> None:
             raise UserError(f"{key}={cfg[key]}: must be at least 1.")
     if not 0 <= cfg.seed < 2**32:
         raise UserError(f"seed={cfg.seed}: must lie in [0, 2**32).")
+    if cfg.get("retry") not in (None, "failed"):
+        raise UserError(f"retry={cfg.retry}: must be failed, for jobs of a sweep that failed by themselves, or null.")
     if cfg.threads is not None and cfg.threads < 1:
         raise UserError(f"threads={cfg.threads}: must be at least 1, or null for PyTorch's choice.")
     if not re.fullmatch(r"[A-Za-z0-9_+=,-][A-Za-z0-9._+=,-]*", cfg.name):

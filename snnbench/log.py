@@ -33,6 +33,7 @@ class _Stderr(logging.StreamHandler):
 def to_file(path: Path) -> Iterator[None]:
     """Append the messages of everybody, warnings included, to `path`."""
     handler = logging.FileHandler(path, delay=True)
+    handler.handleError = lambda record: None  # type: ignore[method-assign]  # a full disk is told of elsewhere, once
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     root = logging.getLogger()
     root.addHandler(handler)

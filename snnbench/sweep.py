@@ -1,11 +1,13 @@
-"""A sweep that can be stopped and started again: each of its jobs is held against the runs that are there.
+"""A sweep that can be stopped and started again, and shared: each of its jobs is held against the runs that are there.
 
 All jobs are planned once, before the first one starts, from the runs that are there then; so no job is ever answered
-by another job of the same sweep.
+by another job of the same sweep. A job is claimed before it starts (`snnbench.claims`): other sweeps may be at work.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -38,12 +40,19 @@ class Job:
     def action(self) -> str:
         """start, resume, done, running, or failed.
 
-        A run whose numbers diverged would do so again, and is left; one that failed otherwise is begun anew.
+        A run that was stopped from outside goes on from its last checkpoint: by a signal or a kill, a full disk, a lack
+        of memory, a file system or another process that was gone. What failed by itself would do so again, and is
+        left, but for `retry=failed`; so is one whose numbers diverged. Of runs of an older version that failed without
+        a known cause a new one is begun.
         """
         if self.run is None:
             return "start"
         if self.run.status == "failed":
-            return "failed" if self.run.result.get("diverged") else "start"
+            cause = self.run.result.get("cause")
+            if cause == "machine":
+                return "resume"
+            left = cause == "program" or self.run.result.get("diverged")
+            return "failed" if left and self.config.get("retry") != "failed" else "start"
         return {"finished": "done", "interrupted": "resume", "killed": "resume"}.get(self.run.status, self.run.status)
 
 
@@ -95,24 +104,13 @@ def describe(jobs: Sequence[Job]) -> str:
 
 def tell(jobs: Sequence[Job]) -> None:
     """Let the jobs know what is to be done, in whichever process they run."""
+    keys = ["" if job.config.get("resume") else key_of(job.config) for job in jobs]
+    folders = [str(job.run.folder.absolute()) if job.run else None for job in jobs]
     for number, job in enumerate(jobs):
-        found = {"action": job.action, "run": job.run and str(job.run.folder.absolute())}
-        status.tell(number, words=list(job.words), **found)
-
-
-def this_job(cfg: DictConfig) -> tuple[str, Path | None]:
-    """What is to be done of the job that this process is in, and the folder of the run that is there.
-
-    As planned. Where another sweeper makes up its jobs as it goes, they are held against the runs that were there
-    before the sweep began.
-    """
-    facts = status.of_this_job()
-    if "action" in facts:
-        return facts["action"], facts["run"] and Path(facts["run"])
-    config = resolved(cfg)
-    before = [run for run in earlier_runs(Path(cfg.paths.outputs)).runs if run.started < facts["began"]]
-    job = Job((), config, run_of(before, config))
-    return job.action, job.run.folder if job.run else None
+        others = [folder for key, folder in zip(keys, folders, strict=True) if key == keys[number] and folder]
+        others = [folder for folder in others if folder != folders[number]]
+        facts = {"action": job.action, "run": folders[number], "slot": keys[:number].count(keys[number])}
+        status.tell(number, words=list(job.words), others=others, **facts)
 
 
 def resolved(cfg: DictConfig) -> dict[str, Any]:
@@ -130,6 +128,13 @@ def run_of(runs: Iterable[Run], config: Mapping[str, Any]) -> Run | None:
     recipe, axes = recipe_hash(config, code_of(config)), (config["seed"], config["epochs"])
     same = [run for run in runs if run.recipe == recipe and (run.seed, run.planned) == axes and _same_data(run, config)]
     return max(same, key=lambda run: (run.status == "finished", run.status != "failed", run.epochs), default=None)
+
+
+def key_of(config: Mapping[str, Any]) -> str:
+    """Equal for jobs that ask for the same run, from the same folder of data."""
+    root = os.path.realpath(str(lookup(config, "data.root")))
+    text = json.dumps([recipe_hash(config, code_of(config)), root, config["seed"], config["epochs"]])
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def _same_data(run: Run, config: Mapping[str, Any]) -> bool:

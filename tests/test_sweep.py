@@ -64,7 +64,12 @@ def test_jobs_find_their_runs(lab, multirun):
     assert found[0][1] in [str(lab.runs[name]) for name in ("seed0", "seed0_again", "no_row")]
     assert found[1:] == [("start", ""), ("resume", str(lab.runs["interrupted"]))]  # seed 2 has another learning rate
     found = planned(multirun, "optimizer.lr=0.001,0.005", "seed=2,3")
-    assert [action for action, _ in found] == ["done", "start", "start", "start"]  # what failed is begun anew
+    assert [action for action, _ in found] == ["done", "start", "start", "failed"]  # the program did, and would again
+    assert planned(multirun, "seed=3", "retry=failed") == [("start", "")]
+    lab.edit_result("failed", cause="machine")
+    assert planned(multirun, "seed=3") == [("resume", str(lab.runs["failed"]))]
+    lab.edit_result("failed", cause=None)  # of an older version, which did not say
+    assert planned(multirun, "seed=3") == [("start", "")]
     lab.edit_result("interrupted", status="running")
     assert planned(multirun, "seed=4") == [("resume", str(lab.runs["interrupted"]))]
     lab.edit_result("failed", diverged=True)

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import lightning
 import torch
+from hydra.core.hydra_config import HydraConfig
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
 from torch.optim import Optimizer
 
+from snnbench import status
 from snnbench.errors import UserError
 from snnbench.seeding import seed_all
 from snnbench.training.module import SpikingClassifier
@@ -102,13 +106,23 @@ def build_trainer(
     callbacks: Sequence[lightning.Callback] = (),
     plugins: Sequence[Any] = (),
     last: Sequence[lightning.Callback] = (),
+    *,
+    root: Path | None = None,
 ) -> lightning.Trainer:
-    """The Lightning trainer, yet without loggers, with the config's callbacks between `callbacks` and `last`."""
+    """The Lightning trainer, yet without loggers, with the config's callbacks between `callbacks` and `last`.
+
+    `root`: the run's folder. Under SLURM, Lightning looks there for checkpoints that it would go on from.
+    """
     configured = [make(cfg.callbacks, key) for key, node in cfg.callbacks.items() if node]
+    return bare_trainer(cfg, plugins, callbacks=[*callbacks, *configured, *last], default_root_dir=root and str(root))
+
+
+def bare_trainer(cfg: DictConfig, plugins: Sequence[Any] = (), **options: Any) -> lightning.Trainer:
+    """The trainer by its own options, and by `options`."""
     trainer: lightning.Trainer = make(
         cfg,
         "trainer",
-        callbacks=[*callbacks, *configured, *last],
+        **{"callbacks": [], **options},
         plugins=list(plugins),
         logger=False,
         use_distributed_sampler=False,
@@ -116,6 +130,9 @@ def build_trainer(
         enable_progress_bar=False,
         enable_model_summary=False,
     )
+    # Signals are ours (`snnbench.interrupt`): on SIGTERM, Lightning talks to the other processes, which may be waiting
+    # for this one elsewhere.
+    trainer._signal_connector.register_signal_handlers = lambda: None  # type: ignore[method-assign]
     return trainer
 
 
@@ -146,3 +163,16 @@ def epoch_counter(trainer: lightning.Trainer, data: Any) -> Callable[[], int]:
     batches = min(limit, batches) if isinstance(limit, int) else int(limit * batches)
     steps = max(1, -(-batches // trainer.accumulate_grad_batches))
     return partial(lambda t, n: int(t.global_step // n), trainer, steps)
+
+
+def set_threads(cfg: DictConfig) -> None:
+    """As the config says; else the jobs of a parallel sweep share the cores evenly."""
+    count = cfg.threads
+    if count is None and status.is_sweep():
+        parallel = HydraConfig.get().launcher.get("n_jobs")
+        if parallel:
+            cores = len(os.sched_getaffinity(0))
+            count = max(1, cores // (parallel if parallel > 0 else max(1, cores + 1 + parallel)))
+            os.environ["OMP_NUM_THREADS"] = str(count)
+    if count is not None:
+        torch.set_num_threads(count)

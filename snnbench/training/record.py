@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
+import logging
 from pathlib import Path
 from typing import Any, cast
 
 from omegaconf import DictConfig, OmegaConf
 
+from snnbench.files import WriteError
 from snnbench.neurons.base import spiking_layers
+from snnbench.processes import is_first
 from snnbench.runs.code import code_of
 from snnbench.runs.environment import environment
-from snnbench.runs.folder import is_main_process
 from snnbench.runs.result import write_result
 from snnbench.runs.schema import ENVIRONMENTS, SCHEMA, Epochs, Identity, Result, Written
+from snnbench.training.failure import Ending
 from snnbench.training.history import History
 from snnbench.training.measure import measured, reset_peak_memory
 from snnbench.training.module import SpikingClassifier
@@ -57,21 +60,22 @@ class Record:
     def start(self) -> None:
         """Leave the environment and a result that says "running", which a killed run will keep saying."""
         reset_peak_memory()
-        if not is_main_process():
+        if not is_first():
             return
         with (self.folder / ENVIRONMENTS).open("a") as file:  # a line for each start of the run
             file.write(json.dumps(self._environment) + "\n")
         self._write("running", {})
 
-    def fail(
-        self, status: Written, error: str, module: SpikingClassifier, history: History, diverged: bool = False
-    ) -> None:
-        """Say that the run ended early: "failed" or "interrupted", and what it had reached.
+    def fail(self, ending: Ending, module: SpikingClassifier, history: History) -> None:
+        """Say how the run ended early, and what it had reached.
 
-        `diverged`: its numbers did, so that it would fail again.
+        Where that cannot be written, on a full disk, the result goes on saying "running": a killed run, to all readers.
         """
-        values = {"diverged": diverged, "epochs": self._epochs(history), **measured(module, history, early=True)}
-        self._write(status, values, error)
+        values = {"cause": ending.cause, "diverged": ending.diverged, "epochs": self._epochs(history)}
+        try:
+            self._write(ending.status, {**values, **measured(module, history, early=True)}, ending.text)
+        except WriteError as error:
+            logging.getLogger("snnbench").warning("%s", error)
 
     def finish(self, module: SpikingClassifier, history: History) -> Result:
         """Write the final result and return it."""
@@ -80,7 +84,7 @@ class Record:
     def _write(self, status: Written, values: dict[str, Any], error: str | None = None) -> Result:
         found = {**self._identity, "status": status, "error": error, **values, "environment": self._environment}
         result = cast(Result, found)
-        if is_main_process():
+        if is_first():
             write_result(self.folder, result)
         return result
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shlex
 from pathlib import Path
@@ -11,7 +12,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from snnbench import status
+from snnbench.claims import Claim
 from snnbench.runs.quantities import ENERGY, shown
+from snnbench.runs.result import read_result
 from snnbench.runs.schema import Result
 
 
@@ -66,17 +70,30 @@ def _energies(energy: dict[str, Any]) -> str:
     return f"{ENERGY.text(energy['picojoule'])}, as an ANN {ENERGY.text(energy['ann_picojoule'])}"
 
 
-def interrupted(folder: Path, any_epoch: bool) -> None:
-    """Say how to go on."""
+def interrupted(folder: Path, any_epoch: bool, why: str) -> None:
+    """Say what stopped the run, and how to go on."""
     kept = "Finished epochs are kept." if any_epoch else "No epoch was finished yet."
     Console(stderr=True, soft_wrap=True).print(
-        f"interrupted. {kept} Go on with: python train.py resume={shlex.quote(short(folder))}",
+        f"{why.rstrip('.')}. {kept} Go on with: python train.py resume={shlex.quote(short(folder))}",
         highlight=False,
         markup=False,
     )
 
 
-def failed(folder: Path, error: Exception) -> None:
+def skipped(claim: Claim) -> None:
+    """Say why a run is left."""
+    why = "finished already"
+    if claim.action == "running":
+        why = f"job {status.number() + 1} is being trained by {claim.by or 'another process'}"
+    elif claim.action == "failed" and claim.folder is not None:
+        result = read_result(claim.folder)
+        how = "its numbers diverged" if result.get("diverged") else f"it failed ({str(result.get('error'))[:200]})"
+        why = f"{how}, and would do so again (retry=failed to try)"
+    where = f": {short(claim.folder)}" if claim.folder else ""
+    logging.getLogger("snnbench").info("skipped, %s%s", why, where)
+
+
+def failed(folder: Path, error: BaseException) -> None:
     """Say what stopped the run and where its record lies."""
     text = f"error: {error}\nrecord: {short(folder)}"
     Console(stderr=True, soft_wrap=True).print(text, highlight=False, markup=False)
