@@ -76,7 +76,7 @@ def _of_job(config: Mapping[str, Any]) -> Iterator[Claim]:
         return
     place = _place(config, f"{key_of(config)}-{facts['slot']}")
     try:
-        with hold(place) as held:
+        with _held(place) as held:
             recorded = held.facts.get("folder")
             folders = {planned, Path(recorded) if recorded and recorded not in facts["others"] else None}
             yield _decided(config, [folder for folder in folders if folder], held)
@@ -131,7 +131,7 @@ def _of_slurm(config: Mapping[str, Any]) -> Iterator[Claim]:
     """
     place = _place(config, f"slurm-{slurm.job()}-{key_of(config)}")
     try:
-        with hold(place) as held:
+        with _held(place) as held:
             recorded = held.facts.get("folder")
             claim = _decided(config, [Path(recorded)] if recorded else [], held)
             stopped = claim.action == "resume" and _by_machine(claim.folder)
@@ -143,6 +143,16 @@ def _of_slurm(config: Mapping[str, Any]) -> Iterator[Claim]:
 
 def _by_machine(folder: Path | None) -> bool:
     return folder is not None and any(run.result.get("cause") == "machine" for run in _runs([folder]))
+
+
+@contextlib.contextmanager
+def _held(place: Path) -> Iterator[Hold]:
+    with contextlib.ExitStack() as stack:
+        try:
+            held = stack.enter_context(hold(place))
+        except OSError as error:
+            raise UserError(f"{place.parent}: cannot be written to, so this job cannot be claimed: {error}") from error
+        yield held
 
 
 def _place(config: Mapping[str, Any], name: str) -> Path:

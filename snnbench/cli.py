@@ -117,7 +117,7 @@ def _run_job(task: Callable[[DictConfig], int], cfg: DictConfig, traceback_wante
     log.to_terminal()
     assert not os.environ.get(PLAN_ONLY), "a plan trains nothing"
     try:
-        _check_mode()
+        _check_mode(cfg)
         code = task(cfg)
     except Exception as error:
         if traceback_wanted:
@@ -130,7 +130,9 @@ def _run_job(task: Callable[[DictConfig], int], cfg: DictConfig, traceback_wante
     return code
 
 
-def _check_mode() -> None:
+def _check_mode(cfg: DictConfig) -> None:
+    if not status.is_sweep() and OmegaConf.select(cfg, "retry"):
+        raise UserError(f"retry={cfg.retry}: is for the jobs of a sweep, -m; without it, a run is always begun anew.")
     chosen = HydraConfig.get().runtime.choices.get("sweep")
     if chosen and not status.is_sweep():
         raise UserError(f"+sweep={chosen}: is a sweep of many runs, which needs -m: python train.py -m +sweep={chosen}")

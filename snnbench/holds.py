@@ -170,7 +170,7 @@ def _living(file: Path, now: float) -> Holder | None:
         return Holder("this or another machine", 0, {}) if age < _YOUNG else None
     who = Holder(str(found.get("host")), int(found.get("pid", 0)), found.get("facts", {}))
     if found.get("machine") == _machine():
-        return who if _started(who.pid) == found.get("started") is not None else None
+        return who if who.pid > 0 and _is_alive(who.pid, found.get("started")) else None
     return who if age < EXPIRY else None
 
 
@@ -197,19 +197,24 @@ def _machine() -> str:
         return platform.node()
 
 
-def _started(pid: int) -> str | None:
-    """When the process began, as its system counts, so that another of its id is told apart; None: it is gone."""
-    try:
-        state, *rest = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        return None if state in "ZX" else rest[18]
-    except OSError:
-        pass
-    if Path("/proc/self/stat").exists() or pid <= 0:
-        return None
+def _is_alive(pid: int, started: Any) -> bool:
+    """Whether the process is there, and no other of its id; of a user whose processes are hidden, only the first."""
+    now = _started(pid)
+    if now is not None:
+        return now == started
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
-        return None
+        return False
+    except OSError:  # it is another user's
+        return True
+    return True
+
+
+def _started(pid: int) -> str | None:
+    """When the process began, as its system counts; "dead" if nobody waited for its end; None: it cannot be seen."""
+    try:
+        state, *rest = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
-        pass
-    return "alive"
+        return None
+    return "dead" if state in "ZX" else rest[18]

@@ -144,3 +144,21 @@ def test_a_wrong_clock_of_this_machine_takes_no_lock_away(tmp_path, monkeypatch)
     monkeypatch.setattr(holds.time, "time", lambda: 1e10)
     with pytest.raises(Held), hold(tmp_path / "lock"):
         pass
+
+
+def test_a_process_of_another_user_that_cannot_be_seen_is_not_taken_for_dead(tmp_path, monkeypatch):
+    with hold(tmp_path / "lock") as held:
+        content = held.file.read_text()
+    (tmp_path / "lock.5").write_text(content)
+
+    def not_mine(pid, number):
+        raise PermissionError
+
+    def gone(pid, number):
+        raise ProcessLookupError
+
+    monkeypatch.setattr(holds, "_started", lambda pid: None)
+    monkeypatch.setattr(holds.os, "kill", not_mine)
+    assert holder(tmp_path / "lock").pid == os.getpid()
+    monkeypatch.setattr(holds.os, "kill", gone)
+    assert holder(tmp_path / "lock") is None

@@ -59,6 +59,7 @@ def _claimed_and_trained(cfg: DictConfig) -> int:
     with _claimed(cfg) as claim:
         if claim.action not in ("start", "resume"):
             return _skip(claim)
+        cfg.retry = None  # has had its effect, and is no part of the run
         if claim.folder is None:
             return _train(cfg, None, claim)
         if is_first():

@@ -249,7 +249,11 @@ def test_what_failed_by_itself_is_left_until_it_is_asked_for(command, monkeypatc
     asked = command("train", "-m", *WORDS, "retry=failed", "seed=0,1")
     assert (asked.code, len(asked.folders)) == (0, 4)
     assert command("train", "-m", *WORDS, "seed=0,1").err.count("finished already") == 2
-    assert command("train", *WORDS, "retry=all").code == 2
+    assert all("retry: null" in (folder / "config.yaml").read_text() for folder in asked.folders)
+    for words in (("-m", "retry=all", "seed=0,1"), ("retry=failed",)):
+        refused = command("train", *words, *WORDS)
+        assert refused.code == 2
+        assert "retry=" in refused.err
 
 
 def test_an_early_mistake_in_the_input_is_still_one(command):
