@@ -157,11 +157,12 @@ def _composed(cfg: DictConfig, overrides: list[str], built: set[str]) -> DictCon
 
 
 def _build(cfg: DictConfig) -> None:
-    """Everything that can be built without data; constructors check more than a look at the config can."""
+    """Everything that can be built without the data's files; constructors check more than a look at the config can."""
     from snnbench.training import build
 
     build.check_device(cfg)
     network = build.build_network(cfg)
+    build.make(cfg, "data", drop=())
     build.make(cfg, "loss")
     build.make(cfg, "schedule")(build.build_optimizer(cfg)(network))
 

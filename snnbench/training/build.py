@@ -14,6 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from torch import nn
 from torch.optim import Optimizer
 
+from snnbench.data.tree import spelt
 from snnbench.errors import UserError
 from snnbench.seeding import seed_all
 from snnbench.training.module import SpikingClassifier
@@ -48,8 +49,14 @@ def build_data(cfg: DictConfig) -> Any:
     if cfg.batch_size % accumulate:
         raise UserError(f"batch_size={cfg.batch_size}: must divide by trainer.accumulate_grad_batches={accumulate}.")
     data = make(cfg, "data", drop=(), batch_size=cfg.batch_size // accumulate)
-    data.prepare_data()
-    data.setup("fit")
+    try:
+        data.prepare_data()
+        data.setup("fit")
+    except OSError as error:
+        if isinstance(error, UserError):
+            raise
+        what = f"{spelt(str(error.filename))}: {error.strerror}" if error.filename else str(error)
+        raise UserError(f"data={cfg.data.get('name')}: {what}. Is the data whole, and can it be read?") from error
     return data
 
 
