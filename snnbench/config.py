@@ -53,6 +53,13 @@ class TrainConfig:
 
 
 @dataclass
+class EvalPaths:
+    """Where eval.py looks for the data; null leaves it to the run."""
+
+    data: str | None = None
+
+
+@dataclass
 class EvalConfig:
     """Types of the keys of eval.py."""
 
@@ -61,6 +68,7 @@ class EvalConfig:
     engine: str | None = None
     accelerator: str | None = None
     energy: Any = False
+    paths: EvalPaths = field(default_factory=EvalPaths)
 
 
 def register_schema() -> None:
@@ -137,8 +145,9 @@ def _check_trainer(cfg: DictConfig) -> None:
             f"trainer.val_check_interval={trainer.val_check_interval}: an epoch is evaluated at its end, so that the "
             "last one's accuracy is that of the trained network. Use trainer.check_val_every_n_epoch."
         )
-    if not cfg.paths.outputs:
-        raise UserError("paths.outputs=null: give the folder for runs.")
+    for key, what in (("outputs", "runs"), ("data", "data sets")):
+        if cfg.paths[key] in (None, ""):
+            raise UserError(f"paths.{key}={'null' if cfg.paths[key] is None else ''}: give the folder for {what}.")
     if trainer.get("max_steps", -1) != -1:
         raise UserError(f"trainer.max_steps={trainer.max_steps}: set epochs=... instead; schedules follow it.")
     for key in ("accumulate_grad_batches", "check_val_every_n_epoch"):

@@ -16,6 +16,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from snnbench import status
 from snnbench.runs.code import code_of
+from snnbench.runs.fingerprint import Files, same_files
+from snnbench.runs.provenance import took_others
 from snnbench.runs.read import Ledger, Run, read_ledger
 from snnbench.runs.recipe import lookup, recipe_hash
 
@@ -71,13 +73,14 @@ def plan(jobs: Sequence[tuple[Sequence[str], DictConfig]]) -> list[Job]:
         jobs: the overrides and the composed, checked config of each.
     """
     ledgers: dict[str, list[Run]] = {}
+    files: dict[str, Files | None] = {}
     planned = []
     for words, cfg in jobs:
         config = resolved(cfg)
         outputs = str(config["paths"]["outputs"])
         if outputs not in ledgers:
             ledgers[outputs] = earlier_runs(Path(outputs)).runs
-        run = None if config.get("resume") else run_of(ledgers[outputs], config)
+        run = None if config.get("resume") else run_of(ledgers[outputs], config, files)
         if run is not None:
             ledgers[outputs].remove(run)
         planned.append(Job(tuple(words), config, run))
@@ -125,18 +128,34 @@ def earlier_runs(outputs: Path) -> Ledger:
     return read_ledger([outputs]) if outputs.is_dir() else Ledger()
 
 
-def run_of(runs: Iterable[Run], config: Mapping[str, Any]) -> Run | None:
-    """The run that got furthest of those with this recipe, data, seed and number of epochs."""
+def run_of(runs: Iterable[Run], config: Mapping[str, Any], files: dict[str, Files | None] | None = None) -> Run | None:
+    """The run that got furthest of those with this recipe, data, seed and number of epochs.
+
+    `files` holds what was found of the data of other jobs a moment ago; see `data.here`.
+    """
     recipe, axes = recipe_hash(config, code_of(config)), (config["seed"], config["epochs"])
-    same = [run for run in runs if run.recipe == recipe and (run.seed, run.planned) == axes and _same_data(run, config)]
+    same = [run for run in runs if run.recipe == recipe and (run.seed, run.planned) == axes]
+    same = [run for run in same if _same_data(run, config, {} if files is None else files)]
     return max(same, key=lambda run: (run.status == "finished", run.status != "failed", run.epochs), default=None)
 
 
-def _same_data(run: Run, config: Mapping[str, Any]) -> bool:
-    """Data that was found to be the published one is so in any folder; of other data, the folder tells."""
+def _same_data(run: Run, config: Mapping[str, Any], files: dict[str, Files | None]) -> bool:
+    """By what the run's files were, and what is there now.
+
+    Where one of them is not known: data that was found to be the published one is so in any folder; of other data, the
+    folder tells.
+    """
+    from snnbench.data.here import files_here
+
+    known = (run.fingerprint or {}).get("files")
+    here = files_here(config, files) if known else None
+    if known and here:
+        return same_files(known, here)
+    if run.fingerprint is None and took_others(config):
+        return False
     if run.provenance == "real" and lookup(config, "data.verify") is not False:
         return True
-    if lookup(config, "data.verify") is True and lookup(run.config, "data.verify") is False:
+    if lookup(config, "data.verify") is not False and lookup(run.config, "data.verify") is False:
         return False
     ours, theirs = (os.path.realpath(str(lookup(one, "data.root"))) for one in (config, run.config))
     return ours == theirs

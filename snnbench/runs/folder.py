@@ -14,6 +14,7 @@ import yaml
 from omegaconf import DictConfig, OmegaConf
 
 from snnbench.errors import UserError
+from snnbench.runs.data_paths import data_folder
 from snnbench.runs.schema import CONFIG, LOCK, RESULT
 
 _CHILD = "SNNBENCH_RUN_FOLDER"
@@ -72,10 +73,11 @@ def _next_free(cfg: DictConfig) -> Path:
     raise OSError(f"no free name {base}-* in {parent}")
 
 
-def open_folder(path: str) -> tuple[Path, DictConfig]:
+def open_folder(path: str, data: str | None = None) -> tuple[Path, DictConfig]:
     """The folder and config of an earlier run.
 
-    Paths into the folder follow it where it was moved, and those into the data follow $SNNBENCH_DATA where it is set.
+    Paths into the folder follow it where it was moved. Those into the data lead to `data`, if that is given; if not,
+    they follow $SNNBENCH_DATA where it is set, unless the run was told its data's folder.
 
     Raises:
         UserError: it is not the folder of a run.
@@ -88,10 +90,12 @@ def open_folder(path: str) -> tuple[Path, DictConfig]:
     if cfg.paths.output_dir:
         cfg = OmegaConf.create(rebased(OmegaConf.to_container(cfg), str(cfg.paths.output_dir), str(folder)))
     cfg.paths.output_dir = str(folder)
-    data = os.environ.get("SNNBENCH_DATA")
-    if data:
-        cfg.data = rebased(OmegaConf.to_container(cfg.data), str(cfg.paths.data), data, keys=("root", "cache"))
-        cfg.paths.data = data
+    found = data_folder(folder, cfg, data)
+    root = cfg.data.get("root")
+    cfg.data = rebased(OmegaConf.to_container(cfg.data), str(cfg.paths.data), found, keys=("root", "cache"))
+    if found != cfg.paths.data and data is not None and cfg.data.get("root") == root:  # given apart from paths.data
+        cfg.data.root = found
+    cfg.paths.data = found
     return folder, cfg
 
 

@@ -18,6 +18,8 @@ from snnbench import parallel
 from snnbench.errors import UserError
 from snnbench.files import read_bytes, read_yaml
 from snnbench.runs.curves import metrics
+from snnbench.runs.fingerprint import digest
+from snnbench.runs.provenance import believable
 from snnbench.runs.recipe import flat, lookup, recipe_hash
 from snnbench.runs.result import Unreadable, brief, read_result, status_of
 from snnbench.runs.schema import CONFIG, ENVIRONMENTS, EPOCH, METRICS, NOT_RUNS, PROTOCOLS, RESULT, TEST_ACC, Result
@@ -70,10 +72,19 @@ class Run:
 
     @property
     def data(self) -> str:
-        """Equal for runs on equal data of one recipe: "real", or else what is known of it and where it lay."""
+        """Equal for runs on equal data of one recipe: "real", or else its files, or as long as these are not known its
+        folder."""
         if self.provenance == "real":
             return self.provenance
-        return f"{self.provenance} in {os.path.realpath(str(lookup(self.config, 'data.root')))}"
+        known = digest((self.fingerprint or {}).get("files"))
+        where = f"with files {known}" if known else f"in {os.path.realpath(str(lookup(self.config, 'data.root')))}"
+        return f"{self.provenance} {where}"
+
+    @property
+    def fingerprint(self) -> dict[str, Any] | None:
+        """What the run's data was; None of a run that does not tell."""
+        found = self.result.get("fingerprint")
+        return found if isinstance(found, dict) else None
 
     @cached_property
     def flat(self) -> dict[str, Any]:
@@ -82,7 +93,20 @@ class Run:
 
     @property
     def provenance(self) -> str:
-        return str(self.result["provenance"])
+        """What the run proved of its data: of an older one, what it said and can have proved."""
+        return self._provenance[0]
+
+    @property
+    def doubt(self) -> str:
+        """Why the data is not known to be the real one, as far as the run tells."""
+        return self._provenance[1]
+
+    @cached_property
+    def _provenance(self) -> tuple[str, str]:
+        said = str(self.result["provenance"])
+        if "fingerprint" in self.result:
+            return said, str(self.result.get("doubt") or "")
+        return believable(self.config, said)
 
     @cached_property
     def command(self) -> str:

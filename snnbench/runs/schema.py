@@ -97,6 +97,8 @@ class Identity(TypedDict):
         data, backbone, neuron, norm, loss, optimizer: their names in the config.
         labels: by config group, a name that is to be shown, such as {"neuron": "DA-LIF"}.
         provenance: "real", or what keeps the run's data from being it and its numbers from the tables.
+        doubt: why it is not "real"; empty where it is.
+        fingerprint: what the data is (runs.fingerprint); None of a data module that does not tell.
         code: the revision, or a digest of the source, of each class that the config names (runs.code).
     """
 
@@ -115,6 +117,8 @@ class Identity(TypedDict):
     seed: int
     batch_size: int
     provenance: str
+    doubt: str
+    fingerprint: dict[str, Any] | None
     split: Any
     data_details: dict[str, Any]
     code: dict[str, int | str]

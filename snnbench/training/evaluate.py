@@ -23,6 +23,7 @@ from snnbench.runs.schema import CHECKPOINTS, EPOCH, evaluation
 from snnbench.training import build
 from snnbench.training.checkpoint import read_checkpoint
 from snnbench.training.module import SpikingClassifier
+from snnbench.training.record import check_data
 from snnbench.training.report import energy_table
 
 MISMATCH = 1
@@ -41,7 +42,7 @@ def evaluate(cfg: DictConfig) -> int:
     """
     model = choose_model(cfg.energy)
     log.quieten()
-    folder, run = open_folder(cfg.run)
+    folder, run = open_folder(cfg.run, data=cfg.paths.data)
     result = read_result(folder)
     checkpoint = read_checkpoint(_checkpoint_path(folder, cfg.ckpt))
     _adapt(run, cfg)
@@ -49,6 +50,7 @@ def evaluate(cfg: DictConfig) -> int:
     if run.threads is not None:
         torch.set_num_threads(run.threads)
     data = build.build_data(run)
+    check_data(f"run={cfg.run}", run, result, data)
     module = build.build_module(run, build.build_network(run), data)
     module.load_state_dict(checkpoint["state_dict"])
     if model == "lemaire":

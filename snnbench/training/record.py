@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import json
+import logging
 from pathlib import Path
 from typing import Any, cast
 
 from omegaconf import DictConfig, OmegaConf
 
+from snnbench.errors import UserError
 from snnbench.neurons.base import spiking_layers
 from snnbench.runs.code import code_of
 from snnbench.runs.environment import environment
+from snnbench.runs.fingerprint import differences
 from snnbench.runs.folder import is_main_process
+from snnbench.runs.provenance import parts_of, took_others
 from snnbench.runs.result import write_result
 from snnbench.runs.schema import ENVIRONMENTS, SCHEMA, Epochs, Identity, Result, Written
 from snnbench.training.history import History
 from snnbench.training.measure import measured, reset_peak_memory
 from snnbench.training.module import SpikingClassifier
+
+MOST = 3  # differences that a message names
 
 
 class Record:
@@ -33,6 +39,7 @@ class Record:
         self.folder = folder
         self._cfg = cfg
         self._environment = environment()
+        provenance, doubt = judged(data, cfg)
         self._identity: Identity = {
             "schema": SCHEMA,
             "name": cfg.name,
@@ -48,7 +55,9 @@ class Record:
             "T": cfg.T,
             "seed": cfg.seed,
             "batch_size": cfg.batch_size,
-            "provenance": data.provenance,
+            "provenance": provenance,
+            "doubt": doubt,
+            "fingerprint": fingerprint_of(data),
             "split": data.split,
             "data_details": dict(data.details),
             "code": code_of(OmegaConf.to_container(cfg, resolve=True)),  # type: ignore[arg-type]
@@ -86,6 +95,49 @@ class Record:
 
     def _epochs(self, history: History) -> Epochs:
         return {"planned": self._cfg.epochs, "run": len(history.metrics)}
+
+
+def judged(data: Any, cfg: DictConfig) -> tuple[str, str]:
+    """The provenance of what a run of this config sees of `data`, and what keeps it from being "real"."""
+    parts = parts_of(cast(dict[str, Any], OmegaConf.to_container(cfg, resolve=True)))
+    if parts:
+        return "subset", parts
+    provenance = str(getattr(data, "provenance", "unverified"))
+    unsaid = f"{type(data).__name__} does not prove its data"
+    return provenance, "" if provenance == "real" else str(getattr(data, "doubt", "") or unsaid)
+
+
+def fingerprint_of(data: Any) -> dict[str, Any] | None:
+    """What the data of a run is, of a data module that tells it."""
+    return dict(data.fingerprint()) if hasattr(data, "fingerprint") else None
+
+
+def check_data(what: str, cfg: DictConfig, result: Result, data: Any) -> None:
+    """Refuse data that is not the data of an earlier run.
+
+    Args:
+        what: how that run was named on the command line.
+        cfg: its config.
+        result: its result.json; an older one tells nothing of its data.
+        data: the data module that is to be used now.
+
+    Raises:
+        UserError: names what differs.
+    """
+    before = result.get("fingerprint")
+    others = took_others(cast(dict[str, Any], OmegaConf.to_container(cfg, resolve=True)))
+    if before is None and others:
+        raise UserError(f"{what}: its data is not what it was: {others}. Begin a new run.")
+    if before is None:
+        logging.getLogger("snnbench").info("%s: says nothing of its data, which may be other than it was", what)
+        return
+    found = differences(before, fingerprint_of(data))
+    if found:
+        more = f", and {len(found) - MOST} more" if len(found) > MOST else ""
+        raise UserError(
+            f"{what}: its data is not what it was: {'; '.join(found[:MOST])}{more}.\n"
+            "Bring that data back, or say where it lies: paths.data=<folder>. On what lies here, begin a new run."
+        )
 
 
 def _labels(module: SpikingClassifier, name: str | None) -> dict[str, str]:

@@ -22,6 +22,7 @@ from snnbench.errors import UserError
 from snnbench.files import write_text
 from snnbench.interrupt import FAILED, Interrupted, was_interrupted
 from snnbench.runs.code import changes, code_of
+from snnbench.runs.data_paths import fix_data_paths, gives_data
 from snnbench.runs.folder import is_main_process, locked, new_folder, open_folder
 from snnbench.runs.result import read_result
 from snnbench.runs.schema import CHECKPOINTS, CONFIG, LOG, RESULT, Result
@@ -30,7 +31,7 @@ from snnbench.training.checkpoint import AtomicCheckpointIO, last_checkpoint, re
 from snnbench.training.guard import NonFinite
 from snnbench.training.history import History
 from snnbench.training.module import SpikingClassifier
-from snnbench.training.record import Record
+from snnbench.training.record import Record, check_data
 
 
 def train(cfg: DictConfig) -> int:
@@ -52,14 +53,18 @@ def train(cfg: DictConfig) -> int:
         config.check(cfg)
         action, earlier = sweep.this_job(cfg)
         if earlier and action == "resume":
-            folder, cfg, checkpoint = _reopen(str(earlier))
+            folder, cfg, checkpoint = _reopen(str(earlier), cfg.paths.data)
             logging.getLogger("snnbench").info("going on in %s", report.short(folder))
         elif earlier and action != "start":
             return _skip(action, earlier)
     config.check(cfg)
     build.check_device(cfg)
     _set_threads(cfg)
+    if folder is None:
+        fix_data_paths(cfg, _words())
     data = build.build_data(cfg)
+    if folder is not None:
+        check_data(f"resume={cfg.resume}", cfg, read_result(folder), data)
     module = build.build_module(cfg, build.build_network(cfg), data)
     with _folder(cfg, folder) as folder, locked(folder), log.to_file(folder / LOG):
         status.tell(folder=str(folder))
@@ -86,16 +91,21 @@ def _skip(action: str, folder: Path) -> int:
 
 def _resumable(cfg: DictConfig) -> tuple[Path, DictConfig, Path | None]:
     """The folder, the config and the last checkpoint (None before the first epoch's end) of `cfg.resume`."""
-    others = [word for word in HydraConfig.get().overrides.task if not word.startswith("resume=")]
+    others = [word for word in _words() if not word.startswith(("resume=", "paths.data="))]
     if others:
         raise UserError(
-            f"resume={cfg.resume}: takes everything from the run's own config; leave out {' '.join(others)}."
+            f"resume={cfg.resume}: takes everything from the run's own config, but paths.data=...; leave out "
+            f"{' '.join(others)}."
         )
-    return _reopen(cfg.resume)
+    return _reopen(cfg.resume, cfg.paths.data if gives_data(_words()) else None)
 
 
-def _reopen(path: str) -> tuple[Path, DictConfig, Path | None]:
-    folder, old = open_folder(path)
+def _words() -> list[str]:
+    return list(HydraConfig.get().overrides.task)
+
+
+def _reopen(path: str, data: str | None = None) -> tuple[Path, DictConfig, Path | None]:
+    folder, old = open_folder(path, data=data)
     result = read_result(folder)
     if result["status"] == "finished":
         raise UserError(f"resume={path}: this run is finished; its result is in {folder / RESULT}.")
