@@ -27,6 +27,7 @@ from snnbench.runs.fingerprint import Files, Fingerprint
 from snnbench.seeding import seed_cpu
 
 VALUES = ("counts", "bytes")
+TRIED = 8  # draws of an augmentation
 
 
 class EventData(BenchData):
@@ -192,7 +193,9 @@ class EventData(BenchData):
         clip = torch.zeros(self.rule.T, 2, self.image_size, self.image_size)
         try:
             with torch.random.fork_rng(devices=[]):
-                shape = self._transform(clip).shape
+                for draw in range(TRIED):  # one may happen to do nothing
+                    seed_cpu(0, draw, 0)
+                    shape = self._transform(clip).shape
         except Exception as error:  # a transform for images may fail in any way
             raise UserError(
                 f"augment={self.augment.name}: it does not work on event clips ({type(error).__name__}: {error}). "
