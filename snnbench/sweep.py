@@ -147,6 +147,8 @@ def _same_data(run: Run, config: Mapping[str, Any], files: dict[str, Files | Non
     """
     from snnbench.data.here import files_here
 
+    if lookup(config, "data.verify") is not False and lookup(run.config, "data.verify") is False:
+        return False  # the job may prove what the run did not
     known = (run.fingerprint or {}).get("files")
     here = files_here(config, files) if known else None
     if known and here:
@@ -155,7 +157,5 @@ def _same_data(run: Run, config: Mapping[str, Any], files: dict[str, Files | Non
         return False
     if run.provenance == "real" and lookup(config, "data.verify") is not False:
         return True
-    if lookup(config, "data.verify") is not False and lookup(run.config, "data.verify") is False:
-        return False
     ours, theirs = (os.path.realpath(str(lookup(one, "data.root"))) for one in (config, run.config))
     return ours == theirs

@@ -102,8 +102,10 @@ def test_what_decides_the_numbers_decides_what_is_there(multirun, word, actions)
     assert [action for action, _ in planned(multirun, "seed=1", word)] == actions
 
 
-def test_other_data_that_is_not_verified_is_told_by_its_folder(lab, multirun):
+def test_other_data_that_is_not_verified_is_told_by_its_files_or_as_before_by_its_folder(lab, multirun):
     lab.edit_result("seed1", provenance="unverified")
+    assert [action for action, _ in planned(multirun, "seed=1", "paths.data=elsewhere")] == ["done"]
+    lab.edit_result("seed1", fingerprint=None)
     here = OmegaConf.load(lab.runs["seed1"] / "config.yaml").data.root
     assert [action for action, _ in planned(multirun, "seed=1", f"paths.data={here}")] == ["done"]
     assert [action for action, _ in planned(multirun, "seed=1", "paths.data=elsewhere")] == ["start"]
