@@ -72,19 +72,15 @@ class Run:
 
     @property
     def data(self) -> str:
-        """Equal for runs on equal data of one recipe: "real", or else its files, or as long as these are not known its
-        folder."""
-        if self.provenance == "real":
-            return self.provenance
+        """Equal for runs on equal data of one recipe: "real", or else by its files, or where unknown by its folder."""
         known = digest((self.fingerprint or {}).get("files"))
         where = f"with files {known}" if known else f"in {os.path.realpath(str(lookup(self.config, 'data.root')))}"
-        return f"{self.provenance} {where}"
+        return "real" if self.provenance == "real" else f"{self.provenance} {where}"
 
     @property
     def fingerprint(self) -> dict[str, Any] | None:
         """What the run's data was; None of a run that does not tell."""
-        found = self.result.get("fingerprint")
-        return found if isinstance(found, dict) else None
+        return found if isinstance(found := self.result.get("fingerprint"), dict) else None
 
     @cached_property
     def flat(self) -> dict[str, Any]:
