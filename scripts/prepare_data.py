@@ -31,15 +31,17 @@ def main(arguments: list[str] | None = None) -> int:
 
     from snnbench import explain, log
     from snnbench.errors import UserError
+    from snnbench.overrides import CommandLine
 
     log.to_terminal()
+    typed = CommandLine("train", (ROOT / "configs",), overrides=(f"data={words.data}", *words.overrides))
     try:
         lengths = [word[2:].split(",") for word in words.overrides if word.startswith("T=")]
         others = [word for word in words.overrides if not word.startswith("T=")]
         for length in lengths[-1] if lengths else [None]:
             prepare(words.data, [*others, f"T={length}"] if length is not None else others, words.verify)
     except (HydraException, OmegaConfBaseException, UserError) as error:
-        print(f"error: {explain.explain(error)}", file=sys.stderr)
+        print(f"error: {explain.explain(error, typed)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("interrupted; nothing half-written is left", file=sys.stderr)
@@ -58,6 +60,7 @@ def prepare(name: str, overrides: list[str], verify: bool) -> None:
     config.register_schema()
     with hydra.initialize_config_dir(str(ROOT / "configs"), version_base="1.3"):
         cfg = hydra.compose("train", [f"data={name}", *overrides])
+    config.at_home(cfg)
     data: Any = build.make(cfg, "data", drop=())
     if not isinstance(data, EventData):
         data.prepare_data()
@@ -105,4 +108,6 @@ def check(data: Any) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    from snnbench import terminal
+
+    sys.exit(terminal.run(main))

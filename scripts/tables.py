@@ -17,6 +17,7 @@ from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
 
+from snnbench import terminal
 from snnbench.config import CONFIGS, compose_row
 from snnbench.errors import UserError
 from snnbench.official import curve_of
@@ -121,4 +122,4 @@ def _what(arguments: argparse.Namespace, papers: list[str]) -> tuple[list[str], 
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(terminal.run(main))

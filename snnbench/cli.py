@@ -6,9 +6,10 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import BrokenExecutor
 from pathlib import Path
 from typing import Any
@@ -18,10 +19,11 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
-from snnbench import config, log, status, sweep
+from snnbench import commands, config, log, status, sweep, terminal
 from snnbench.errors import UserError
-from snnbench.explain import WRONG, explain, no_name, unexpected
+from snnbench.explain import WRONG, explain, unexpected
 from snnbench.interrupt import FAILED, INTERRUPTED, WRONG_INPUT, Interrupted, sigterm_interrupts
+from snnbench.overrides import CommandLine
 from snnbench.status import STATUS_FILE
 
 PLAN_ONLY = "SNNBENCH_PLAN_ONLY"
@@ -68,19 +70,21 @@ def _run(task: Callable[[DictConfig], int], config_dir: Path, config_name: str, 
         job.__module__ = "__main__"
         decorate = hydra.main(version_base="1.3", config_path=str(config_dir.absolute()), config_name=config_name)
         code, message = 0, ""
+        typed = CommandLine.read(sys.argv[1:], config_dir, config_name)
         try:
+            typed.check()
             decorate(job)()
         except WRONG as error:
             if traceback_wanted:
                 raise
-            print(f"error: {explain(error, _known_keys(config_dir, config_name))}", file=sys.stderr)
+            print(f"error: {explain(error, typed)}", file=sys.stderr)
             return WRONG_INPUT
         except KeyboardInterrupt as error:
             code, message = INTERRUPTED, "" if isinstance(error, Interrupted) else "interrupted."
-        except (ValueError, TypeError) as error:  # Hydra's own, where a group is given what is no name
+        except (ValueError, TypeError, OSError) as error:  # Hydra's own; a job's is caught in the job
             if traceback_wanted:
                 raise
-            print(f"error: {no_name(sys.argv[1:], error)}", file=sys.stderr)
+            print(f"error: {unexpected(error)}", file=sys.stderr)
             return WRONG_INPUT
         except BrokenExecutor:
             code, message = FAILED, "error: a worker process was killed, and the sweep with it."
@@ -95,10 +99,12 @@ def _run(task: Callable[[DictConfig], int], config_dir: Path, config_name: str, 
 
 def _run_job(task: Callable[[DictConfig], int], cfg: DictConfig, traceback_wanted: bool) -> None:
     """One job. Its error is printed here and not raised, so that a sweep goes on to the next job."""
+    terminal.protect()  # it may be in a worker process
     log.to_terminal()
     assert not os.environ.get(PLAN_ONLY), "a plan trains nothing"
     try:
         _check_mode()
+        config.at_home(cfg)
         code = task(cfg)
     except Exception as error:
         if traceback_wanted:
@@ -112,7 +118,8 @@ def _run_job(task: Callable[[DictConfig], int], cfg: DictConfig, traceback_wante
 def _check_mode() -> None:
     chosen = HydraConfig.get().runtime.choices.get("sweep")
     if chosen and not status.is_sweep():
-        raise UserError(f"+sweep={chosen}: is a sweep of many runs, which needs -m: python train.py -m +sweep={chosen}")
+        again = commands.train("-m", *sys.argv[1:])
+        raise UserError(f"+sweep={chosen}: is a sweep of many runs, which needs -m: {again}")
 
 
 class PlanSweep(Callback):
@@ -129,7 +136,7 @@ class PlanSweep(Callback):
             planned = sweep.plan(jobs)
         except Exception as error:
             text = explain(error) if isinstance(error, WRONG) else unexpected(error)
-            print(f"error: {text} (job {' '.join(words)}; no job was started)", file=sys.stderr)
+            print(f"error: {text} (job {shlex.join(words)}; no job was started)", file=sys.stderr)
             raise SystemExit(WRONG_INPUT) from error
         if os.environ.get(PLAN_ONLY):
             print(sweep.describe(planned))
@@ -146,6 +153,7 @@ def _check_folders(jobs: list[DictConfig]) -> None:
 
 def _composed(cfg: DictConfig, overrides: list[str], built: set[str]) -> DictConfig:
     composed = hydra.compose(cfg.hydra.job.config_name, overrides)
+    config.at_home(composed)
     if composed.get("resume"):
         return composed
     config.check(composed)
@@ -163,18 +171,5 @@ def _build(cfg: DictConfig) -> None:
     build.check_device(cfg)
     network = build.build_network(cfg)
     build.make(cfg, "loss")
-    build.make(cfg, "schedule")(build.build_optimizer(cfg)(network))
-
-
-def _known_keys(config_dir: Path, config_name: str) -> Iterator[str]:
-    """Every dotted key of the config as it composes without overrides."""
-    keys: list[str] = []
-
-    def walk(prefix: str, node: Any) -> None:
-        for key, value in node.items_ex(resolve=False) if isinstance(node, DictConfig) else []:
-            keys.append(prefix + str(key))
-            walk(f"{prefix}{key!s}.", value)
-
-    with hydra.initialize_config_dir(str(config_dir.absolute()), version_base="1.3"):
-        walk("", hydra.compose(config_name))
-    yield from keys
+    build.make_schedule(cfg)(build.build_optimizer(cfg)(network))
+    build.check_trainer(cfg)

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from snnbench import terminal
 from snnbench.runs.quantities import shown
 from snnbench.runs.quantity import Quantity
 from snnbench.runs.result import Unreadable, read_result, status_of
 from snnbench.runs.schema import TIME
 
+WIDEST = 10_000  # characters, of a line that no terminal breaks
 STATUS_FILE = "SNNBENCH_STATUS_FILE"
 
 
@@ -85,7 +86,7 @@ def print_table(jobs: list[dict[str, Any]]) -> None:
     for job in jobs:
         words = " ".join(word for word in job["words"] if word not in common)
         table.add_row(words, *_outcome(job))
-    Console(width=None if sys.stdout.isatty() else 200).print(table, markup=False, highlight=False)
+    Console(width=terminal.width() or WIDEST).print(table, markup=False, highlight=False)
 
 
 def _outcome(job: Mapping[str, Any]) -> list[str]:

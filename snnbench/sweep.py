@@ -7,6 +7,7 @@ by another job of the same sweep.
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -86,7 +87,7 @@ def plan(jobs: Sequence[tuple[Sequence[str], DictConfig]]) -> list[Job]:
 
 def describe(jobs: Sequence[Job]) -> str:
     """One line for each job: what is to be done, its overrides, the run that is there."""
-    lines = [f"[{n}/{len(jobs)}] {job.action}: {' '.join(job.words)}" for n, job in enumerate(jobs, start=1)]
+    lines = [f"[{n}/{len(jobs)}] {job.action}: {shlex.join(job.words)}" for n, job in enumerate(jobs, start=1)]
     return "\n".join(
         f"{line}  {job.run.folder}" if job.run and job.action != "start" else line
         for line, job in zip(lines, jobs, strict=True)

@@ -23,6 +23,7 @@ from typing import Any
 
 import torch
 
+from snnbench import terminal
 from snnbench.errors import UserError, did_you_mean
 from snnbench.kernels.cell import Cell
 from snnbench.kernels.engines.contract import Engine
@@ -186,4 +187,4 @@ def _from_config(name: str, overrides: list[str], T: int, channels: int) -> Cell
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(terminal.run(main))

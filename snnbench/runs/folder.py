@@ -12,8 +12,11 @@ from typing import Any, TextIO
 
 import yaml
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
+from snnbench import commands
 from snnbench.errors import UserError
+from snnbench.files import read_yaml
 from snnbench.runs.schema import CONFIG, LOCK, RESULT
 
 _CHILD = "SNNBENCH_RUN_FOLDER"
@@ -55,7 +58,8 @@ def _given(cfg: DictConfig) -> Path:
         folder.mkdir()
     except FileExistsError:
         raise UserError(
-            f"paths.output_dir={folder}: exists already. Name a new folder, or go on with that run: resume={folder}"
+            f"paths.output_dir={folder}: exists already. Name a new folder, or go on with the run in it: "
+            f"{commands.train(resume=folder)}"
         ) from None
     return folder
 
@@ -86,12 +90,14 @@ def open_folder(path: str) -> tuple[Path, DictConfig]:
             raise UserError(f"{path}: not the folder of a run (it has no {name}). Runs lie in outputs/<name>/<time>.")
     cfg = _config(folder / CONFIG)
     if cfg.paths.output_dir:
-        cfg = OmegaConf.create(rebased(OmegaConf.to_container(cfg), str(cfg.paths.output_dir), str(folder)))
-    cfg.paths.output_dir = str(folder)
-    data = os.environ.get("SNNBENCH_DATA")
+        cfg = _literal(rebased(OmegaConf.to_container(cfg, resolve=True), str(cfg.paths.output_dir), str(folder)))
+    cfg.paths.output_dir = commands.literal(str(folder))
+    data = os.environ.get("SNNBENCH_DATA") and str(commands.home(os.environ["SNNBENCH_DATA"]))
     if data:
-        cfg.data = rebased(OmegaConf.to_container(cfg.data), str(cfg.paths.data), data, keys=("root", "cache"))
-        cfg.paths.data = data
+        cfg.data = _literal(
+            rebased(OmegaConf.to_container(cfg.data, resolve=True), str(cfg.paths.data), data, keys=("root", "cache"))
+        )
+        cfg.paths.data = commands.literal(data)
     return folder, cfg
 
 
@@ -111,14 +117,27 @@ def _target_of_today(node: dict[Any, Any]) -> dict[str, str]:
 def _config(path: Path) -> DictConfig:
     """A run's config as OmegaConf has it, with the names of today and the parts that `open_folder` needs."""
     try:
-        cfg = OmegaConf.load(path)
-    except (OSError, RecursionError, ValueError, yaml.YAMLError) as error:
+        found = read_yaml(path, aliases=False)
+        if isinstance(found, dict) and isinstance(found.get("data"), dict):
+            paths = found.get("paths")
+            if isinstance(paths, dict) and {"data", "output_dir"} <= paths.keys():
+                return _literal(with_names_of_today(found))
+    except (OSError, RecursionError, ValueError, yaml.YAMLError, OmegaConfBaseException) as error:
         raise UserError(f"{path}: damaged ({' '.join(str(error).split())[:120]}).") from error
-    if isinstance(cfg, DictConfig) and isinstance(cfg.get("data"), DictConfig):
-        paths = cfg.get("paths")
-        if isinstance(paths, DictConfig) and {"data", "output_dir"} <= set(paths):
-            return OmegaConf.create(with_names_of_today(OmegaConf.to_container(cfg)))
     raise UserError(f"{path}: not the config of a run.")
+
+
+def _literal(value: Any) -> DictConfig:
+    """A resolved config as OmegaConf has it, in which every text stands for itself."""
+
+    def escaped(node: Any) -> Any:
+        if isinstance(node, dict):
+            return {key: escaped(item) for key, item in node.items()}
+        if isinstance(node, list):
+            return [escaped(item) for item in node]
+        return commands.literal(node) if isinstance(node, str) else node
+
+    return OmegaConf.create(escaped(value))
 
 
 def rebased(value: Any, old: str, new: str, keys: Collection[str] | None = None) -> Any:

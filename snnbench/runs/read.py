@@ -16,7 +16,7 @@ import yaml
 
 from snnbench import parallel
 from snnbench.errors import UserError
-from snnbench.files import read_bytes, read_yaml
+from snnbench.files import LARGEST_TEXT, read_bytes, read_yaml
 from snnbench.runs.curves import metrics
 from snnbench.runs.recipe import flat, lookup, recipe_hash
 from snnbench.runs.result import Unreadable, brief, read_result, status_of
@@ -186,7 +186,7 @@ def read_run(folder: Path) -> Run:
     """
     result = read_result(folder)
     try:
-        text = read_bytes(folder / CONFIG)
+        text = read_bytes(folder / CONFIG, LARGEST_TEXT)
         config = read_yaml(folder / CONFIG, aliases=False)
     except FileNotFoundError:
         raise Unreadable(f"{folder}: has a {RESULT} but no {CONFIG}") from None
@@ -227,4 +227,4 @@ def _identity(folder: Path, config: bytes) -> str:
 
 
 def _first_start(folder: Path) -> bytes:
-    return read_bytes(folder / ENVIRONMENTS).partition(b"\n")[0]
+    return read_bytes(folder / ENVIRONMENTS, LARGEST_TEXT).partition(b"\n")[0]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import shlex
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -220,7 +221,11 @@ def _text(value: Any) -> str:
 
 def overrides(command: str) -> list[str]:
     """The words of a run's command line that can have changed its recipe."""
-    words = [word.lstrip("+~") for word in command.split() if "=" in word or word.startswith("~")]
+    try:
+        found = shlex.split(command)
+    except ValueError:  # it was edited
+        found = command.split()
+    words = [word.lstrip("+~") for word in found if "=" in word or word.startswith("~")]
     keys = [word.partition("=")[0] for word in words]
     return [
         word

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
+import tempfile
+import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
@@ -9,12 +12,15 @@ from typing import Any
 import lightning
 import torch
 from hydra.errors import InstantiationException
-from hydra.utils import instantiate
+from hydra.utils import get_class, instantiate
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
 from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
 
+from snnbench import soundness
 from snnbench.errors import UserError
+from snnbench.runs.recipe import TECHNICAL
 from snnbench.seeding import seed_all
 from snnbench.training.module import SpikingClassifier
 from snnbench.training.optim import check_optimizer, checked, parameter_groups
@@ -30,13 +36,16 @@ def make(cfg: DictConfig, group: str, drop: Sequence[str] = ("name",), **extra: 
     assert isinstance(node, dict)
     try:
         return instantiate({key: node[key] for key in node if key not in drop}, **extra, _convert_="all")
-    except InstantiationException as error:
-        cause = error.__cause__
-        while cause is not None and not isinstance(cause, UserError):
+    except UserError:
+        raise
+    except Exception as error:  # whatever a constructor raises, it was the config that called it so
+        cause: BaseException = error
+        while isinstance(cause, InstantiationException) and cause.__cause__ is not None:
             cause = cause.__cause__
-        if cause is not None:
+        if isinstance(cause, UserError):
             raise cause from error
-        raise UserError(f"{group}: {' '.join(str(error).split())}") from error
+        kind = "" if isinstance(cause, InstantiationException) else f"{type(cause).__name__}: "
+        raise UserError(f"{group}: {kind}{' '.join(str(cause).split())}") from error
 
 
 def build_data(cfg: DictConfig) -> Any:
@@ -66,7 +75,7 @@ def build_module(cfg: DictConfig, network: nn.Module, data: Any) -> SpikingClass
         network,
         loss=make(cfg, "loss"),
         optimizer=build_optimizer(cfg),
-        schedule=checked(make(cfg, "schedule")),
+        schedule=make_schedule(cfg),
         classes=cfg.data.num_classes,
         seed=cfg.seed,
         batch_transform=data.batch_transform,
@@ -76,6 +85,23 @@ def build_module(cfg: DictConfig, network: nn.Module, data: Any) -> SpikingClass
     )
     module.configure_optimizers()  # its mistakes should show before the run has a folder
     return module
+
+
+def make_schedule(cfg: DictConfig) -> Callable[[Optimizer], LRScheduler]:
+    """A function from the optimizer to its learning rates over epochs.
+
+    Raises:
+        UserError: also the function, whatever the scheduler has against its options.
+    """
+    schedule = checked(make(cfg, "schedule"))
+
+    def build(optimizer: Optimizer) -> LRScheduler:
+        try:
+            return schedule(optimizer)
+        except (TypeError, ValueError, ArithmeticError) as error:
+            raise UserError(f"schedule: {error}") from error
+
+    return build
 
 
 def build_optimizer(cfg: DictConfig) -> Callable[[nn.Module], Optimizer]:
@@ -117,6 +143,50 @@ def build_trainer(
         enable_model_summary=False,
     )
     return trainer
+
+
+def check_trainer(cfg: DictConfig) -> None:
+    """Build trainer, callbacks and logger once to see that they can be, before the run has a folder.
+
+    Of wandb's logger only the arguments are looked at, since to make one may start a process.
+
+    Raises:
+        UserError: what Lightning, or a callback, has to say against their options.
+    """
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        cfg = cfg.copy()
+        cfg.paths.output_dir = folder
+        build_trainer(cfg)
+        _check_logger(cfg)
+        soundness.check_numbers(OmegaConf.to_container(cfg, resolve=True))  # type: ignore[arg-type]
+
+
+def _check_logger(cfg: DictConfig) -> None:
+    target = cfg.logger.get("_target_") if cfg.logger else None
+    if not target:
+        return
+    if not str(target).endswith(".WandbLogger"):
+        make(cfg, "logger", drop=())
+        return
+    options = {str(key): value for key, value in cfg.logger.items() if key not in TECHNICAL | {"_target_"}}
+    try:
+        inspect.signature(get_class(target)).bind(**options)
+    except TypeError as error:
+        raise UserError(f"logger: {error}") from error
+
+
+def check_lengths(cfg: DictConfig, data: Any) -> None:
+    """Refuse a share of an epoch's batches that is none.
+
+    Raises:
+        UserError: names the key.
+    """
+    loaders = {"limit_train_batches": [data.steps_per_epoch], "limit_val_batches": map(len, data.val_dataloader())}
+    for key, lengths in loaders.items():
+        share, batches = cfg.trainer.get(key, 1.0), min(lengths)
+        if isinstance(share, float) and int(share * batches) < 1:
+            raise UserError(f"trainer.{key}={share}: is no batch of the {batches} that there are; give a larger share.")
 
 
 def check_device(cfg: DictConfig, key: str = "trainer.accelerator") -> None:

@@ -11,6 +11,7 @@ import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
+from snnbench import commands
 from snnbench.errors import UserError
 from snnbench.files import atomic
 from snnbench.runs.folder import is_main_process, rebased
@@ -39,7 +40,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
             reason = getattr(cause, "strerror", None) or cause
             raise CheckpointError(
                 f"cannot write {target}: {reason}. The previous checkpoint is untouched; free some "
-                f"space and go on with resume={target.parent.parent}"
+                f"space and go on with: {commands.train(resume=target.parent.parent)}"
             ) from error
 
     def load_checkpoint(self, path: Any, *args: Any, **kwargs: Any) -> dict[str, Any]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shlex
 from pathlib import Path
 from typing import Any
 
@@ -11,28 +9,28 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from snnbench import commands
 from snnbench.runs.quantities import ENERGY, shown
 from snnbench.runs.schema import Result
 
 
 def short(folder: Path) -> str:
     """The folder as a person would type it here."""
-    relative = os.path.relpath(folder)
-    return relative if len(relative) < len(str(folder)) else str(folder)
+    return commands.typed(folder)
 
 
 def finished(folder: Path, result: Result) -> None:
     """One table: accuracies by how they were chosen, firing rate, speed, time, folder."""
     table = Table(title=escape(f"{result['name']}, seed {result['seed']}"), show_header=False, title_justify="left")
-    for key, value in summary(result).items():
+    for key, value in summary(folder, result).items():
         table.add_row(key, value)
     console = Console(soft_wrap=True)
     console.print(table)
     console.print(f"folder: {short(folder)}", highlight=False, markup=False)
 
 
-def summary(result: Result) -> dict[str, str]:
-    """The figures of a finished run as label and text."""
+def summary(folder: Path, result: Result) -> dict[str, str]:
+    """The figures of a finished run as label and text; of what it did not measure, the command that does."""
     rows = {}
     if result["provenance"] != "real":
         rows["data"] = f"{result['provenance']}: not for tables"
@@ -41,7 +39,7 @@ def summary(result: Result) -> dict[str, str]:
         if value is not None:
             rows[quantity.label] = quantity.text(value) + ("" if epoch is None else f" (epoch {epoch + 1})")
         elif quantity.later:
-            rows[quantity.label] = f"not measured: {quantity.later}"
+            rows[quantity.label] = f"not measured; {commands.evaluate(run=folder, **quantity.later)} does"
     return rows
 
 
@@ -70,7 +68,7 @@ def interrupted(folder: Path, any_epoch: bool) -> None:
     """Say how to go on."""
     kept = "Finished epochs are kept." if any_epoch else "No epoch was finished yet."
     Console(stderr=True, soft_wrap=True).print(
-        f"interrupted. {kept} Go on with: python train.py resume={shlex.quote(short(folder))}",
+        f"interrupted. {kept} Go on with: {commands.train(resume=folder)}",
         highlight=False,
         markup=False,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import shlex
 import shutil
 import signal
 from collections.abc import Iterator
@@ -17,7 +18,7 @@ from hydra.core.hydra_config import HydraConfig
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig, OmegaConf
 
-from snnbench import config, log, status, sweep
+from snnbench import commands, config, log, status, sweep
 from snnbench.errors import UserError
 from snnbench.files import write_text
 from snnbench.interrupt import FAILED, Interrupted, was_interrupted
@@ -60,7 +61,9 @@ def train(cfg: DictConfig) -> int:
     build.check_device(cfg)
     _set_threads(cfg)
     data = build.build_data(cfg)
+    build.check_lengths(cfg, data)
     module = build.build_module(cfg, build.build_network(cfg), data)
+    build.check_trainer(cfg)
     with _folder(cfg, folder) as folder, locked(folder), log.to_file(folder / LOG):
         status.tell(folder=str(folder))
         remove_leftovers(folder)
@@ -89,7 +92,7 @@ def _resumable(cfg: DictConfig) -> tuple[Path, DictConfig, Path | None]:
     others = [word for word in HydraConfig.get().overrides.task if not word.startswith("resume=")]
     if others:
         raise UserError(
-            f"resume={cfg.resume}: takes everything from the run's own config; leave out {' '.join(others)}."
+            f"resume={cfg.resume}: takes everything from the run's own config; leave out {shlex.join(others)}."
         )
     return _reopen(cfg.resume)
 
@@ -121,7 +124,7 @@ def _folder(cfg: DictConfig, old: Path | None) -> Iterator[Path]:
         return
     folder = new_folder(cfg)
     try:
-        cfg.paths.output_dir = str(folder)
+        cfg.paths.output_dir = commands.literal(str(folder))
         if is_main_process():
             write_text(folder / CONFIG, OmegaConf.to_yaml(cfg, resolve=True))
         yield folder

@@ -17,6 +17,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+from snnbench import commands
 from snnbench.kernels.cell import NoEngine
 
 _NUMERICS = ("-O2", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math")
@@ -32,7 +33,9 @@ def cache_dir() -> Path:
         NoEngine: it cannot be made or written, or someone else could write it.
     """
     given = os.environ.get("SNNBENCH_CACHE")
-    path = Path(given) if given else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "snnbench"
+    path = (
+        commands.home(given) if given else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "snnbench"
+    )
     try:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
         status = path.stat()
