@@ -108,9 +108,10 @@ class Run:
         try:
             columns = metrics(read_bytes(self.folder / METRICS))
             pairs = zip(columns[EPOCH], columns[TEST_ACC], strict=True)
-            return {int(epoch): float(accuracy) for epoch, accuracy in pairs if accuracy}
+            found = {int(epoch): float(accuracy) for epoch, accuracy in pairs if accuracy}
         except (OSError, ValueError, KeyError):
             return {}
+        return found if all(map(math.isfinite, found.values())) else {}
 
     def accuracy(self, protocol: str) -> float | None:
         """Test accuracy in percent, chosen by `protocol`; where a paper does not state it, of the last epoch."""

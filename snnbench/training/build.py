@@ -18,7 +18,7 @@ from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from snnbench import soundness
+from snnbench import log, soundness
 from snnbench.errors import UserError
 from snnbench.runs.recipe import TECHNICAL
 from snnbench.seeding import seed_all
@@ -153,11 +153,12 @@ def check_trainer(cfg: DictConfig) -> None:
     Raises:
         UserError: what Lightning, or a callback, has to say against their options.
     """
+    log.quieten()
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         cfg = cfg.copy()
         cfg.paths.output_dir = folder
-        build_trainer(cfg)
+        build_trainer(cfg, [])
         _check_logger(cfg)
         soundness.check_numbers(OmegaConf.to_container(cfg, resolve=True))  # type: ignore[arg-type]
 

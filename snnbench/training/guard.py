@@ -40,7 +40,7 @@ class NonFiniteGuard(lightning.Callback):
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, loss: Tensor
     ) -> None:
         if trainer.global_step % self.every_n_steps == 0 and not torch.isfinite(loss):
-            where = f"epoch {trainer.current_epoch}, step {trainer.global_step}"
+            where = f"epoch {trainer.current_epoch + 1}, step {trainer.global_step + 1}"
             with trainer.precision_plugin.forward_context():  # what overflows in half precision may not in float32
                 origin = find_non_finite(classifier(pl_module).network, self._input)
             origin = origin or "the loss itself; every layer is finite"
@@ -49,7 +49,7 @@ class NonFiniteGuard(lightning.Callback):
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         origin = non_finite_tensor(classifier(pl_module).network)
         if origin:
-            raise NonFinite(_message(f"after epoch {trainer.current_epoch}: first {origin}"))
+            raise NonFinite(_message(f"after epoch {trainer.current_epoch + 1}: first {origin}"))
 
 
 def _message(what: str) -> str:

@@ -22,15 +22,19 @@ def short(folder: Path) -> str:
 def finished(folder: Path, result: Result) -> None:
     """One table: accuracies by how they were chosen, firing rate, speed, time, folder."""
     table = Table(title=escape(f"{result['name']}, seed {result['seed']}"), show_header=False, title_justify="left")
-    for key, value in summary(folder, result).items():
+    for key, value in summary(result).items():
         table.add_row(key, value)
     console = Console(soft_wrap=True)
     console.print(table)
+    for quantity in shown("report"):
+        if quantity.later and quantity.of(result) is None:
+            command = commands.evaluate(run=folder, **quantity.later)
+            console.print(f"{quantity.label}: {command}", highlight=False, markup=False)
     console.print(f"folder: {short(folder)}", highlight=False, markup=False)
 
 
-def summary(folder: Path, result: Result) -> dict[str, str]:
-    """The figures of a finished run as label and text; of what it did not measure, the command that does."""
+def summary(result: Result) -> dict[str, str]:
+    """The figures of a finished run as label and text."""
     rows = {}
     if result["provenance"] != "real":
         rows["data"] = f"{result['provenance']}: not for tables"
@@ -39,7 +43,7 @@ def summary(folder: Path, result: Result) -> dict[str, str]:
         if value is not None:
             rows[quantity.label] = quantity.text(value) + ("" if epoch is None else f" (epoch {epoch + 1})")
         elif quantity.later:
-            rows[quantity.label] = f"not measured; {commands.evaluate(run=folder, **quantity.later)} does"
+            rows[quantity.label] = "not measured"
     return rows
 
 

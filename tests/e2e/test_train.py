@@ -110,11 +110,11 @@ def test_part_of_a_data_set_is_marked_in_result_and_table(command):
 def test_the_loss_that_explodes_names_epoch_step_and_layer(command):
     done = command("train", *TINY, "optimizer=sgd", "optimizer.lr=1e30")
     assert done.code == 1
-    assert "epoch 0" in done.err
+    assert "epoch 1," in done.err
     assert "parameter" in done.err or "layer" in done.err
     result = done.result()
     assert result["status"] == "failed"
-    assert "epoch 0" in result["error"]
+    assert "epoch 1," in result["error"]
 
 
 @pytest.mark.parametrize(
