@@ -6,6 +6,7 @@ import os
 import re
 import shlex
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).parents[1]
 _PLAIN = re.compile(r"[\w.][\w.-]*/[\w./-]*|/[\w./-]*|[A-Za-z]\w*", re.ASCII)
@@ -46,6 +47,15 @@ def override(key: str, value: object) -> str:
 def literal(text: str) -> str:
     """`text` as OmegaConf gives it back as it is: with `${` in it, it would be an interpolation."""
     return _INTERPOLATION.sub(lambda found: found[1] * 2 + "\\${", text)
+
+
+def literals(value: Any) -> Any:
+    """A resolved config, in which every text is to stand for itself, as OmegaConf has to be given it."""
+    if isinstance(value, dict):
+        return {key: literals(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [literals(item) for item in value]
+    return literal(value) if isinstance(value, str) else value
 
 
 def _quoted(text: str) -> str:

@@ -115,6 +115,8 @@ def _check_callbacks(cfg: DictConfig) -> None:
         if node is not None and not (isinstance(node, DictConfig) and isinstance(node.get("_target_"), str)):
             raise UserError(f"callbacks.{key}: needs a _target_, or null to drop it.")
         name = node._target_.rpartition(".")[2] if node is not None else ""
+        if name == "ModelCheckpoint":
+            soundness.check_checkpoint(f"callbacks.{key}", node)
         if name == "Timer":
             raise UserError(f"callbacks.{key}: a Timer ends an epoch in its middle. {soundness.STOP_EARLIER}")
         if name == "GradientAccumulationScheduler":

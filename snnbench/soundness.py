@@ -74,6 +74,20 @@ def _leaves(prefix: str, node: Any) -> Iterator[tuple[str, Any]]:
         yield prefix, node
 
 
+def check_checkpoint(key: str, options: Mapping[str, Any]) -> None:
+    """Refuse options of Lightning's ModelCheckpoint that it would find out about at the end of an epoch, or never."""
+    count(f"{key}.save_top_k", options.get("save_top_k", 1), -1, hint="-1 keeps all, 0 none.")
+    count(f"{key}.every_n_epochs", options.get("every_n_epochs"), also=(None,))
+    count(f"{key}.every_n_train_steps", options.get("every_n_train_steps"), also=(None,))
+    choice(f"{key}.mode", options.get("mode", "min"), ("min", "max"))
+    for name in ("save_on_train_epoch_end", "save_last", "save_weights_only", "auto_insert_metric_name", "verbose"):
+        if options.get(name) is not None and options[name] != "link":
+            flag(f"{key}.{name}", options[name])
+    for name in ("filename", "monitor", "dirpath"):
+        if options.get(name) is not None:
+            check_name(f"{key}.{name}", options[name])
+
+
 def check_trainer(trainer: Mapping[str, Any], epochs: int) -> None:
     """Refuse what ends or measures a training in another way than its config says, and what Lightning would refuse.
 

@@ -129,15 +129,7 @@ def _config(path: Path) -> DictConfig:
 
 def _literal(value: Any) -> DictConfig:
     """A resolved config as OmegaConf has it, in which every text stands for itself."""
-
-    def escaped(node: Any) -> Any:
-        if isinstance(node, dict):
-            return {key: escaped(item) for key, item in node.items()}
-        if isinstance(node, list):
-            return [escaped(item) for item in node]
-        return commands.literal(node) if isinstance(node, str) else node
-
-    return OmegaConf.create(escaped(value))
+    return OmegaConf.create(commands.literals(value))
 
 
 def rebased(value: Any, old: str, new: str, keys: Collection[str] | None = None) -> Any:

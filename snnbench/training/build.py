@@ -19,6 +19,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from snnbench import log, soundness
+from snnbench.commands import literals
 from snnbench.errors import UserError
 from snnbench.runs.recipe import TECHNICAL
 from snnbench.seeding import seed_all
@@ -35,7 +36,8 @@ def make(cfg: DictConfig, group: str, drop: Sequence[str] = ("name",), **extra: 
     node = OmegaConf.to_container(cfg[group], resolve=True)
     assert isinstance(node, dict)
     try:
-        return instantiate({key: node[key] for key in node if key not in drop}, **extra, _convert_="all")
+        options = {key: node[key] for key in node if key not in drop}
+        return instantiate(literals(literals(options)), **extra, _convert_="all")  # Hydra resolves texts twice
     except UserError:
         raise
     except Exception as error:  # whatever a constructor raises, it was the config that called it so
@@ -145,10 +147,14 @@ def build_trainer(
     return trainer
 
 
-def check_trainer(cfg: DictConfig) -> None:
+def check_trainer(cfg: DictConfig, passes: Sequence[str] = ()) -> None:
     """Build trainer, callbacks and logger once to see that they can be, before the run has a folder.
 
     Of wandb's logger only the arguments are looked at, since to make one may start a process.
+
+    Args:
+        cfg: the run's config.
+        passes: names of its evaluations, whose losses and accuracies callbacks may monitor; where they are known.
 
     Raises:
         UserError: what Lightning, or a callback, has to say against their options.
@@ -158,7 +164,15 @@ def check_trainer(cfg: DictConfig) -> None:
         warnings.simplefilter("ignore")
         cfg = cfg.copy()
         cfg.paths.output_dir = folder
-        build_trainer(cfg, [])
+        trainer = build_trainer(cfg, [])
+        measured = [f"{name}/{what}" for name in passes for what in ("acc", "loss")]
+        for callback in trainer.callbacks if measured else ():  # type: ignore[attr-defined]
+            monitor = getattr(callback, "monitor", None)
+            if monitor is not None and monitor not in measured:
+                raise UserError(
+                    f"callbacks: monitor={monitor} of {type(callback).__name__} is not measured. "
+                    f"Allowed: {', '.join(measured)}."
+                )
         _check_logger(cfg)
         soundness.check_numbers(OmegaConf.to_container(cfg, resolve=True))  # type: ignore[arg-type]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -28,9 +29,8 @@ def finished(folder: Path, result: Result) -> None:
     console.print(table)
     for quantity in shown("report"):
         if quantity.later and quantity.of(result) is None:
-            command = commands.evaluate(run=folder, **quantity.later)
-            console.print(f"{quantity.label}: {command}", highlight=False, markup=False)
-    console.print(f"folder: {short(folder)}", highlight=False, markup=False)
+            print(f"{quantity.label}: {commands.evaluate(run=folder, **quantity.later)}")
+    print(f"folder: {short(folder)}")
 
 
 def summary(result: Result) -> dict[str, str]:
@@ -71,14 +71,9 @@ def _energies(energy: dict[str, Any]) -> str:
 def interrupted(folder: Path, any_epoch: bool) -> None:
     """Say how to go on."""
     kept = "Finished epochs are kept." if any_epoch else "No epoch was finished yet."
-    Console(stderr=True, soft_wrap=True).print(
-        f"interrupted. {kept} Go on with: {commands.train(resume=folder)}",
-        highlight=False,
-        markup=False,
-    )
+    print(f"interrupted. {kept} Go on with: {commands.train(resume=folder)}", file=sys.stderr)
 
 
 def failed(folder: Path, error: Exception) -> None:
     """Say what stopped the run and where its record lies."""
-    text = f"error: {error}\nrecord: {short(folder)}"
-    Console(stderr=True, soft_wrap=True).print(text, highlight=False, markup=False)
+    print(f"error: {error}\nrecord: {short(folder)}", file=sys.stderr)

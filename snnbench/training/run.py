@@ -63,7 +63,7 @@ def train(cfg: DictConfig) -> int:
     data = build.build_data(cfg)
     build.check_lengths(cfg, data)
     module = build.build_module(cfg, build.build_network(cfg), data)
-    build.check_trainer(cfg)
+    build.check_trainer(cfg, data.eval_names)
     with _folder(cfg, folder) as folder, locked(folder), log.to_file(folder / LOG):
         status.tell(folder=str(folder))
         remove_leftovers(folder)
@@ -108,7 +108,7 @@ def _reopen(path: str) -> tuple[Path, DictConfig, Path | None]:
             f"resume={path}: the code of {', '.join(edited)} is not what this run began with, and its numbers would be "
             "of neither. Bring that code back, or begin a new run."
         )
-    old.resume = path
+    old.resume = commands.literal(path)
     last = folder / CHECKPOINTS / "last.ckpt"
     if not last.exists():
         return folder, old, None
