@@ -129,7 +129,10 @@ def _check_groups(cfg: DictConfig, resolved: dict[str, Any]) -> None:
         if not isinstance(cfg[group], DictConfig):
             raise UserError(f"{group}={cfg[group]}: must be the name of a config in configs/{group}.")
         if group != "paths" and not isinstance(resolved[group].get("_target_"), str):
-            raise UserError(f"{group}._target_: must be the path of a class; {group}=<a config's name> brings one.")
+            target = shown(resolved[group].get("_target_"))
+            raise UserError(
+                f"{group}._target_={target}: must be the path of a class, as the configs of {group} have it."
+            )
         if "name" in resolved[group]:
             soundness.check_name(f"{group}.name", resolved[group]["name"])
     for key in ("data", "outputs"):

@@ -81,7 +81,8 @@ def _nearest_key(name: str, keys: Iterable[str]) -> str:
     parent, _, last = name.rpartition(".")
     same = [key for key in keys if key.rpartition(".")[2] == last]
     if same:
-        return f" Did you mean {same[0]!r}?"
+        nearest = max(same, key=lambda key: difflib.SequenceMatcher(None, name, key).ratio())
+        return f" Did you mean {nearest!r}?"
     beside = {key.rpartition(".")[2]: key for key in keys if parent and key.startswith(f"{parent}.")}
     near = difflib.get_close_matches(last, list(beside), n=1)
     if near:

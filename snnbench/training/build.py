@@ -12,7 +12,7 @@ from typing import Any
 import lightning
 import torch
 from hydra.errors import InstantiationException
-from hydra.utils import get_class, instantiate
+from hydra.utils import get_object, instantiate
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
 from torch.optim import Optimizer
@@ -20,11 +20,14 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from snnbench import log, soundness
 from snnbench.commands import literals
-from snnbench.errors import UserError
+from snnbench.errors import UserError, did_you_mean
 from snnbench.runs.recipe import TECHNICAL
 from snnbench.seeding import seed_all
 from snnbench.training.module import SpikingClassifier
 from snnbench.training.optim import check_optimizer, checked, parameter_groups
+
+HANDED_ON = {"TensorBoardLogger": "torch.utils.tensorboard.SummaryWriter", "WandbLogger": "wandb.init"}
+"""To what some loggers hand the options that they do not know, when they first log."""
 
 
 def make(cfg: DictConfig, group: str, drop: Sequence[str] = ("name",), **extra: Any) -> Any:
@@ -178,17 +181,23 @@ def check_trainer(cfg: DictConfig, passes: Sequence[str] = ()) -> None:
 
 
 def _check_logger(cfg: DictConfig) -> None:
-    target = cfg.logger.get("_target_") if cfg.logger else None
+    target = str(cfg.logger.get("_target_") or "") if cfg.logger else ""
     if not target:
         return
-    if not str(target).endswith(".WandbLogger"):
+    taken = _parameters(target) | TECHNICAL | {"_target_"}
+    name = target.rpartition(".")[2]
+    for key in (key for key in cfg.logger if key not in taken and "kwargs" in taken):
+        if name in HANDED_ON and key not in _parameters(HANDED_ON[name]):
+            raise UserError(f"logger.{key}: {name} has no such option.{did_you_mean(key, taken)}")
+    if name != "WandbLogger":
         make(cfg, "logger", drop=())
-        return
-    options = {str(key): value for key, value in cfg.logger.items() if key not in TECHNICAL | {"_target_"}}
+
+
+def _parameters(target: str) -> set[str]:
     try:
-        inspect.signature(get_class(target)).bind(**options)
-    except TypeError as error:
-        raise UserError(f"logger: {error}") from error
+        return set(inspect.signature(get_object(target)).parameters)
+    except Exception as error:  # importing it may raise anything
+        raise UserError(f"logger._target_={target}: {' '.join(str(error).split())}") from error
 
 
 def check_lengths(cfg: DictConfig, data: Any) -> None:

@@ -92,8 +92,87 @@ MISTAKES = [
     (["data=cifar10"], ["cifar-10-batches-py", "paths.data", "data=digits"]),
     (["data=mnist"], ["MNIST", "paths.data", "data=digits"]),
     (["resume=nowhere"], ["nowhere", "not the folder of a run"]),
-    (["T"], ["T"]),
+    (["T"], ["T", "key=value"]),
+    (["a b=3"], ["a b=3", "key=value"]),
+    (["logger=null"], ["logger=null", "none, tensorboard, wandb"]),
+    (["logger=null", "threads=1"], ["logger=null", "none, tensorboard, wandb"]),
+    (["seed=1", "loss=null"], ["loss=null", "ce_smooth"]),
+    (["neuron=false"], ["neuron=false", "arlif"]),
+    (["neuron={a:1}"], ["neuron={a:1}", "arlif"]),
+    (["neuron={}"], ["neuron={}", "arlif"]),
+    (["data=[a]"], ["data=[a]", "digits"]),
+    (["data=[digits]"], ["data=[digits]", "digits"]),
+    (["data=[1,2]"], ["data=[1,2]", "digits"]),
+    (["optimizer=1e-3"], ["optimizer=1e-3", "adamw"]),
+    (["+optimizer=18"], ["+optimizer=18", "adamw"]),
+    (["neuron/surrogate=2"], ["neuron/surrogate=2", "atan"]),
+    (["neuron/surogate=atan"], ["neuron/surogate", "'neuron/surrogate'"]),
+    (["+neuron=lif"], ["neuron", "chosen already"]),
+    (["-m", "neuron=lif,18"], ["neuron=lif,18", "arlif"]),
+    (["experiment=arlif/cifar10_resnet18_t5"], ["experiment=arlif/cifar10_resnet18_t5", "'arlif/cifar10_resnet18_t"]),
+    (["neuron=lif,dalif"], ["neuron=lif,dalif", "python train.py -m neuron=lif,dalif"]),
+    (["T=2", "optimizer.lr=0.1,0.2"], ["optimizer.lr=0.1,0.2", "python train.py -m T=2 optimizer.lr=0.1,0.2"]),
+    (["+sweep=klif_parts", "T=2"], ["python train.py -m +sweep=klif_parts T=2"]),
+    (["sweep=klif_parts"], ["+sweep=klif_parts"]),
+    (["optimizer.min_lr=0.1"], ["optimizer.min_lr", "'schedule.min_lr'"]),
+    (["threads=1" + "0" * 40], ["threads=", "null"]),
+    (["data.name=nan"], ["data.name=nan", "name"]),
+    (["neuron.name=''"], ["neuron.name=''", "name"]),
+    (["neuron._partial_=3"], ["neuron._partial_=3", "true or false"]),
+    (["optimizer._target_=5"], ["optimizer._target_=5", "class"]),
+    (["loss._target_=nope.Loss"], ["loss", "nope"]),
+    (["paths.data=5"], ["paths.data=5", "folder"]),
+    (["optimizer.lr=inf"], ["optimizer.lr=inf", "(0, inf)"]),
+    (["optimizer.eps=nan"], ["optimizer", "nan"]),
+    (["trainer.devices=0"], ["trainer.devices", "0"]),
+    (["trainer.devices=[]"], ["trainer.devices=[]"]),
+    (["trainer.accelerator=gpuu"], ["trainer.accelerator='gpuu'", "'gpu'"]),
+    (["trainer.strategy=nope"], ["trainer", "nope"]),
+    (["trainer.gradient_clip_algorithm=max"], ["trainer.gradient_clip_algorithm='max'", "norm, value"]),
+    (["trainer.limit_val_batches=1.5"], ["trainer.limit_val_batches=1.5", "(0, 1]"]),
+    (["trainer.limit_train_batches=0.001"], ["trainer.limit_train_batches=0.001", "no batch of the 23"]),
+    (["trainer.benchmark=maybe"], ["trainer.benchmark='maybe'", "true or false"]),
+    (["+trainer.foo=1"], ["trainer", "foo"]),
+    (["+trainer.overfit_batches=-1"], ["trainer", "overfit_batches"]),
+    (["+trainer.enable_checkpointing=false"], ["trainer", "enable_checkpointing"]),
+    (["callbacks.best.monitor=nope"], ["monitor=nope", "test/acc"]),
+    (["callbacks.best.mode=most"], ["callbacks.best.mode='most'", "min, max"]),
+    (["callbacks.best.save_top_k=-0.01"], ["callbacks.best.save_top_k=-0.01"]),
+    (["+callbacks.stop={_target_:lightning.pytorch.callbacks.EarlyStopping,monitor:val/acc}"], ["val/acc", "test/acc"]),
+    (["+logger.flush_sec=1"], ["logger.flush_sec", "no such option"]),
+    (["logger=wandb", "+logger.foo=1"], ["logger.foo", "no such option"]),
 ]
+
+
+def test_did_you_mean_reads_the_keys_of_what_was_chosen(command):
+    done = command("train", "neuron=lif", "neuron.taau=3")
+    assert "Did you mean 'neuron.tau'?" in done.err
+    done = command("train", "neuron=lif", "neuron.squash=tanh")  # which the default neuron has
+    assert done.code == 2
+    assert "neuron.squash: there is no such key" in done.err
+    assert "Did you mean 'neuron.squash'" not in done.err
+    done = command("train", "optimizer=sgd", "optimizer.momentm=0")
+    assert "Did you mean 'optimizer.momentum'?" in done.err
+
+
+def test_no_message_names_a_config_that_nobody_typed(command, tmp_path):
+    for name, text in {
+        "data/blobs": 'defaults: ["/data/digits@_here_"]\nname: blobs\n',
+        "experiment/mine": "# @package _global_\ndefaults:\n  - override /neuron: my_neuron\n",
+    }.items():
+        path = tmp_path / "mine" / f"{name}.yaml"
+        path.parent.mkdir(parents=True)
+        path.write_text(text)
+    folder = ("--config-dir", str(tmp_path / "mine"))
+    done = command("train", *folder, "data=blobs")
+    assert done.code == 2
+    assert done.err.startswith("error: data=blobs: takes recipe/blobs.yaml, which is not there.")
+    done = command("train", *folder, "experiment=mine")
+    assert done.err.startswith("error: experiment=mine: its defaults name neuron/my_neuron.yaml, which is not there.")
+    done = command("train", *folder, "data=blob")
+    assert "'blobs'" in done.err
+    done = command("train", *folder, "data=blobs", "recipe=digits", "backbone=convnet", "datas.name=x")
+    assert "Did you mean 'data.name'?" in done.err
 
 
 @pytest.mark.parametrize(("arguments", "needles"), MISTAKES, ids=lambda value: " ".join(value))
