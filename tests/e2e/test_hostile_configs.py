@@ -35,8 +35,14 @@ VALUES = (
     *("nope", "NULL", "[]", "[a]", "[1,2]", "[[1]]", "{}", "{a:1}", "''", "' '", "2", "18446744073709551616"),
 )
 SMALL = {
-    **{"epochs": "1", "data.limit": "64", "backbone.width": "4", "T": "2", "batch_size": "32", "engine": "reference"},
-    **{"trainer.limit_train_batches": "1", "trainer.limit_val_batches": "1"},
+    "epochs": "1",
+    "data.limit": "64",
+    "backbone.width": "4",
+    "T": "2",
+    "batch_size": "32",
+    "engine": "reference",
+    "trainer.limit_train_batches": "1",
+    "trainer.limit_val_batches": "1",
 }
 SLOW_TO_COMPILE = "compile"
 LONGEST = 60  # seconds of one case
