@@ -67,8 +67,10 @@ def _quoted(text: str) -> str:
 
 def typed(path: Path) -> str:
     """The path as a person would type it here: the shorter of absolute and relative, and never like an option."""
-    relative = os.path.relpath(path)
-    text = relative if len(relative) < len(str(path)) else str(path)
+    try:
+        text = min(str(path), os.path.relpath(path), key=len)
+    except OSError:  # the folder that this is in was deleted
+        text = str(path)
     return f"./{text}" if text.startswith(("-", "~")) else text
 
 

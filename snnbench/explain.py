@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import difflib
+import re
+import shlex
 from collections.abc import Iterable
 
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf.errors import OmegaConfBaseException
 
+from snnbench import commands
 from snnbench.errors import UserError, did_you_mean
 from snnbench.overrides import CommandLine
 
@@ -35,14 +38,21 @@ def explain(error: BaseException, typed: CommandLine | None = None) -> str:
     if key and key not in text:
         text = f"{key}: {text}"
     if isinstance(error, OverrideParseException):
-        quotes = "Hydra wants quotes around a value with = , : brackets or blanks, and the shell its own around those."
-        return f"{error.override}: cannot be read as key=value. {quotes}"
+        return _unread(str(error.override))
     if text.startswith("Multiple values for "):
         group = text.split()[3].rstrip(".")
         return f"{group}: is chosen already, so a second one cannot be added. Leave out the +: {group}=..."
     if "Could not override" in text:
         return _no_such_key(text.split("'")[1], typed)
     return text
+
+
+def _unread(word: str) -> str:
+    key, equals, value = word.partition("=")
+    if not equals or not re.fullmatch(r"[+~]{,2}[\w.@/]+", key, re.ASCII):
+        return f"{word}: cannot be read as key=value."
+    quoted = shlex.quote(commands.override(key, value))
+    return f"{word}: cannot be read by Hydra, which wants quotes around such a value. If it is a text: {quoted}"
 
 
 def _missing(file: str, options: list[str], typed: CommandLine | None) -> str:

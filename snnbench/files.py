@@ -21,6 +21,7 @@ Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 DEEPEST = 500  # levels of YAML
 LARGEST_TEXT, LARGEST_TABLE = 4 << 20, 256 << 20  # bytes of a JSON or YAML file, and of a CSV
 MOST_DIGITS = 100
+_ESCAPED = re.compile(rb"\\u[dD][cC][89a-fA-F]")
 _DIGITS = re.compile(rb"[0-9a-fA-F_:x]{%d}" % (MOST_DIGITS // 2))  # also in other bases
 
 
@@ -135,7 +136,8 @@ def read_yaml(path: Path, aliases: bool = True) -> Any:
     """
     text = read_bytes(path, LARGEST_TEXT)
     _refuse_traps(text, aliases)
-    found = yaml.load(text, Loader)
+    bytes_of_names = _ESCAPED.search(text)  # as of a folder whose name is no UTF-8; libyaml refuses them
+    found = yaml.load(text, yaml.SafeLoader if bytes_of_names else Loader)
     if _DIGITS.search(text):
         _refuse_numbers(found)
     return found

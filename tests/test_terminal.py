@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,6 +12,7 @@ import pytest
 from rich.console import Console
 
 from snnbench import terminal
+from snnbench.runs.read import read_ledger
 from tests.conftest import CONFIGS, ROOT
 from tests.results.made_up_runs import run
 
@@ -206,3 +208,17 @@ def test_a_pipe_has_a_line_at_once_in_a_long_epoch_and_after_each(monkeypatch):
     assert lines[1].startswith("epoch 1/400  5 % of its steps")
     assert 3 < len(lines) < 10  # ever fewer
     assert lines[-1] == "epoch 1/400  test 91.23 % (loss 0.457)  train 95.50 % (loss 0.1)  22:10:00 left"
+
+
+def test_a_machine_whose_locale_knows_ascii_alone_can_train_and_read(tmp_path):
+    """In processes of their own: Python asks for the locale when it starts."""
+    outputs = tmp_path / os.fsdecode(b"r\xc3\xbc\xff")  # of which the last byte is no UTF-8
+    words = ["epochs=1", "data.limit=64", "backbone.width=4", "T=1", "logger=none", "engine=reference"]
+    ascii_only = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "PYTHONPATH": str(ROOT)}
+    environment = {**os.environ, **ascii_only, "SNNBENCH_OUTPUTS": str(outputs)}
+    for command in (["train.py", *words], ["scripts/dashboard.py", str(outputs)], ["scripts/tables.py", str(outputs)]):
+        done = subprocess.run([sys.executable, *command], cwd=ROOT, env=environment, capture_output=True, check=False)
+        assert done.returncode == 0, done.stderr[-2000:]
+    assert b"digits-convnet-dalif-T1" in done.stdout
+    ledger = read_ledger([outputs])
+    assert (len(ledger.runs), ledger.problems) == (1, [])

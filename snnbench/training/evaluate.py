@@ -95,8 +95,8 @@ def _adapt(run: DictConfig, cfg: DictConfig) -> None:
 
 def _checkpoint_path(folder: Path, name: str) -> Path:
     path = folder / CHECKPOINTS / f"{name}.ckpt"
-    if not path.exists():
-        known = sorted(p.stem for p in path.parent.glob("*.ckpt"))
+    known = sorted(p.stem for p in path.parent.glob("*.ckpt"))
+    if name not in known:
         raise UserError(f"ckpt={name}: there is none.{did_you_mean(name, known)} Known: {', '.join(known) or 'none'}.")
     return path
 

@@ -1,5 +1,6 @@
 """No folder, whatever lies in it, stops a reader, or makes it wait; the others are read, and it is named."""
 
+import os
 import random
 import shutil
 import signal
@@ -11,7 +12,7 @@ from omegaconf import OmegaConf
 
 from scripts import compare, dashboard, sync_wandb, tables
 from snnbench import sweep
-from snnbench.config import compose_row
+from snnbench.config import CONFIGS, compose_row
 from snnbench.errors import UserError
 from snnbench.results.figures.kinds import KINDS
 from snnbench.results.selection import select
@@ -140,8 +141,6 @@ def test_what_stands_in_the_place_of_a_file_is_named_in_one_line(outputs, faults
 
 
 def test_what_may_not_be_read_is_named(outputs, monkeypatch):
-    import os
-
     opened = os.open
 
     def refusing(path, *rest, **more):
@@ -153,6 +152,37 @@ def test_what_may_not_be_read_is_named(outputs, monkeypatch):
     ledger = read_ledger([outputs])
     assert f"{outputs / 'seed0'}: config.yaml cannot be read (Permission denied)" in ledger.problems
     assert len(ledger.runs) == 3
+
+
+def test_a_lock_that_is_a_pipe_is_not_waited_for(outputs, faults):
+    for name in KEPT:
+        result = (outputs / name / "result.json").read_text()
+        (outputs / name / "result.json").write_text(result.replace('"finished"', '"running"'))
+        (outputs / name / ".lock").unlink()
+    os.mkfifo(outputs / "seed0" / ".lock")
+    (outputs / "subset" / ".lock").mkdir()
+    (outputs / "other_recipe" / ".lock").symlink_to(".lock")
+    assert faults({"ledger": lambda: read_ledger([outputs])}) == []
+    assert {run.status for run in read_ledger([outputs]).runs} == {"killed", "finished"}
+
+
+def test_papers_and_rows_that_are_none_are_named(tmp_path, capsys):
+    assert tables.main(["--configs", str(tmp_path)]) == 2
+    assert "papers.yaml: not the papers (FileNotFoundError" in capsys.readouterr().err
+    for text in ("[", "[1]", "papers: 5", "papers: {}\nnot_runnable: [[1]]"):
+        (tmp_path / "papers.yaml").write_text(text)
+        assert tables.main(["--configs", str(tmp_path)]) == 2
+        assert len(capsys.readouterr().err.splitlines()) == 1
+    shutil.copy(CONFIGS / "papers.yaml", tmp_path)
+    rows = {"a": "row: []", "b": "row: {id: x, reported: 5}", "c": "[[[", "d": "row: {id: 1, paper: 2, reported: []}"}
+    (tmp_path / "experiment" / "x").mkdir(parents=True)
+    for name, text in rows.items():
+        (tmp_path / "experiment" / "x" / f"{name}.yaml").write_text(text)
+    os.mkfifo(tmp_path / "experiment" / "x" / "e.yaml")
+    (tmp_path / "outputs").mkdir()
+    assert tables.main([str(tmp_path / "outputs"), "--configs", str(tmp_path)]) == 0
+    out = capsys.readouterr().out
+    assert all(f"{name}.yaml: not a row (" in out for name in (*rows, "e"))
 
 
 def test_a_file_may_be_as_large_as_a_run_makes_it_and_no_larger(tmp_path):

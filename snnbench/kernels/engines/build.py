@@ -109,7 +109,7 @@ def _compile(path: str, source: str, target: Path) -> None:
     try:
         with tempfile.TemporaryDirectory(prefix="build-", dir=target.parent) as folder:
             text, result = Path(folder) / "kernel.cpp", Path(folder) / "kernel.so"
-            text.write_text(source)
+            text.write_text(source, "utf-8")
             for extra in (("-march=native", OPENMP), (OPENMP,), ("-march=native",), ()):
                 command = [path, *FLAGS, *extra, "-o", str(result), str(text), *LIBRARIES]
                 run = subprocess.run(command, capture_output=True, text=True, timeout=300)
