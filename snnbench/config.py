@@ -111,11 +111,11 @@ def check(cfg: DictConfig) -> None:
 def _check_callbacks(cfg: DictConfig) -> None:
     if not isinstance(cfg.callbacks, DictConfig):
         raise UserError(f"callbacks={cfg.callbacks}: must be the name of a config in configs/callbacks.")
-    for key, node in cfg.callbacks.items():
+    for key, node in ((str(key), node) for key, node in cfg.callbacks.items()):
         if node is not None and not (isinstance(node, DictConfig) and isinstance(node.get("_target_"), str)):
             raise UserError(f"callbacks.{key}: needs a _target_, or null to drop it.")
         name = node._target_.rpartition(".")[2] if node is not None else ""
-        if name == "ModelCheckpoint":
+        if node is not None and name == "ModelCheckpoint":
             soundness.check_checkpoint(f"callbacks.{key}", node)
         if name == "Timer":
             raise UserError(f"callbacks.{key}: a Timer ends an epoch in its middle. {soundness.STOP_EARLIER}")

@@ -74,7 +74,7 @@ def _leaves(prefix: str, node: Any) -> Iterator[tuple[str, Any]]:
         yield prefix, node
 
 
-def check_checkpoint(key: str, options: Mapping[str, Any]) -> None:
+def check_checkpoint(key: str, options: Any) -> None:
     """Refuse options of Lightning's ModelCheckpoint that it would find out about at the end of an epoch, or never."""
     count(f"{key}.save_top_k", options.get("save_top_k", 1), -1, hint="-1 keeps all, 0 none.")
     count(f"{key}.every_n_epochs", options.get("every_n_epochs"), also=(None,))

@@ -81,7 +81,7 @@ def _protected(stream: TextIO | None, number: int) -> TextIO:
         with contextlib.suppress(OSError):
             stream.flush()
     encoding = stream.encoding if stream is not None else "utf-8"
-    buffered = io.BufferedWriter(_Raw(number, "wb", closefd=False))
+    buffered = io.BufferedWriter(_Raw(number, "wb", closefd=False))  # type: ignore[type-var]
     lines = number == 2 or os.isatty(number)
     return io.TextIOWrapper(buffered, encoding, "snnbench", line_buffering=lines, write_through=number == 2)
 

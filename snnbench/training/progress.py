@@ -48,7 +48,7 @@ class Progress(lightning.Callback):
             console=self._console, expand=True,
         )  # fmt: skip
         total = self._steps * (trainer.max_epochs or 1)
-        fields = {"epoch": self._epoch(trainer), "left": "", "accuracy": ""}
+        fields: dict[str, Any] = {"epoch": self._epoch(trainer), "left": "", "accuracy": ""}
         self._task = self._bar.add_task("", total=total, completed=self._first, **fields)
         self._bar.start()
 

@@ -57,7 +57,7 @@ def _later(run: Run) -> dict[str, str]:
     lacking = [one for one in QUANTITIES.values() if one.later and one.of(run.result) is None]
     if run.status != "finished":
         return {}
-    return {quantity.key: commands.evaluate(run=run.folder, **quantity.later) for quantity in lacking}
+    return {quantity.key: commands.evaluate(run=run.folder, **(quantity.later or {})) for quantity in lacking}
 
 
 def quantities() -> list[dict[str, Any]]:
