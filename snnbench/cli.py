@@ -166,10 +166,10 @@ def _composed(cfg: DictConfig, overrides: list[str], built: set[str]) -> DictCon
 
 def _build(cfg: DictConfig) -> None:
     """Everything that can be built without data; constructors check more than a look at the config can."""
-    from snnbench.training import build
+    from snnbench.training import build, preflight
 
     build.check_device(cfg)
     network = build.build_network(cfg)
     build.make(cfg, "loss")
     build.make_schedule(cfg)(build.build_optimizer(cfg)(network))
-    build.check_trainer(cfg)
+    preflight.check_trainer(cfg)

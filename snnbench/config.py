@@ -104,6 +104,8 @@ def check(cfg: DictConfig) -> None:
         raise UserError(f"optimizer.decay={shown(decay)}: give a list, such as [weight] or [].")
     number("optimizer.lr", resolved["optimizer"].get("lr"), "(0, inf)")
     _check_callbacks(cfg)
+    if not all(isinstance(tag, str) for tag in resolved["tags"]):
+        raise UserError(f"tags={shown(resolved['tags'])}: must be a list of names.")
     if cfg.row is not None and not (isinstance(cfg.row, DictConfig) and isinstance(cfg.row.get("id"), str)):
         raise UserError(f"row={cfg.row}: must be null, or the block of a row with its id.")
 

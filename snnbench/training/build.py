@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
-import tempfile
-import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
@@ -12,22 +9,17 @@ from typing import Any
 import lightning
 import torch
 from hydra.errors import InstantiationException
-from hydra.utils import get_object, instantiate
+from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from snnbench import log, soundness
 from snnbench.commands import literals
-from snnbench.errors import UserError, did_you_mean
-from snnbench.runs.recipe import TECHNICAL
+from snnbench.errors import UserError
 from snnbench.seeding import seed_all
 from snnbench.training.module import SpikingClassifier
 from snnbench.training.optim import check_optimizer, checked, parameter_groups
-
-HANDED_ON = {"TensorBoardLogger": "torch.utils.tensorboard.SummaryWriter", "WandbLogger": "wandb.init"}
-"""To what some loggers hand the options that they do not know, when they first log."""
 
 
 def make(cfg: DictConfig, group: str, drop: Sequence[str] = ("name",), **extra: Any) -> Any:
@@ -148,69 +140,6 @@ def build_trainer(
         enable_model_summary=False,
     )
     return trainer
-
-
-def check_trainer(cfg: DictConfig, passes: Sequence[str] = ()) -> None:
-    """Build trainer, callbacks and logger once to see that they can be, before the run has a folder.
-
-    Of wandb's logger only the arguments are looked at, since to make one may start a process.
-
-    Args:
-        cfg: the run's config.
-        passes: names of its evaluations, whose losses and accuracies callbacks may monitor; where they are known.
-
-    Raises:
-        UserError: what Lightning, or a callback, has to say against their options.
-    """
-    log.quieten()
-    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        cfg = cfg.copy()
-        cfg.paths.output_dir = folder
-        trainer = build_trainer(cfg, [])
-        measured = [f"{name}/{what}" for name in passes for what in ("acc", "loss")]
-        for callback in trainer.callbacks if measured else ():  # type: ignore[attr-defined]
-            monitor = getattr(callback, "monitor", None)
-            if monitor is not None and monitor not in measured:
-                raise UserError(
-                    f"callbacks: monitor={monitor} of {type(callback).__name__} is not measured. "
-                    f"Allowed: {', '.join(measured)}."
-                )
-        _check_logger(cfg)
-        soundness.check_numbers(OmegaConf.to_container(cfg, resolve=True))  # type: ignore[arg-type]
-
-
-def _check_logger(cfg: DictConfig) -> None:
-    target = str(cfg.logger.get("_target_") or "") if cfg.logger else ""
-    if not target:
-        return
-    taken = _parameters(target) | TECHNICAL | {"_target_"}
-    name = target.rpartition(".")[2]
-    for key in (key for key in cfg.logger if key not in taken and "kwargs" in taken):
-        if name in HANDED_ON and key not in _parameters(HANDED_ON[name]):
-            raise UserError(f"logger.{key}: {name} has no such option.{did_you_mean(key, taken)}")
-    if name != "WandbLogger":
-        make(cfg, "logger", drop=())
-
-
-def _parameters(target: str) -> set[str]:
-    try:
-        return set(inspect.signature(get_object(target)).parameters)
-    except Exception as error:  # importing it may raise anything
-        raise UserError(f"logger._target_={target}: {' '.join(str(error).split())}") from error
-
-
-def check_lengths(cfg: DictConfig, data: Any) -> None:
-    """Refuse a share of an epoch's batches that is none.
-
-    Raises:
-        UserError: names the key.
-    """
-    loaders = {"limit_train_batches": [data.steps_per_epoch], "limit_val_batches": map(len, data.val_dataloader())}
-    for key, lengths in loaders.items():
-        share, batches = cfg.trainer.get(key, 1.0), min(lengths)
-        if isinstance(share, float) and int(share * batches) < 1:
-            raise UserError(f"trainer.{key}={share}: is no batch of the {batches} that there are; give a larger share.")
 
 
 def check_device(cfg: DictConfig, key: str = "trainer.accelerator") -> None:

@@ -8,6 +8,7 @@ import lightning
 import torch
 from torch import Tensor, nn
 
+from snnbench.check import count
 from snnbench.neurons import SpikingNeuron
 from snnbench.training.module import classifier
 
@@ -27,7 +28,7 @@ class NonFiniteGuard(lightning.Callback):
     """
 
     def __init__(self, every_n_steps: int = 1) -> None:
-        self.every_n_steps = every_n_steps
+        self.every_n_steps = count("NonFiniteGuard.every_n_steps", every_n_steps)
         self._input: Tensor | None = None
 
     def on_fit_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:

@@ -26,7 +26,7 @@ from snnbench.runs.code import changes, code_of
 from snnbench.runs.folder import is_main_process, locked, new_folder, open_folder
 from snnbench.runs.result import read_result
 from snnbench.runs.schema import CHECKPOINTS, CONFIG, LOG, RESULT, Result
-from snnbench.training import build, loggers, report
+from snnbench.training import build, loggers, preflight, report
 from snnbench.training.checkpoint import AtomicCheckpointIO, last_checkpoint, read_checkpoint, remove_leftovers
 from snnbench.training.guard import NonFinite
 from snnbench.training.history import History
@@ -61,9 +61,9 @@ def train(cfg: DictConfig) -> int:
     build.check_device(cfg)
     _set_threads(cfg)
     data = build.build_data(cfg)
-    build.check_lengths(cfg, data)
+    preflight.check_lengths(cfg, data)
     module = build.build_module(cfg, build.build_network(cfg), data)
-    build.check_trainer(cfg, data.eval_names)
+    preflight.check_trainer(cfg, data.eval_names)
     with _folder(cfg, folder) as folder, locked(folder), log.to_file(folder / LOG):
         status.tell(folder=str(folder))
         remove_leftovers(folder)

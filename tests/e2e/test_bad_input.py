@@ -12,6 +12,7 @@ import torch
 from snnbench.training.checkpoint import AtomicCheckpointIO
 from tests.conftest import TINY
 
+CALLBACKS = "lightning.pytorch.callbacks"
 MISTAKES = [
     (["neuron=dalfi"], ["neuron=dalfi", "'dalif'"]),
     (["data=cifar1"], ["data=cifar1", "'cifar10'"]),
@@ -139,6 +140,20 @@ MISTAKES = [
     (["callbacks.best.mode=most"], ["callbacks.best.mode='most'", "min, max"]),
     (["callbacks.best.save_top_k=-0.01"], ["callbacks.best.save_top_k=-0.01"]),
     (["+callbacks.stop={_target_:lightning.pytorch.callbacks.EarlyStopping,monitor:val/acc}"], ["val/acc", "test/acc"]),
+    (["tags=[[1]]"], ["tags=", "list of names"]),
+    (["logger.name=-1"], ["logger.name=-1", "a text or null"]),
+    (["+trainer.log_every_n_steps=often"], ["trainer.log_every_n_steps='often'", "whole number"]),
+    (["+trainer.sync_batchnorm=1"], ["trainer.sync_batchnorm=1", "true or false"]),
+    (["callbacks.guard.every_n_steps=0"], ["every_n_steps=0", "whole number"]),
+    (
+        ["+callbacks.stop={_target_:lightning.pytorch.callbacks.EarlyStopping,monitor:test/acc,patience:x}"],
+        ["patience='x'"],
+    ),
+    (
+        ["+callbacks.lr={_target_:lightning.pytorch.callbacks.LearningRateMonitor,logging_interval:day}"],
+        ["'step' or 'epoch'"],
+    ),
+    (["+callbacks.x={_target_:nope.X}"], ["nope"]),
     (["+logger.flush_sec=1"], ["logger.flush_sec", "no such option"]),
     (["logger=wandb", "+logger.foo=1"], ["logger.foo", "no such option"]),
 ]
