@@ -26,6 +26,7 @@ PLAIN = {
     "→": "->",
     "\N{EN DASH}": "-",
 }
+ERRORS = "snnbench"  # the name under which `codecs` knows what to do with characters that cannot be encoded
 NOBODY_READS = {errno.EPIPE, errno.EIO, errno.ECONNRESET}  # a pipe's reader, or a terminal, that is gone
 _lost: dict[int, OSError] = {}
 
@@ -83,7 +84,7 @@ def _protected(stream: TextIO | None, number: int) -> TextIO:
     encoding = stream.encoding if stream is not None else "utf-8"
     buffered = io.BufferedWriter(_Raw(number, "wb", closefd=False))  # type: ignore[type-var]
     lines = number == 2 or os.isatty(number)
-    return io.TextIOWrapper(buffered, encoding, "snnbench", line_buffering=lines, write_through=number == 2)
+    return io.TextIOWrapper(buffered, encoding, ERRORS, line_buffering=lines, write_through=number == 2)
 
 
 def _is_new(stream: io.TextIOWrapper, number: int) -> bool:
@@ -128,4 +129,4 @@ def _plain(error: UnicodeError) -> tuple[str | bytes, int]:
     return b"".join(found), error.end
 
 
-codecs.register_error("snnbench", _plain)
+codecs.register_error(ERRORS, _plain)
