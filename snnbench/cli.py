@@ -136,7 +136,7 @@ class PlanSweep(Callback):
             planned = sweep.plan(jobs)
         except Exception as error:
             text = explain(error) if isinstance(error, WRONG) else unexpected(error)
-            print(f"error: {text} (job {shlex.join(words)}; no job was started)", file=sys.stderr)
+            print(f"error: {text} ({f'job {shlex.join(words)}; ' if words else ''}no job was started)", file=sys.stderr)
             raise SystemExit(WRONG_INPUT) from error
         if os.environ.get(PLAN_ONLY):
             print(sweep.describe(planned))

@@ -42,6 +42,11 @@ def explain(error: BaseException, typed: CommandLine | None = None) -> str:
     if text.startswith("Multiple values for "):
         group = text.split()[3].rstrip(".")
         return f"{group}: is chosen already, so a second one cannot be added. Leave out the +: {group}=..."
+    if text.startswith("field ") and text.endswith("is not Optional"):
+        return f"{key or text.split(chr(39))[1]}=null: needs a value."
+    new = re.search(r"Key '(.+?)' is not in struct", text)
+    if new and "Could not override" not in text:
+        return f"{key}: is missing here."
     if "Could not override" in text:
         return _no_such_key(text.split("'")[1], typed)
     return text
@@ -77,7 +82,10 @@ def _no_such_key(name: str, typed: CommandLine | None) -> str:
         return f"{word}: {name} is no part of this config yet. To add it: +{word}"
     if typed and "/" in name:
         return f"{name}: there is no such group of configs.{did_you_mean(name, _groups(typed))}"
-    return f"{name}: there is no such key.{_nearest_key(name, typed.keys() if typed else [])} To add one: +{name}=..."
+    keys = typed.keys() if typed else []
+    if name in keys:
+        return f"{name}: is there, but not all that it is given. To add a key to it: +{name}.<key>=..."
+    return f"{name}: there is no such key.{_nearest_key(name, keys)} To add one: +{name}=..."
 
 
 def _groups(typed: CommandLine) -> list[str]:

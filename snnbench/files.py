@@ -104,23 +104,17 @@ def read_bytes(path: Path, most: int = LARGEST_TABLE) -> bytes:
 
 
 def read_json(path: Path) -> Any:
-    """The file's content.
+    """The file's content; a whole number that is longer than any of use is an infinity, as a fraction would be.
 
     Raises:
         OSError: it cannot be read, or is not a plain file of an ordinary size.
-        ValueError, RecursionError: it is no JSON, nested too deep, or has numbers that no reader could use.
+        ValueError, RecursionError: it is no JSON, or nested too deep.
     """
-    return json.loads(read_bytes(path, LARGEST_TEXT), parse_constant=_no_number, parse_int=_int)
+    return json.loads(read_bytes(path, LARGEST_TEXT), parse_int=_int)
 
 
-def _int(text: str) -> int:
-    if len(text) > MOST_DIGITS:
-        raise ValueError(f"a number of {len(text)} digits")
-    return int(text)
-
-
-def _no_number(text: str) -> float:
-    raise ValueError(f"{text} is no number")
+def _int(text: str) -> int | float:
+    return int(text) if len(text) <= MOST_DIGITS else float(text)
 
 
 def read_yaml(path: Path, aliases: bool = True) -> Any:

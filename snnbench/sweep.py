@@ -55,12 +55,13 @@ def overrides_of(cfg: DictConfig) -> Iterator[list[str]]:
         cfg: the config of `-m`, with its `hydra` node.
     """
     from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+    from hydra.core.global_hydra import GlobalHydra
     from hydra.core.override_parser.overrides_parser import OverridesParser
 
     if cfg.hydra.sweeper.get("_target_", "").endswith("BasicSweeper"):
         words: Any = OmegaConf.to_container(cfg.hydra.overrides.task, resolve=False)  # each job resolves its own
         fixed = [f"{key}={value}" for key, value in (cfg.hydra.sweeper.get("params") or {}).items()]
-        parsed = OverridesParser.create().parse_overrides([*fixed, *words])
+        parsed = OverridesParser.create(GlobalHydra.instance().config_loader()).parse_overrides([*fixed, *words])
         for batch in BasicSweeper.split_arguments(parsed, max_batch_size=None):
             yield from batch
 

@@ -45,7 +45,8 @@ def new_folder(cfg: DictConfig) -> Path:
     try:
         folder = _given(cfg) if cfg.paths.output_dir else _next_free(cfg)
     except OSError as error:
-        raise UserError(f"paths.outputs={cfg.paths.outputs}: cannot make the run's folder: {error}") from error
+        key = "paths.output_dir" if cfg.paths.output_dir else "paths.outputs"
+        raise UserError(f"{key}={cfg.paths[key[6:]]}: cannot make the run's folder: {error}") from error
     folder = folder.absolute()
     os.environ[_CHILD] = str(folder)
     return folder
