@@ -27,8 +27,9 @@ def run(cell: Cell, x: Tensor, state: State | None = None, *, last: bool = True)
         ValueError: x, a state or a coefficient has a shape or dtype that no engine can take.
     """
     if cell.engine == REFERENCE or (cell.engine == AUTO and getattr(cell, "not_fusable", None)):
-        check_call(cell, x, state)
-        return reference.run(cell, x, state)
+        coefficients = cell.coefficients()
+        check_call(cell, x, state, coefficients)
+        return reference.run(cell, x, state, coefficients)
     if torch.compiler.is_compiling():
         return fused_ops.run(cell, x, state, last)
     return fused.run(cell, x, state, last)

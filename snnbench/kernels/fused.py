@@ -43,8 +43,10 @@ class Fused(Function):
 
 def run(cell: Cell, x: Tensor, state: State | None, last: bool) -> tuple[Tensor, State]:
     """As snnbench.kernels.run."""
-    plan = plan_of(cell)
     named = cell.coefficients()
+    plan = plan_of(cell, x, named)
+    if plan.cuts:
+        x, state, named = plan.cut(x, state, named, last)
     coefficients = [_plain(value) for value in named.values()]
     once = _origin(x)
     states = [state.get(name) for name in cell.states] if state else [None] * len(cell.states)
@@ -53,13 +55,13 @@ def run(cell: Cell, x: Tensor, state: State | None, last: bool) -> tuple[Tensor,
     key = (x.shape, x.stride(), x.dtype, x.device, once is None, cell.engine, given, shapes)
     kernel = plan.kernels.get(key, plan)
     if kernel is plan:
-        check_call(cell, x, state)
+        check_call(cell, x, state, named)
         signature = Signature(tuple(x.shape), x.stride(), x.dtype, once is not None, shapes)
         bound = bind(cell, plan, x, signature)
         kernel = bound[1] if bound else None
         plan.keep(key, kernel)
     if kernel is None or torch._C._are_functorch_transforms_active():
-        return reference.run(cell, x, state)
+        return reference.run(cell, x, state, named)
     n = len(states)
     if last:
         s, *finals = Fused.apply(kernel, n, True, x if once is None else once, *states, *coefficients)

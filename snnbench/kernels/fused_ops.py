@@ -18,19 +18,26 @@ from snnbench.kernels.engines import reference
 from snnbench.kernels.engines.contract import Kernel
 from snnbench.kernels.engines.registry import engine_called
 from snnbench.kernels.engines.signature import Signature
-from snnbench.kernels.plans import plan_named, plan_of
+from snnbench.kernels.plans import guards_of, plan_named, plan_of
 
 
 def run(cell: Cell, x: Tensor, state: State | None, last: bool) -> tuple[Tensor, State]:
     """As snnbench.kernels.run."""
+    named = cell.coefficients()
     key = _key(cell, x.device.type, str(x.dtype))
-    for owner, name, value in _numbers(cell):  # read while tracing, so that torch.compile looks out for changes
-        if getattr(getattr(cell, owner) if owner else cell, name) != value:
-            return reference.run(cell, x, state)
+    for path, value in _numbers(cell):  # read while tracing, so that torch.compile looks out for changes
+        found = cell
+        for name in path:
+            found = getattr(found, name)
+        if found != value:
+            return reference.run(cell, x, state, named)
     if not key:
-        return reference.run(cell, x, state)
-    check_call(cell, x, state)
-    coefficients = [value.float().contiguous() for value in cell.coefficients().values()]
+        return reference.run(cell, x, state, named)
+    check_call(cell, x, state, named)
+    dead = _dead(cell, x.shape[0] == 1, last)
+    x = x.detach() if "x" in dead else x
+    state = {name: value.detach() if name in dead else value for name, value in (state or {}).items()}
+    coefficients = [(v.detach() if ("c", name) in dead else v).float().contiguous() for name, v in named.items()]
     states = []
     if state:
         zero = x.new_zeros(x.shape[1:], dtype=torch.float32)
@@ -43,19 +50,29 @@ def run(cell: Cell, x: Tensor, state: State | None, last: bool) -> tuple[Tensor,
 def _key(cell: Any, device: str, dtype: str) -> str:
     """The names of engine and program, or "" if the reference engine must run this call; decided while tracing."""
     plan = plan_of(cell)
+    if plan.program is None or guards_of(cell) is None:
+        return ""
     example = torch.empty((1, 0), dtype=getattr(torch, dtype.removeprefix("torch.")), device=device)
-    shapes = tuple((1,) * per_step for per_step in plan.program.per_step) if plan.program else ()
+    shapes = tuple((1,) * per_step for per_step in plan.program.per_step)
     bound = bind(cell, plan, example, Signature((1, 0), (0, 1), example.dtype, False, shapes))
     return f"{bound[0].name}/{plan.key}" if bound else ""
 
 
 @torch.compiler.assume_constant_result
-def _numbers(cell: Any) -> tuple[tuple[str, str, Any], ...]:
-    """The plain constants on the cell and on its surrogate: owner ("" is the cell), name, value."""
-    plain = (bool, int, float, str)
-    own = [("", name, value) for name, value in vars(cell).items() if isinstance(value, plain)]
-    fields = getattr(cell.spike, "__dict__", {})
-    return tuple(own + [("spike", name, value) for name, value in fields.items() if isinstance(value, plain)])
+def _numbers(cell: Any) -> tuple[tuple[tuple[str, ...], Any], ...]:
+    """What step reads of the cell and of what hangs on it: names of attributes, one after the other, and the value."""
+    return guards_of(cell) or ()
+
+
+@torch.compiler.assume_constant_result
+def _dead(cell: Any, single: bool, last: bool) -> tuple[Any, ...]:
+    """What has no part in the results of a call: "x", a state's name, or ("c", a coefficient's)."""
+    plan = plan_of(cell)
+    if not plan.cuts or plan.program is None:
+        return ()
+    names = ["x", *plan.program.states, *(("c", name) for name in plan.program.coefficients)]
+    live = plan.live(1 if single else len(names) + 1, last)
+    return tuple(name for name, alive in zip(names, live, strict=True) if not alive)
 
 
 def _kernel(key: str, x: Tensor, coefficients: Sequence[Tensor]) -> tuple[Kernel, int]:

@@ -38,7 +38,7 @@ def fresh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     def forget() -> None:
         for cached in (build.compiler, registry.trouble, bind._tell, cpu.compiled):
             cached.cache_clear()
-        for table in (plans._by_cell, plans._by_constants, plans._by_key):
+        for table in (plans._by_cell, plans._by_class, plans._by_key):
             table.clear()
 
     forget()

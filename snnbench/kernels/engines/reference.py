@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor
 
 from snnbench.kernels.cell import Cell, State
 
 
-def run(cell: Cell, x: Tensor, state: State | None) -> tuple[Tensor, State]:
-    """Run `cell` over x [T, B, ...]; states and arithmetic are at least float32, spikes have x's dtype."""
+def run(cell: Cell, x: Tensor, state: State | None, given: Mapping[str, Tensor] | None = None) -> tuple[Tensor, State]:
+    """Run `cell` over x [T, B, ...]; states and arithmetic are at least float32, spikes have x's dtype.
+
+    `given` is what the cell has returned as its coefficients for this call, if it was asked already.
+    """
     dtype = torch.promote_types(x.dtype, torch.float32)
-    coefficients = {name: value.to(dtype) for name, value in cell.coefficients().items()}
+    given = cell.coefficients() if given is None else given
+    coefficients = {name: value.to(dtype) for name, value in given.items()}
     state = dict(state) if state is not None else {}
     for name in cell.states:
         state.setdefault(name, torch.zeros_like(x[0], dtype=dtype))

@@ -1,0 +1,300 @@
+"""What a step reads: attributes, globals, closures, defaults, tensors; and what it writes, to be undone.
+
+`follow.py` tells what the step is about to do. A value is looked at when it is reached, before the step can change it,
+and what cannot be watched stops the run there.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import types
+import weakref
+from typing import Any
+
+from torch import Tensor, nn
+
+from snnbench.kernels import values
+from snnbench.kernels.values import ABSENT, TABLES
+
+UNKNOWN: Any = object()
+_ASKING = (getattr, hasattr, setattr, delattr)
+
+
+class Stop(BaseException):
+    """The step is about to do what cannot be watched or undone; the text ends "<neuron>.step ..."."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Place:
+    """Where a value was found, and how that is called.
+
+    `kind` is "dict" (the holder's __dict__), one of nn.Module's tables, "slot" (`name` is its descriptor); or the holder is a
+    function, and it is "global", "cell" (`name` is its number), "__defaults__" or "__kwdefaults__".
+    """
+
+    holder: Any
+    kind: str
+    name: Any
+    value: Any
+    label: str
+
+    def now(self) -> Any:
+        """What is there now."""
+        if self.kind == "slot":
+            return values.slots(self.holder).get(self.name.__name__, ABSENT)
+        if self.kind == "cell":
+            return content(self.holder, self.name)
+        if self.kind.startswith("__"):
+            return getattr(self.holder, self.kind)
+        names = self.holder.__globals__ if self.kind == "global" else vars(self.holder)
+        return (names if self.kind in ("global", "dict") else names[self.kind]).get(self.name, ABSENT)
+
+
+def content(function: types.FunctionType, number: int) -> Any:
+    """What a closure's variable stands for, or ABSENT."""
+    try:
+        return (function.__closure__ or ())[number].cell_contents
+    except ValueError:
+        return ABSENT
+
+
+class Reads:
+    """What one run of a step has read and written so far.
+
+    Attributes:
+        places: where it read, in order.
+        reached: objects with attributes, by id: what they are called, and where they were found, if not in a container.
+        functions: of the code that may run, which functions have it.
+        touched, looked: ids of the tensors that operations took, and of those whose values count.
+        written: what it wrote, as people would call it.
+        unsteady: ids of containers, and places, that are no part of the key: they were written, or cannot be compared.
+    """
+
+    def __init__(self, cell: Any) -> None:
+        self.cell = cell
+        self.places: dict[Any, Place] = {}
+        self.reached: dict[int, tuple[Any, str, Place | None]] = {}
+        self.functions: dict[types.CodeType, list[types.FunctionType]] = {}
+        self.tensors: dict[int, tuple[Tensor, str]] = {}
+        self.touched: set[int] = set()
+        self.looked: set[int] = set()
+        self.written: list[str] = []
+        self.unsteady: set[Any] = set()
+        self.errands: set[types.CodeType] = set()
+        self.looking = False  # whether who follows the step is at work, and not the step
+        self._seen: dict[int, Any] = {}
+        self._kept: dict[Any, values.Contents | values.Names | values.One] = {}
+        self.reach(cell, "self", None)
+        for name in ("states", "per_step", "spike", "step"):
+            self.read(cell, name)
+
+    def read(self, holder: Any, name: str, exact: bool = True) -> Any:
+        """Note that a name is read from an object, which may not have it if not `exact`.
+
+        Returns:
+            What it stands for, or UNKNOWN where that takes more than a look.
+        """
+        if isinstance(holder, types.ModuleType):
+            return self._of_module(holder, name, exact)
+        if isinstance(holder, type):
+            return self._of_class(holder, name, exact)
+        if id(holder) not in self.reached:
+            return UNKNOWN
+        own, label = getattr(holder, "__dict__", {}), f"{self.reached[id(holder)][1]}.{name}"
+        base, found = in_class(type(holder), name)
+        if isinstance(found, types.MemberDescriptorType):
+            return self.note(holder, "slot", found, values.slots(holder).get(name, ABSENT), label)
+        if base is not None and hasattr(type(found), "__set__"):
+            self._of_class(type(holder), name, exact)
+            return UNKNOWN
+        if name in own:
+            return self.note(holder, "dict", name, own[name], label)
+        if base is not None:
+            if values.is_python_class(base) and not values.is_library(base.__module__):
+                self.note(holder, "dict", name, ABSENT, label)
+            return self._of_class(type(holder), name, exact)
+        for table in TABLES if isinstance(holder, nn.Module) else ():
+            if name in own.get(table, ()):
+                return self.note(holder, table, name, own[table][name], label)
+        return self.note(holder, "dict", name, ABSENT, label) if exact and hasattr(holder, "__dict__") else UNKNOWN
+
+    def _of_class(self, kind: type, name: str, exact: bool) -> Any:
+        found = [base for base in kind.__mro__ if name in vars(base)]
+        for base in found[:1] if exact else found:  # super() may pass over the first ones
+            if values.is_python_class(base) and not values.is_library(base.__module__):
+                self.note(base, "dict", name, vars(base)[name], f"{base.__name__}.{name}")
+        value = vars(found[0])[name] if found else None
+        return value if found and exact and not hasattr(type(value), "__get__") else UNKNOWN
+
+    def _of_module(self, module: types.ModuleType, name: str, exact: bool) -> Any:
+        value, label = vars(module).get(name, ABSENT), f"{module.__name__}.{name}"
+        if value is ABSENT and not exact:
+            return UNKNOWN
+        if values.asks_torch(module.__name__, name, value):
+            raise Stop(f"calls {label}, whose answer may change; give the number to the neuron")
+        if values.is_library(module.__name__) and isinstance(value, types.FunctionType | type | types.ModuleType):
+            if isinstance(value, types.ModuleType):
+                self.reach(value, label, None)
+            return value
+        return self.note(module, "dict", name, value, label)
+
+    def note(self, holder: Any, kind: str, name: Any, value: Any, label: str) -> Any:
+        """Add a place, if it is new, and reach what is there."""
+        key = (id(holder), kind, id(name) if kind == "slot" else name)
+        if key not in self.places:
+            place = self.places[key] = Place(holder, kind, name, value, label)
+            try:
+                self.reach(value, label, place)
+            except Stop:
+                self.unsteady.add(place)
+                raise
+        return value
+
+    def reach(self, value: Any, label: str, place: Place | None) -> None:
+        """See to it that reads of `value`, and of what it holds, are noted, and that it can be put back.
+
+        Raises:
+            Stop: it cannot be watched.
+        """
+        if values.is_plain(value) or value is ABSENT or id(value) in self._seen:
+            return
+        self._seen[id(value)] = value
+        why = "hidden behind another name" if any(value is one for one in _ASKING) else values.obstacle(value)
+        if why:
+            raise Stop(f"reads {label}, {why}; {REMEDY}")
+        if isinstance(value, Tensor):
+            self.tensors[id(value)] = value, label
+            return
+        for function in functions_of(value):
+            self.functions.setdefault(function.__code__, []).append(function)
+        wraps = isinstance(value, property | staticmethod | classmethod)
+        if not wraps and (
+            isinstance(value, type | types.ModuleType) or hasattr(value, "__dict__") or values.slots(value)
+        ):
+            self.reached[id(value)] = value, label, place
+        self._keep(value, label)
+        if not isinstance(value, type | types.ModuleType) or type(value) not in (type, types.ModuleType):
+            self.reach(type(value), type(value).__name__, None)
+        for name, part in parts_of(value):
+            self.reach(part, label + name, None)
+
+    def _keep(self, value: Any, label: str) -> None:
+        if values.can_change(value):
+            self._kept[id(value)] = values.Contents(value, label)
+        if isinstance(value, type | types.ModuleType):
+            return
+        if hasattr(value, "__dict__"):
+            self._kept[id(value), ""] = values.Names(vars(value), label)
+            for table in TABLES if isinstance(value, nn.Module) else ():
+                self._kept[id(value), table] = values.Names(vars(value).get(table, {}), label)
+        for name in values.slots(value):
+            self._keep_one(value, name, label)
+
+    def _keep_one(self, holder: Any, name: str, label: str) -> None:
+        kind = type if isinstance(holder, type) else object
+
+        def get() -> Any:
+            return (
+                vars(holder).get(name, ABSENT)
+                if hasattr(holder, "__dict__")
+                else values.slots(holder).get(name, ABSENT)
+            )
+
+        def put(old: Any) -> None:
+            kind.__delattr__(holder, name) if old is ABSENT else kind.__setattr__(holder, name, old)  # type: ignore[misc]
+
+        self._kept.setdefault((id(holder), name), values.One(get, put, f"{label}.{name}"))
+
+    def storing(self, name: str) -> None:
+        """A name of some object is about to be set or deleted."""
+        for value, label, _ in list(self.reached.values()):
+            if isinstance(value, types.ModuleType) or (isinstance(value, type) and values.is_python_class(value)):
+                self._keep_one(value, name, label)
+
+    def storing_global(self, names: dict[str, Any], name: str) -> None:
+        def put(old: Any) -> None:
+            names.pop(name, None) if old is ABSENT else names.__setitem__(name, old)
+
+        one = values.One(lambda: names.get(name, ABSENT), put, f"the global {name}")
+        self._kept.setdefault((id(names), name), one)
+
+    def storing_cell(self, function: types.FunctionType, number: int, name: str) -> None:
+        cell = (function.__closure__ or ())[number]
+
+        def put(old: Any) -> None:
+            delattr(cell, "cell_contents") if old is ABSENT else setattr(cell, "cell_contents", old)
+
+        one = values.One(lambda: content(function, number), put, f"the variable {name} around {function.__name__}")
+        self._kept.setdefault((id(cell), name), one)
+
+    def take(self, tensor: Tensor, on_host: bool) -> None:
+        """An operation is about to take a tensor that is not the step's own."""
+        known = id(tensor) in self.tensors
+        if known:
+            self.touched.add(id(tensor))
+        folded = known and not tensor.dim() and not tensor.requires_grad and tensor.device.type == "cpu"
+        if not on_host and not folded:
+            return
+        for key in [id(tensor)] if known else list(self.touched):
+            value, label = self.tensors[key]
+            if value.device.type != "cpu" or value.numel() > values.SMALL or type(value) not in (Tensor, nn.Parameter):
+                self.unsteady.add(key)
+                raise Stop(f"reads numbers from {label} on the host, which would wait for it in every call; {REMEDY}")
+            self.looked.add(key)
+            self._kept.setdefault(key, values.Contents(value, label))
+
+    def plain(self) -> list[Place]:
+        """The places of plain values."""
+        return [place for place in self.places.values() if values.is_plain(place.value)]
+
+    def undo(self) -> None:
+        """Put back all that was changed."""
+        self.unsteady |= {place for place in self.places.values() if place.now() is not place.value}
+        for key, kept in self._kept.items():
+            changes = kept.changes()
+            if changes:
+                self.written += changes
+                self.unsteady.add(key)
+        for kept in self._kept.values():
+            if kept.changes():
+                kept.put()
+
+
+REMEDY = "return it from coefficients(), or keep it as a plain number"
+
+
+def in_class(kind: type, name: str) -> tuple[type | None, Any]:
+    """The class of the MRO that has a name, and what it stands for there."""
+    for base in kind.__mro__:
+        if name in vars(base):
+            return base, vars(base)[name]
+    return None, None
+
+
+def functions_of(value: Any) -> list[types.FunctionType]:
+    """The Python function that `value` is, or those that a method, a property or the like stands for."""
+    names = ("fget", "fset", "fdel") if isinstance(value, property) else ("__func__", "func")
+    wraps = isinstance(value, property | staticmethod | classmethod | types.MethodType | functools.cached_property)
+    parts = [getattr(value, name, None) for name in names] if wraps else [value]
+    return [part for part in parts if isinstance(part, types.FunctionType)]
+
+
+def parts_of(value: Any) -> list[tuple[str, Any]]:
+    """What can be got at through `value` without an attribute of its own: its entries, the arguments of a partial, ..."""
+    if isinstance(value, functools.partial):
+        return [(".func", value.func), (".args", value.args), (".keywords", value.keywords)]
+    if isinstance(value, weakref.ReferenceType):
+        return [("()", value())]
+    if isinstance(value, types.MethodType | types.BuiltinFunctionType) and not isinstance(
+        value.__self__, types.ModuleType
+    ):
+        return [
+            (".__self__", value.__self__),
+            *([(".__func__", value.__func__)] if isinstance(value, types.MethodType) else []),
+        ]
+    if isinstance(value, staticmethod | classmethod):
+        return [("", value.__func__)]
+    if isinstance(value, property):
+        return [("", part) for part in (value.fget, value.fset, value.fdel) if part is not None]
+    return list(values.entries(value))

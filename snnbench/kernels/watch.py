@@ -1,0 +1,285 @@
+"""From what a step has read to a function that tells whether it would read the same again.
+
+It is written and compiled for the step, as dataclasses writes an __init__: one look at each place, in the order of the
+reads, and nothing else. It keeps nothing alive: classes, functions, modules and objects are held weakly, tensors by what is
+asked of them. Objects must be the very same, and read the same; but the neuron itself, its submodules and its surrogate
+are known by their class and their reads, so that layers of one kind share a program.
+"""
+
+from __future__ import annotations
+
+import enum
+import sys
+import types
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from torch import Tensor, nn
+
+from snnbench.kernels import values
+from snnbench.kernels.cell import Unfusable
+from snnbench.kernels.reads import REMEDY, Place, Reads, parts_of
+from snnbench.kernels.values import ABSENT, TABLES
+
+Check = Callable[[Any], bool]
+
+
+def guards(reads: Reads) -> tuple[tuple[tuple[str, ...], Any], ...] | None:
+    """The values read, by the attributes that lead to them from the cell; None where something else was read.
+
+    Code is left out: functions, classes, modules and what libraries define.
+    """
+    paths: dict[int, tuple[str, ...]] = {id(reads.cell): ()}
+    found = []
+    for place in reads.places.values():
+        value, holder = place.value, place.holder
+        if id(value) in reads.looked:
+            return None
+        if isinstance(value, (*_CODE, Tensor)) or value is ABSENT:
+            continue
+        if isinstance(holder, types.ModuleType) and values.is_library(holder.__name__):
+            continue
+        owner = next((key for key, (one, *_) in reads.reached.items() if key in paths and _owns(one, holder)), None)
+        if owner is None or place.kind not in ("dict", *TABLES):
+            return None
+        path = (*paths[owner], place.name)
+        if _frozen(value):
+            found.append((path, value))
+        elif path == ("spike",) or isinstance(value, nn.Module):
+            paths.setdefault(id(value), path)
+        else:
+            return None
+    return tuple(found)
+
+
+_CODE = (types.FunctionType, types.BuiltinFunctionType, type, types.ModuleType, property, staticmethod, classmethod)
+
+
+def _owns(owner: Any, holder: Any) -> bool:
+    """Whether an attribute of `holder` is one of `owner`: it is the holder, or an object of that class."""
+    return owner is holder or (isinstance(holder, type) and isinstance(owner, holder))
+
+
+class _Skip(Exception):
+    """A value that is no part of the key."""
+
+
+def check_of(reads: Reads) -> Check:
+    """The function that tells of a cell whether the step would read from it what was read here."""
+    return _Writer(reads).function()
+
+
+class _Writer:
+    def __init__(self, reads: Reads) -> None:
+        self.reads = reads
+        self.constants: dict[str, Any] = {"equal": values.equal, "ABSENT": ABSENT, "slots": values.slots}
+        self.lines: list[str] = []
+        self.names: dict[Any, str] = {}
+        self.sized: set[str] = set()
+
+    def function(self) -> Check:
+        self.names[id(self.reads.cell)] = "o"
+        self._kind("o", self.reads.cell)
+        for place in list(self.reads.places.values()):
+            if place not in self.reads.unsteady:
+                self._place(place)
+        body = "\n".join(f"        {line}" for line in self.lines)
+        text = f"def check(o):\n    try:\n{body}\n        return True\n    except Exception:\n        return False\n"
+        made: dict[str, Any] = {}
+        # the constants as defaults of arguments are found faster than as globals
+        arguments = ", ".join(f"{name}={name}" for name in self.constants)
+        exec(text.replace("check(o)", f"check(o, {arguments})"), self.constants, made)
+        check: Check = made["check"]
+        return check
+
+    def _require(self, condition: str) -> None:
+        self.lines.append(f"if not ({condition}): return False")
+
+    def _constant(self, value: Any) -> str:
+        name = f"k{len(self.constants)}"
+        self.constants[name] = value
+        return name
+
+    def _local(self, key: Any, text: str) -> str:
+        """The name of a value that is looked up once in a check."""
+        if key not in self.names:
+            self.names[key] = f"n{len(self.names)}"
+            self.lines.append(f"{self.names[key]} = {text}")
+        return self.names[key]
+
+    def _object(self, holder: Any) -> str:
+        """The name of an object in the check."""
+        if id(holder) in self.names:
+            return self.names[id(holder)]
+        if not _lasting(holder) and not _weak(holder):
+            raise Unfusable(f"reads a {type(holder).__name__} that cannot be watched; {REMEDY}")
+        return self._local(id(holder), self._reference(holder))
+
+    def _reference(self, value: Any) -> str:
+        """The text for an object, held weakly unless its module holds it anyway."""
+        return self._constant(value) if _lasting(value) else f"{self._constant(weakref.ref(value))}()"
+
+    def _place(self, place: Place) -> None:
+        found = self._lookup(place)
+        if place.value is ABSENT:
+            self._require(
+                f"{place.name!r} not in {found}" if place.kind not in ("slot", "cell") else f"{found} is ABSENT"
+            )
+            return
+        text = (
+            f"{found}[{place.name!r}]"
+            if place.kind not in ("slot", "cell", "__defaults__", "__kwdefaults__")
+            else found
+        )
+        mark = len(self.lines)
+        try:
+            if self._by_kind(place):
+                self.lines.append(f"{self._named(place.value)} = {text}")
+                self._kind(self.names[id(place.value)], place.value)
+            else:
+                self._require(self._same(text, place.value))
+        except _Skip:
+            del self.lines[mark:]
+
+    def _named(self, value: Any) -> str:
+        return self.names.setdefault(id(value), f"n{len(self.names)}")
+
+    def _lookup(self, place: Place) -> str:
+        """The dict in which a place is a name, or what stands there."""
+        holder = self._object(place.holder)
+        key = id(place.holder)
+        if place.kind == "global":
+            return self._local((id(place.holder.__globals__), "globals"), f"{holder}.__globals__")
+        if place.kind == "cell":
+            return f"{holder}.__closure__[{place.name}].cell_contents"
+        if place.kind.startswith("__"):
+            return f"{holder}.{place.kind}"
+        if place.kind == "slot":
+            return f"slots({holder}).get({place.name.__name__!r}, ABSENT)"
+        own = self._names_of(place.holder)
+        return own if place.kind == "dict" else self._local((key, place.kind), f"{own}[{place.kind!r}]")
+
+    def _names_of(self, holder: Any) -> str:
+        """The name of an object's __dict__ in the check."""
+        if _lasting(holder):
+            return self.names.setdefault((id(holder), "dict"), self._constant(vars(holder)))
+        return self._local((id(holder), "dict"), f"{self._object(holder)}.__dict__")
+
+    def _by_kind(self, place: Place) -> bool:
+        """Whether what stands there is known by its class and its reads, not as the very same object."""
+        value = place.value
+        if id(value) not in self.reads.reached or isinstance(value, type | types.ModuleType | enum.Enum):
+            return False
+        if self.reads.reached[id(value)][2] is not place:
+            return False
+        surrogate = place.holder is self.reads.cell and place.name == "spike"
+        return surrogate or isinstance(value, nn.Module) or not _weak(value)
+
+    def _kind(self, name: str, value: Any) -> None:
+        self._require(f"type({name}) is {self._reference(type(value))}")
+        for base in type(value).__mro__:
+            if values.is_python_class(base) and not values.is_library(base.__module__) and base not in self.sized:
+                self.sized.add(base)  # type: ignore[arg-type]
+                own = self._names_of(base)
+                self._require(f"len({own}) == {len(vars(base))}")
+
+    def _same(self, name: str, value: Any) -> str:
+        """The condition that what `name` stands for is `value` still."""
+        if id(value) in self.reads.unsteady:
+            raise _Skip
+        if values.is_plain(value):
+            constant = self._constant(value)
+            return f"{name} is {constant} or equal({name}, {constant})"
+        if isinstance(value, Tensor):
+            if id(value) not in self.reads.touched and id(value) not in self.reads.looked:
+                return f"type({name}) is {self._constant(type(value))}"
+            return f"{self._constant(self._matcher(value))}({name})"
+        if isinstance(value, (np.ndarray, *values.CONTAINERS)) and not hasattr(value, "__dict__"):
+            text = f"{self._constant(self._matcher(value))}({name})"
+            return f"{name} is {self._constant(value)} or {text}" if _frozen(value) else text
+        if isinstance(value, enum.Enum) or not _weak(value):
+            parts = parts_of(value)
+            if parts and not all(_lasting(part) for _, part in parts):
+                return f"{self._constant(self._matcher(value))}({name})"
+            return f"{name} is {self._constant(value)}"
+        if id(value) in self.names:
+            return f"{name} is {self.names[id(value)]}"
+        text = f"{name} is {self._reference(value)}"
+        if parts_of(value) and not isinstance(value, types.BuiltinFunctionType | types.MethodType):
+            text += f" and {self._constant(self._matcher(value))}({name})"
+        return text
+
+    def _matcher(self, value: Any) -> Callable[[Any], bool]:
+        """Whether another container holds the same: entry by entry, in order."""
+        if id(value) in self.reads.unsteady:
+            raise _Skip
+        if values.is_plain(value):
+            return lambda other: values.equal(other, value)
+        if isinstance(value, Tensor):
+            return _tensor(value, id(value) in self.reads.looked)
+        if isinstance(value, np.ndarray):
+            known = _array(value)
+            return lambda other: type(other) is np.ndarray and _array(other) == known
+        kind = weakref.ref(type(value))
+        if isinstance(value, set | frozenset | bytearray):
+            texts = sorted(map(repr, value))
+            return lambda other: type(other) is kind() and sorted(map(repr, other)) == texts
+        if parts_of(value) or isinstance(value, values.CONTAINERS):
+            parts = [(name, self._matcher(part)) for name, part in parts_of(value)]
+
+            def holds(other: Any) -> bool:
+                found = parts_of(other) if type(other) is kind() else None
+                return (
+                    found is not None
+                    and len(found) == len(parts)
+                    and all(name == now and same(part) for (name, same), (now, part) in zip(parts, found, strict=True))
+                )
+
+            return holds
+        if isinstance(value, enum.Enum) or not _weak(value):
+            return lambda other: other is value
+        reference = weakref.ref(value)
+        return lambda other: other is reference()
+
+
+def _lasting(value: Any) -> bool:
+    """Whether a module holds it under its name: a class, a function or a module that is not made on the way."""
+    if isinstance(value, types.ModuleType):
+        return sys.modules.get(value.__name__) is value
+    if not isinstance(value, type | types.FunctionType):
+        return False
+    found: Any = sys.modules.get(value.__module__)
+    for name in value.__qualname__.split("."):
+        found = vars(found).get(name) if hasattr(found, "__dict__") else None
+    return found is value or any(value is part for _, part in parts_of(found))
+
+
+def _weak(value: Any) -> bool:
+    try:
+        weakref.ref(value)
+    except TypeError:
+        return False
+    return True
+
+
+def _frozen(value: Any) -> bool:
+    """Whether it is a tuple of what never changes."""
+    return values.is_plain(value) or (type(value) is tuple and all(map(_frozen, value)))
+
+
+def _array(value: np.ndarray) -> tuple[Any, ...]:
+    return value.dtype.str, value.shape, value.tobytes()
+
+
+def _tensor(value: Tensor, with_numbers: bool) -> Callable[[Any], bool]:
+    """Whether another tensor is of the same kind, and holds the same bits if those count."""
+
+    def face(tensor: Tensor) -> tuple[Any, ...]:
+        return type(tensor), tensor.shape, tensor.dtype, tensor.device, tensor.requires_grad
+
+    known, text = face(value), values.bits(value) if with_numbers else b""
+    return lambda other: (
+        isinstance(other, Tensor) and face(other) == known and (not with_numbers or values.bits(other) == text)
+    )
