@@ -165,7 +165,7 @@ def _search(cell: Cell, x: Tensor | None, coefficients: Mapping[str, Tensor] | N
         last = _by_cell[id(cell)] = _Last(cell)
     known = _by_class.setdefault(type(cell), [])
     if last.restless >= RESTLESS and last.entry is not None:
-        last.entry = _given_up(cell, last.entry, known[-1])
+        last.entry = _given_up(cell, *known[-2:])
         return last.entry
     entry = next((one for one in reversed(known) if one.serves(cell, x, coefficients)), None)
     if entry is None:

@@ -74,7 +74,7 @@ def check_of(reads: Reads) -> Check:
 class _Writer:
     def __init__(self, reads: Reads) -> None:
         self.reads = reads
-        self.constants: dict[str, Any] = {"equal": values.equal, "ABSENT": ABSENT, "slots": values.slots}
+        self.constants: dict[str, Any] = {"equal": values.equal, "ABSENT": ABSENT, "slots": values.slots, "count": _count}
         self.lines: list[str] = []
         self.names: dict[Any, str] = {}
         self.sized: set[str] = set()
@@ -183,7 +183,7 @@ class _Writer:
             if values.is_python_class(base) and not values.is_library(base.__module__) and base not in self.sized:
                 self.sized.add(base)  # type: ignore[arg-type]
                 own = self._names_of(base)
-                self._require(f"len({own}) == {len(vars(base))}")
+                self._require(f"len({own}) == {len(vars(base))} or count({own}) == {_count(vars(base))}")
 
     def _same(self, name: str, value: Any) -> str:
         """The condition that what `name` stands for is `value` still."""
@@ -262,6 +262,11 @@ def _weak(value: Any) -> bool:
     except TypeError:
         return False
     return True
+
+
+def _count(names: Any) -> int:
+    """Of a class's names, how many are not put there by Python itself, when an object is copied, say."""
+    return len(names) - sum(name in names for name in ("__slotnames__", "__annotations_cache__", "__annotate_func__"))
 
 
 def _frozen(value: Any) -> bool:

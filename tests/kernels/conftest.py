@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from reading import Said
 
 from snnbench.kernels import bind, plans
 from snnbench.kernels.engines import build, cpu, registry
@@ -29,6 +30,12 @@ def poisoned() -> Iterator[None]:
     assert torch.empty(3).isnan().all()
     yield
     torch.use_deterministic_algorithms(False)
+
+
+@pytest.fixture
+def said(caplog: pytest.LogCaptureFixture) -> Said:
+    """The warnings of the test."""
+    return Said(caplog)
 
 
 @pytest.fixture
