@@ -14,8 +14,8 @@ from snnbench.kernels.cell import Cell, State
 from snnbench.kernels.codegen.graph import Node, needed
 from snnbench.kernels.codegen.queries import Call, default_call, shapes_of
 from snnbench.kernels.codegen.trace import Program, traced
-from snnbench.kernels.engines.contract import Kernel
-from snnbench.kernels.watch import check_of, guards
+from snnbench.kernels.guards import guards
+from snnbench.kernels.watch import check_of
 
 _LIMIT = 4096
 KNOWN = 64
@@ -78,12 +78,12 @@ class _Entry:
 
     def __init__(self, cell: Cell, call: Call) -> None:
         found = traced(cell, call)
-        if found.program is None:
-            self.plan = Plan(None, found.obstacle)
+        self.same, blind = check_of(found.reads)
+        if found.program is None or blind:
+            self.plan = Plan(None, found.obstacle or f"{type(cell).__name__}.step {blind}")
         else:
             plan = Plan(found.program)
             self.plan = _by_key.setdefault(plan.key, plan)
-        self.same = check_of(found.reads)
         self.plain = {place.label: repr(place.value)[:80] for place in found.reads.plain()}
         self.names = tuple(name for name, _ in call.coefficients)
         self.call = call if found.sized else None
@@ -130,8 +130,8 @@ _lock = threading.RLock()
 def plan_of(cell: Cell, x: Tensor | None = None, coefficients: Mapping[str, Tensor] | None = None) -> Plan:
     """The plan of `cell`, in a call with x [T, B, ...] and what `coefficients()` returned for it.
 
-    Its step is traced anew where it would read something else than in every call before: an attribute, a global, a number
-    in a buffer, a size that it asks for.
+    Its step is traced anew where it would read something else than in every call before: an attribute, a global, a
+    number in a buffer, a size that it asks for.
     """
     last = _by_cell.get(id(cell))
     if last is not None and last.entry is not None and last.cell() is cell:
@@ -144,7 +144,7 @@ def plan_of(cell: Cell, x: Tensor | None = None, coefficients: Mapping[str, Tens
 
 
 def guards_of(cell: Cell) -> tuple[tuple[tuple[str, ...], Any], ...] | None:
-    """What torch.compile has to look out for, so that the plan of `cell` stays the right one: paths from it, and values.
+    """What torch.compile has to look out for, so that the plan of `cell` stays the right one: paths and values.
 
     None where the plan depends on more: on globals, entries of containers, numbers in tensors, sizes.
     """

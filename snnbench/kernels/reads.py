@@ -15,6 +15,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from snnbench.kernels import values
+from snnbench.kernels.undo import Kept, content
 from snnbench.kernels.values import ABSENT, TABLES
 
 UNKNOWN: Any = object()
@@ -29,8 +30,8 @@ class Stop(BaseException):
 class Place:
     """Where a value was found, and how that is called.
 
-    `kind` is "dict" (the holder's __dict__), one of nn.Module's tables, "slot" (`name` is its descriptor); or the holder is a
-    function, and it is "global", "cell" (`name` is its number), "__defaults__" or "__kwdefaults__".
+    `kind` is "dict" (the holder's __dict__), one of nn.Module's tables, "slot" (`name` is its descriptor); or the
+    holder is a function, and it is "global", "cell" (`name` is its number), "__defaults__" or "__kwdefaults__".
     """
 
     holder: Any
@@ -49,14 +50,6 @@ class Place:
             return getattr(self.holder, self.kind)
         names = self.holder.__globals__ if self.kind == "global" else vars(self.holder)
         return (names if self.kind in ("global", "dict") else names[self.kind]).get(self.name, ABSENT)
-
-
-def content(function: types.FunctionType, number: int) -> Any:
-    """What a closure's variable stands for, or ABSENT."""
-    try:
-        return (function.__closure__ or ())[number].cell_contents
-    except ValueError:
-        return ABSENT
 
 
 class Reads:
@@ -84,10 +77,18 @@ class Reads:
         self.errands: set[types.CodeType] = set()
         self.looking = False  # whether who follows the step is at work, and not the step
         self._seen: dict[int, Any] = {}
-        self._kept: dict[Any, values.Contents | values.Names | values.One] = {}
+        self.kept = Kept()
         self.reach(cell, "self", None)
         for name in ("states", "per_step", "spike", "step"):
             self.read(cell, name)
+
+    def look(self, function: Any, *args: Any) -> Any:
+        """What a function gives whose own reads are not the step's."""
+        self.looking = True
+        try:
+            return function(*args)
+        finally:
+            self.looking = False
 
     def read(self, holder: Any, name: str, exact: bool = True) -> Any:
         """Note that a name is read from an object, which may not have it if not `exact`.
@@ -173,60 +174,17 @@ class Reads:
             isinstance(value, type | types.ModuleType) or hasattr(value, "__dict__") or values.slots(value)
         ):
             self.reached[id(value)] = value, label, place
-        self._keep(value, label)
+        self.kept.keep(value, label)
         if not isinstance(value, type | types.ModuleType) or type(value) not in (type, types.ModuleType):
             self.reach(type(value), type(value).__name__, None)
         for name, part in parts_of(value):
             self.reach(part, label + name, None)
 
-    def _keep(self, value: Any, label: str) -> None:
-        if values.can_change(value):
-            self._kept[id(value)] = values.Contents(value, label)
-        if isinstance(value, type | types.ModuleType):
-            return
-        if hasattr(value, "__dict__"):
-            self._kept[id(value), ""] = values.Names(vars(value), label)
-            for table in TABLES if isinstance(value, nn.Module) else ():
-                self._kept[id(value), table] = values.Names(vars(value).get(table, {}), label)
-        for name in values.slots(value):
-            self._keep_one(value, name, label)
-
-    def _keep_one(self, holder: Any, name: str, label: str) -> None:
-        kind = type if isinstance(holder, type) else object
-
-        def get() -> Any:
-            return (
-                vars(holder).get(name, ABSENT)
-                if hasattr(holder, "__dict__")
-                else values.slots(holder).get(name, ABSENT)
-            )
-
-        def put(old: Any) -> None:
-            kind.__delattr__(holder, name) if old is ABSENT else kind.__setattr__(holder, name, old)  # type: ignore[misc]
-
-        self._kept.setdefault((id(holder), name), values.One(get, put, f"{label}.{name}"))
-
     def storing(self, name: str) -> None:
         """A name of some object is about to be set or deleted."""
         for value, label, _ in list(self.reached.values()):
             if isinstance(value, types.ModuleType) or (isinstance(value, type) and values.is_python_class(value)):
-                self._keep_one(value, name, label)
-
-    def storing_global(self, names: dict[str, Any], name: str) -> None:
-        def put(old: Any) -> None:
-            names.pop(name, None) if old is ABSENT else names.__setitem__(name, old)
-
-        one = values.One(lambda: names.get(name, ABSENT), put, f"the global {name}")
-        self._kept.setdefault((id(names), name), one)
-
-    def storing_cell(self, function: types.FunctionType, number: int, name: str) -> None:
-        cell = (function.__closure__ or ())[number]
-
-        def put(old: Any) -> None:
-            delattr(cell, "cell_contents") if old is ABSENT else setattr(cell, "cell_contents", old)
-
-        one = values.One(lambda: content(function, number), put, f"the variable {name} around {function.__name__}")
-        self._kept.setdefault((id(cell), name), one)
+                self.kept.keep_one(value, name, label)
 
     def take(self, tensor: Tensor, on_host: bool) -> None:
         """An operation is about to take a tensor that is not the step's own."""
@@ -242,7 +200,7 @@ class Reads:
                 self.unsteady.add(key)
                 raise Stop(f"reads numbers from {label} on the host, which would wait for it in every call; {REMEDY}")
             self.looked.add(key)
-            self._kept.setdefault(key, values.Contents(value, label))
+            self.kept.keep_numbers(value, label)
 
     def plain(self) -> list[Place]:
         """The places of plain values."""
@@ -251,14 +209,9 @@ class Reads:
     def undo(self) -> None:
         """Put back all that was changed."""
         self.unsteady |= {place for place in self.places.values() if place.now() is not place.value}
-        for key, kept in self._kept.items():
-            changes = kept.changes()
-            if changes:
-                self.written += changes
-                self.unsteady.add(key)
-        for kept in self._kept.values():
-            if kept.changes():
-                kept.put()
+        for key, changes in self.kept.put_back():
+            self.written += changes
+            self.unsteady.add(key)
 
 
 REMEDY = "return it from coefficients(), or keep it as a plain number"
@@ -281,7 +234,7 @@ def functions_of(value: Any) -> list[types.FunctionType]:
 
 
 def parts_of(value: Any) -> list[tuple[str, Any]]:
-    """What can be got at through `value` without an attribute of its own: its entries, the arguments of a partial, ..."""
+    """What can be got at through `value` without an attribute of its own: entries, the arguments of a partial, ..."""
     if isinstance(value, functools.partial):
         return [(".func", value.func), (".args", value.args), (".keywords", value.keywords)]
     if isinstance(value, weakref.ReferenceType):

@@ -11,7 +11,7 @@ import re
 import sysconfig
 import types
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,7 @@ _PLAIN |= {torch.dtype, torch.device, torch.layout, torch.memory_format}
 _LISTS, _MAPS = (list, tuple, collections.deque), (dict, types.MappingProxyType)
 CONTAINERS = (*_LISTS, *_MAPS, set, frozenset, bytearray)
 _BUILTIN = (types.BuiltinFunctionType, types.MethodDescriptorType, types.WrapperDescriptorType, types.MethodWrapperType)
-_WRAPPERS = (functools.partial, types.MethodType, weakref.ReferenceType, property, staticmethod, classmethod)
+_WRAPPERS: tuple[type, ...] = (functools.partial, types.MethodType, weakref.ReferenceType, property, staticmethod, classmethod)
 _WRAPPERS += (types.MemberDescriptorType, types.GetSetDescriptorType, types.ClassMethodDescriptorType)
 
 _LIBRARIES = {"torch", "numpy", "math", "cmath", "operator", "_operator", "builtins", "functools", "_functools"}
@@ -42,7 +42,7 @@ _IMPURE |= {"__import__", "getattr", "hasattr", "setattr", "delattr", "memoryvie
 _ASKS = re.compile("_?(is|get|set|are|current|in|use)_|.*(seed|rng|memory|synchronize)|fork|save$|load$|compile$")
 _HARMLESS = {"is_tensor", "is_floating_point", "is_complex", "is_nonzero", "is_same_size"}
 _STATEFUL = {"random", "_random", "threading", "_thread", "queue", "io", "_io", "contextvars", "_contextvars", "time"}
-_STDLIB, _TORCH, _NUMPY = sysconfig.get_path("stdlib"), *(str(Path(m.__file__).parent) for m in (torch, np))
+_STDLIB, _TORCH, _NUMPY = sysconfig.get_path("stdlib"), *(str(Path(str(m.__file__)).parent) for m in (torch, np))
 INSTALLED, LAYERS = (_STDLIB, sysconfig.get_path("purelib")), f"{_TORCH}/nn/"
 """Where libraries lie, and the code of torch's layers."""
 _SIMPLE = ("enum", "typing", "abc", "functools", "dataclasses", "collections", "_collections_abc", "numbers", "types")
@@ -149,76 +149,6 @@ def slots(value: Any) -> dict[str, Any]:
     return {
         m.__name__: m.__get__(value) for m in members if is_python_class(m.__objclass__) and hasattr(value, m.__name__)
     }
-
-
-class Contents:
-    """A container, an array or a small tensor, as it was."""
-
-    def __init__(self, value: Any, label: str) -> None:
-        self.value, self.label = value, label
-        self.old = self._look()
-
-    def changes(self) -> list[str]:
-        now = self._look()
-        if isinstance(now, bytes):
-            return [self.label] if now != self.old else []
-        same = len(now) == len(self.old) and all(a is b for a, b in zip(now, self.old, strict=True))
-        return [] if same else [self.label]
-
-    def put(self) -> None:
-        value, old = self.value, self.old
-        if isinstance(value, Tensor):
-            value.detach().view(-1).view(torch.uint8).copy_(torch.frombuffer(bytearray(old), dtype=torch.uint8))
-        elif isinstance(value, np.ndarray):
-            value[...] = np.frombuffer(old, value.dtype).reshape(value.shape)
-        elif isinstance(value, dict):
-            value.clear()
-            value.update(zip(old[::2], old[1::2], strict=True))
-        else:
-            value.clear()
-            value.update(old) if isinstance(value, set) else value.extend(old)
-
-    def _look(self) -> Any:
-        if isinstance(self.value, Tensor):
-            return bits(self.value)
-        if isinstance(self.value, np.ndarray):
-            return self.value.tobytes()
-        return [p for pair in self.value.items() for p in pair] if isinstance(self.value, dict) else list(self.value)
-
-
-class Names:
-    """The names in the __dict__ of an object, or in another dict of names, as they were."""
-
-    def __init__(self, names: dict[str, Any], label: str) -> None:
-        self.names, self.label, self.old = names, label, dict(names)
-
-    def changes(self) -> list[str]:
-        known = [*self.old, *(name for name in self.names if name not in self.old)]
-        return [f"{self.label}.{n}" for n in known if self.names.get(n, ABSENT) is not self.old.get(n, ABSENT)]
-
-    def put(self) -> None:
-        self.names.clear()
-        self.names.update(self.old)
-
-
-class One:
-    """One name, as it was; `get` says what it is, ABSENT if it is not there, and `put` sets it, or deletes it for ABSENT."""
-
-    def __init__(self, get: Callable[[], Any], put: Callable[[Any], object], label: str) -> None:
-        self.get, self.set, self.label, self.old = get, put, label, get()
-
-    def changes(self) -> list[str]:
-        return [self.label] if self.get() is not self.old else []
-
-    def put(self) -> None:
-        self.set(self.old)
-
-
-def can_change(value: Any) -> bool:
-    """Whether `Contents` can put it back."""
-    if isinstance(value, np.ndarray):
-        return value.flags.writeable
-    return isinstance(value, dict | list | collections.deque | bytearray | set)
 
 
 def bits(value: Tensor) -> bytes:

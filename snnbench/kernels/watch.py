@@ -1,9 +1,9 @@
 """From what a step has read to a function that tells whether it would read the same again.
 
 It is written and compiled for the step, as dataclasses writes an __init__: one look at each place, in the order of the
-reads, and nothing else. It keeps nothing alive: classes, functions, modules and objects are held weakly, tensors by what is
-asked of them. Objects must be the very same, and read the same; but the neuron itself, its submodules and its surrogate
-are known by their class and their reads, so that layers of one kind share a program.
+reads, and nothing else. It keeps nothing alive: objects, functions and classes are held weakly where no module holds
+them anyway, tensors by what is asked of them. Objects must be the very same, and read the same; but the neuron itself, its
+submodules and its surrogate are known by their class and their reads, so that layers of one kind share a program.
 """
 
 from __future__ import annotations
@@ -19,65 +19,35 @@ import numpy as np
 from torch import Tensor, nn
 
 from snnbench.kernels import values
-from snnbench.kernels.cell import Unfusable
 from snnbench.kernels.reads import REMEDY, Place, Reads, parts_of
-from snnbench.kernels.values import ABSENT, TABLES
+from snnbench.kernels.values import ABSENT
 
 Check = Callable[[Any], bool]
-
-
-def guards(reads: Reads) -> tuple[tuple[tuple[str, ...], Any], ...] | None:
-    """The values read, by the attributes that lead to them from the cell; None where something else was read.
-
-    Code is left out: functions, classes, modules and what libraries define.
-    """
-    paths: dict[int, tuple[str, ...]] = {id(reads.cell): ()}
-    found = []
-    for place in reads.places.values():
-        value, holder = place.value, place.holder
-        if id(value) in reads.looked:
-            return None
-        if isinstance(value, (*_CODE, Tensor)) or value is ABSENT:
-            continue
-        if isinstance(holder, types.ModuleType) and values.is_library(holder.__name__):
-            continue
-        owner = next((key for key, (one, *_) in reads.reached.items() if key in paths and _owns(one, holder)), None)
-        if owner is None or place.kind not in ("dict", *TABLES):
-            return None
-        path = (*paths[owner], place.name)
-        if _frozen(value):
-            found.append((path, value))
-        elif path == ("spike",) or isinstance(value, nn.Module):
-            paths.setdefault(id(value), path)
-        else:
-            return None
-    return tuple(found)
-
-
-_CODE = (types.FunctionType, types.BuiltinFunctionType, type, types.ModuleType, property, staticmethod, classmethod)
-
-
-def _owns(owner: Any, holder: Any) -> bool:
-    """Whether an attribute of `holder` is one of `owner`: it is the holder, or an object of that class."""
-    return owner is holder or (isinstance(holder, type) and isinstance(owner, holder))
 
 
 class _Skip(Exception):
     """A value that is no part of the key."""
 
 
-def check_of(reads: Reads) -> Check:
-    """The function that tells of a cell whether the step would read from it what was read here."""
-    return _Writer(reads).function()
+def check_of(reads: Reads) -> tuple[Check, str]:
+    """The function that tells of a cell whether the step would read from it what was read here; and what it misses."""
+    writer = _Writer(reads)
+    return writer.function(), writer.blind
 
 
 class _Writer:
     def __init__(self, reads: Reads) -> None:
         self.reads = reads
-        self.constants: dict[str, Any] = {"equal": values.equal, "ABSENT": ABSENT, "slots": values.slots, "count": _count}
+        self.constants: dict[str, Any] = {
+            "equal": values.equal,
+            "ABSENT": ABSENT,
+            "slots": values.slots,
+            "count": _count,
+        }
         self.lines: list[str] = []
         self.names: dict[Any, str] = {}
-        self.sized: set[str] = set()
+        self.counted: set[type] = set()
+        self.blind = ""
 
     def function(self) -> Check:
         self.names[id(self.reads.cell)] = "o"
@@ -114,7 +84,7 @@ class _Writer:
         if id(holder) in self.names:
             return self.names[id(holder)]
         if not _lasting(holder) and not _weak(holder):
-            raise Unfusable(f"reads a {type(holder).__name__} that cannot be watched; {REMEDY}")
+            raise _Skip
         return self._local(id(holder), self._reference(holder))
 
     def _reference(self, value: Any) -> str:
@@ -122,17 +92,16 @@ class _Writer:
         return self._constant(value) if _lasting(value) else f"{self._constant(weakref.ref(value))}()"
 
     def _place(self, place: Place) -> None:
-        found = self._lookup(place)
-        if place.value is ABSENT:
-            self._require(
-                f"{place.name!r} not in {found}" if place.kind not in ("slot", "cell") else f"{found} is ABSENT"
-            )
+        try:
+            found = self._lookup(place)
+        except _Skip:
+            self.blind = f"reads {place.label} of an object that cannot be watched; {REMEDY}"
             return
-        text = (
-            f"{found}[{place.name!r}]"
-            if place.kind not in ("slot", "cell", "__defaults__", "__kwdefaults__")
-            else found
-        )
+        direct = place.kind in ("slot", "cell", "__defaults__", "__kwdefaults__")
+        if place.value is ABSENT:
+            self._require(f"{found} is ABSENT" if direct else f"{place.name!r} not in {found}")
+            return
+        text = found if direct else f"{found}[{place.name!r}]"
         mark = len(self.lines)
         try:
             if self._by_kind(place):
@@ -180,8 +149,8 @@ class _Writer:
     def _kind(self, name: str, value: Any) -> None:
         self._require(f"type({name}) is {self._reference(type(value))}")
         for base in type(value).__mro__:
-            if values.is_python_class(base) and not values.is_library(base.__module__) and base not in self.sized:
-                self.sized.add(base)  # type: ignore[arg-type]
+            if values.is_python_class(base) and not values.is_library(base.__module__) and base not in self.counted:
+                self.counted.add(base)
                 own = self._names_of(base)
                 self._require(f"len({own}) == {len(vars(base))} or count({own}) == {_count(vars(base))}")
 
@@ -198,7 +167,7 @@ class _Writer:
             return f"{self._constant(self._matcher(value))}({name})"
         if isinstance(value, (np.ndarray, *values.CONTAINERS)) and not hasattr(value, "__dict__"):
             text = f"{self._constant(self._matcher(value))}({name})"
-            return f"{name} is {self._constant(value)} or {text}" if _frozen(value) else text
+            return f"{name} is {self._constant(value)} or {text}" if frozen(value) else text
         if isinstance(value, enum.Enum) or not _weak(value):
             parts = parts_of(value)
             if parts and not all(_lasting(part) for _, part in parts):
@@ -269,9 +238,9 @@ def _count(names: Any) -> int:
     return len(names) - sum(name in names for name in ("__slotnames__", "__annotations_cache__", "__annotate_func__"))
 
 
-def _frozen(value: Any) -> bool:
+def frozen(value: Any) -> bool:
     """Whether it is a tuple of what never changes."""
-    return values.is_plain(value) or (type(value) is tuple and all(map(_frozen, value)))
+    return values.is_plain(value) or (type(value) is tuple and all(map(frozen, value)))
 
 
 def _array(value: np.ndarray) -> tuple[Any, ...]:

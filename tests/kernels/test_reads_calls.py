@@ -1,4 +1,4 @@
-"""What step does not read costs nothing; coefficients() runs once a call; gradients are None where the reference's are."""
+"""What step does not read costs nothing; coefficients() runs once; gradients are None where the reference's are."""
 
 from __future__ import annotations
 
@@ -50,13 +50,15 @@ def test_a_hook_that_stores_outputs_costs_nothing(traced: list[Any]) -> None:
 
 
 def test_nothing_is_kept_alive() -> None:
-    neuron = Neuron()
-    neuron.drive = lambda x: x * neuron.buffer.item() * neuron.config.inner.value * neuron.layer.gain
-    compare(neuron, torch.randn(3, 2, 4))
-    alive = [weakref.ref(part) for part in (neuron, neuron.buffer, neuron.config, neuron.layer, neuron.drive)]
-    spikes = neuron(torch.randn(3, 2, 4, requires_grad=True))
-    alive.append(weakref.ref(spikes))
-    del neuron, spikes
+    def use() -> list[Any]:
+        neuron = Neuron()
+        neuron.drive = lambda x: x * neuron.buffer.item() * neuron.config.inner.value * neuron.layer.gain
+        compare(neuron, torch.randn(3, 2, 4))
+        spikes = neuron(torch.randn(3, 2, 4, requires_grad=True))
+        parts = (neuron, neuron.buffer, neuron.config, neuron.layer, neuron.drive, spikes)
+        return [weakref.ref(part) for part in parts]
+
+    alive = use()
     gc.collect()
     assert [part() for part in alive] == [None] * len(alive)
 
@@ -197,7 +199,9 @@ def test_what_changes_under_compile(case: str) -> None:
         x = x.requires_grad_()
         s, expected = compiled(x), outcome(neuron, x, "reference")
         (gradient,) = torch.autograd.grad((s * torch.arange(s.numel()).view_as(s)).sum(), x)
-        with_state = torch.autograd.grad((outcome_s := neuron.run(x)[0]).mul(torch.arange(s.numel()).view_as(s)).sum(), x)
+        with_state = torch.autograd.grad(
+            (outcome_s := neuron.run(x)[0]).mul(torch.arange(s.numel()).view_as(s)).sum(), x
+        )
         assert torch.equal(s, expected[0])
         assert torch.equal(s, outcome_s)
         torch.testing.assert_close(gradient, with_state[0], rtol=1e-5, atol=1e-5)

@@ -1,8 +1,8 @@
 """What a step asks of its tensors: their sizes are recorded in one run of it, and answered the same in the others.
 
-A step is traced on numbers, not on tensors as large as a layer. So that `if x.dim() > 3` and `x * x.shape[0]` mean there
-what they mean in the call, the step runs first on tensors of the call's shapes that have no memory ("meta"), and every
-answer that it gets is kept. The other runs get these answers in turn, and take the same way.
+A step is traced on numbers, not on tensors as large as a layer. So that `if x.dim() > 3` and `x * x.shape[0]` mean
+there what they mean in the call, the step runs first on tensors of the call's shapes that have no memory ("meta"), and
+every answer that it gets is kept. The other runs get these answers in turn, and take the same way.
 """
 
 from __future__ import annotations
@@ -113,9 +113,8 @@ class Queries(TorchFunctionMode):
         if first is not None and (name in _SIZES or name in _DEVICE):
             return self._answer(name, first, lambda: func(*args, **kwargs))
         args, kwargs = self._on_this_device(name, args, kwargs)
-        if name in _RESHAPES and self.shape == () and first is not None and not first.dim():
-            if all(other == () or isinstance(other, Tensor) for other in args[1:]):
-                return first
+        if name in _RESHAPES and self.shape == () and all(other == () or isinstance(other, Tensor) for other in args):
+            return first  # a number has but one shape
         if self.touched is not None and name not in _FIXED:
             self._tell(name, args, kwargs)
             args, kwargs = _alike(args, kwargs)

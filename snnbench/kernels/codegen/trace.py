@@ -4,29 +4,25 @@ from __future__ import annotations
 
 import dataclasses
 import threading
-import traceback
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.autograd import Variable
 from torch.fx.experimental.proxy_tensor import make_fx
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from snnbench.kernels.cell import Cell, Unfusable
 from snnbench.kernels.codegen.convert import Converter
 from snnbench.kernels.codegen.graph import Graph, Node
 from snnbench.kernels.codegen.queries import Call, Queries, default_call
+from snnbench.kernels.codegen.runs import Finder, NoDraws, leave_step, line_of, reshapes
 from snnbench.kernels.follow import followed
 from snnbench.kernels.reads import Reads, Stop
 
 _LOCK = threading.RLock()
-_OWN = (str(Path(torch.__file__).parent), str(Path(__file__).parents[1]))
 _CHECKED = 1 << 16
 """Numbers in a frame up to which a step that asks for sizes is checked on a frame of the call's."""
 
@@ -52,7 +48,7 @@ class Program:
 
 @dataclasses.dataclass(frozen=True)
 class Traced:
-    """What came of tracing a step in a call: its program, or why there is none; what it read, and if it asked for sizes."""
+    """What came of tracing a step in a call: its program, or why there is none; its reads; if it asked for sizes."""
 
     program: Program | None
     obstacle: str
@@ -75,7 +71,7 @@ def trace(cell: Cell, call: Call | None = None) -> Program:
 def traced(cell: Cell, call: Call) -> Traced:
     """Run `cell.step` a few times on inputs without meaning, and leave all that it could change as it was.
 
-    In a thread of its own: hooks for saved tensors, such as those of checkpoint, and PyTorch's modes belong to a thread.
+    In a thread of its own: PyTorch's modes, and hooks for saved tensors such as those of checkpoint, belong to one.
     """
     with ThreadPoolExecutor(1) as thread:
         return thread.submit(_traced, cell, call).result()
@@ -112,7 +108,7 @@ class _Tracer:
         numbers = [torch.full((), 0.5) for _ in range(2 + 2 * n + k)]
         with self._named():
             graph = make_fx(lambda *inputs: self._run(inputs, self._again(())))(*numbers)
-        self.sized |= any(_reshapes(node) for node in graph.graph.nodes)
+        self.sized |= any(reshapes(node) for node in graph.graph.nodes)
         labels = [("x", 0), *(("v", i) for i in range(n)), *(("c", i) for i in range(k))]
         labels += [("gs", 0), *(("gv", i) for i in range(n))]
         convert = Converter(Graph(), self.name, self.cell, self.where)
@@ -143,11 +139,12 @@ class _Tracer:
         inputs = [torch.empty(one, device="meta") for one in shapes]
         queries = Queries(self.call, None, shape, reads.take)
         try:
-            with self._named(), _NoDraws(), followed(reads):
+            with self._named(), NoDraws(), followed(reads):
                 found = self._run(inputs, queries)
         finally:
             self.answers, self.sized = queries.answers, queries.asked
         for key, value in zip(("the spikes", *self.states), found, strict=False):
+            assert value is not None
             if value.shape != shape:
                 raise Unfusable(f"{self.name}.step returns {key} of shape {list(value.shape)} for x {list(shape)}")
         return tuple(gradient is not None for gradient in found[1 + len(self.states) :])
@@ -166,8 +163,8 @@ class _Tracer:
             if not paired:
                 return [*outputs, *[None] * len(leaves)]
             roots, starts = zip(*paired, strict=True)
-            # as torch.autograd.grad, which would hide what the surrogate asks in its derivative; with create_graph, since
-            # PyTorch then writes derivatives in operations that have kernels
+            # as torch.autograd.grad, which would hide what the surrogate asks in its derivative; with create_graph,
+            # since PyTorch then writes derivatives in operations that have kernels
             run_backward = Variable._execution_engine.run_backward
             found = run_backward(
                 roots, starts, True, True, tuple(leaves), allow_unreachable=True, accumulate_grad=False
@@ -185,14 +182,15 @@ class _Tracer:
     def check(self, graph: torch.fx.GraphModule) -> None:
         """The trace saw numbers; on tensors, too, it must say what the step says."""
         n, k = len(self.states), len(self.coefficients)
-        frame, shapes = (2, 3), [()] * k
+        frame: tuple[int, ...] = (2, 3)
+        shapes: list[tuple[int, ...]] = [()] * k
         if self.sized:
             small = torch.Size(self.call.shape).numel() <= _CHECKED
             frame = tuple(size if small else min(size, 3) for size in self.call.shape)
             shapes = [tuple(size if small else min(size, 3) for size in shape) for _, shape in self.call.coefficients]
         generator = torch.Generator().manual_seed(0)
         inputs = [torch.rand(s, generator=generator) + 0.25 for s in (*[frame] * (1 + n), *shapes, *[frame] * (1 + n))]
-        _leave_step(graph, 1 + n, 1 + n + k)
+        leave_step(graph, 1 + n, 1 + n + k)
         with self._named(), torch.no_grad():
             with self._again(frame):
                 expected = self._step(*inputs[: 1 + n + k])
@@ -210,63 +208,19 @@ class _Tracer:
         try:
             yield
         except Stop as error:
-            raise Unfusable(f"{self.name}.step{_line(error.__traceback__)} {error}") from error
+            raise Unfusable(f"{self.name}.step{line_of(error.__traceback__)} {error}") from error
         except Unfusable as error:
             if str(error).startswith(f"{self.name}.step"):
                 raise
-            raise Unfusable(f"{self.name}.step{_line(error.__traceback__)} cannot be fused: {error}") from error
+            raise Unfusable(f"{self.name}.step{line_of(error.__traceback__)} cannot be fused: {error}") from error
         except Exception as error:
             reason = str(error).strip().splitlines()[0] if str(error).strip() else ""
-            line = _line(error.__traceback__)
+            line = line_of(error.__traceback__)
             raise Unfusable(f"{self.name}.step{line} cannot be fused: {type(error).__name__}: {reason}") from error
 
     def where(self, op: str) -> str:
         """` (file:line)` of the first use of `op` in the step; empty if only its derivative uses it."""
         numbers = [torch.full((), 0.5) for _ in range(1 + len(self.states) + len(self.coefficients))]
-        with _Finder(op) as finder, torch.no_grad(), self._again(()):
+        with Finder(op) as finder, torch.no_grad(), self._again(()):
             self._step(*numbers)
         return finder.found
-
-
-def _reshapes(node: torch.fx.Node) -> bool:
-    """Whether an operation of the graph does with one shape what it may not do with another."""
-    return getattr(node.target, "_opname", "") in ("view", "reshape", "_unsafe_view", "expand", "squeeze", "squeeze_")
-
-
-def _leave_step(graph: torch.fx.GraphModule, outputs: int, inputs: int) -> None:
-    """Take the derivative out of a graph: all from where it first uses a gradient, which only numbers fit."""
-    nodes = list(graph.graph.nodes)
-    given = {user for node in nodes[inputs:] if node.op == "placeholder" for user in node.users}
-    start = next((number for number, node in enumerate(nodes) if node in given), len(nodes) - 1)
-    nodes[-1].args = (nodes[-1].args[0][:outputs],)
-    for node in reversed(nodes[start:-1]):
-        graph.graph.erase_node(node)
-    graph.recompile()
-
-
-def _line(trace_back: TracebackType | None) -> str:
-    frames = [f for f in traceback.extract_tb(trace_back) if not f.filename.startswith(_OWN)]
-    return f" ({frames[-1].filename}:{frames[-1].lineno})" if frames else ""
-
-
-class _NoDraws(TorchDispatchMode):
-    """Stops before a random number is drawn, so that generators stay as they are."""
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if torch.Tag.nondeterministic_seeded in func.tags:
-            raise Stop(f"draws random numbers with {func}, which no kernel does")
-        return func(*args, **(kwargs or {}))
-
-
-class _Finder(TorchDispatchMode):
-    """Remembers the source line of the first call of one operation."""
-
-    def __init__(self, op: str) -> None:
-        super().__init__()
-        self.op, self.found = op, ""
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if str(func) == self.op and not self.found:
-            frames = [f for f in traceback.extract_stack() if not f.filename.startswith(_OWN)]
-            self.found = f" ({frames[-1].filename}:{frames[-1].lineno})" if frames else ""
-        return func(*args, **(kwargs or {}))
