@@ -5,6 +5,7 @@ from __future__ import annotations
 import dis
 import functools
 import importlib.util
+import re
 import sys
 import types
 from typing import Any
@@ -67,10 +68,15 @@ class Frame:
             return type(self.top)
         if name in FORBIDDEN:
             raise Stop(f"uses {name}, behind which all may change; {REMEDY}")
+        if name in ("format", "format_map") and (self.top is UNKNOWN or re.search(r"{[^}]*[.[]", str(self.top))):
+            raise Stop(f"uses str.{name}, which may read attributes unseen; write an f-string")
+        if self.library and isinstance(self.top, types.ModuleType):
+            return vars(self.top).get(name, UNKNOWN)
         if self.top is not UNKNOWN:
             return self.reads.read(self.top, name)
         for value, *_ in list(self.reads.reached.values()):
-            self.reads.read(value, name, exact=False)
+            if not self.library or not isinstance(value, types.ModuleType):
+                self.reads.read(value, name, exact=False)
         return UNKNOWN
 
     def store(self, frame: types.FrameType, name: str, before: Any) -> Any:
@@ -104,19 +110,18 @@ class Frame:
         raise Stop(f"runs {self.code.co_qualname}, whose globals cannot be watched")
 
     def deref(self, frame: types.FrameType, name: str, before: Any) -> Any:
-        found = UNKNOWN
-        if name in self.code.co_freevars:
-            number = self.code.co_freevars.index(name)
-            for function in self.reads.functions.get(self.code, ()):
-                value = content(function, number)
-                label = f"the variable {name} around {function.__name__}"
-                if name == "__class__":
-                    self.reads.reach(value, value.__name__, None)
-                else:
-                    self.reads.note(function, "cell", number, value, label)
-                found = value if found is UNKNOWN else UNKNOWN
-            return found
-        return UNKNOWN
+        if name not in self.code.co_freevars:
+            return frame.f_locals.get(name, UNKNOWN)
+        found, number = UNKNOWN, self.code.co_freevars.index(name)
+        for function in self.reads.functions.get(self.code, ()):
+            value = content(function, number)
+            label = f"the variable {name} around {function.__name__}"
+            if name == "__class__":
+                self.reads.reach(value, value.__name__, None)
+            else:
+                self.reads.note(function, "cell", number, value, label)
+            found = value if found is UNKNOWN else UNKNOWN
+        return found
 
     def store_deref(self, frame: types.FrameType, name: str, before: Any) -> Any:
         if name in self.code.co_freevars:

@@ -10,7 +10,6 @@ from torch import Tensor, nn
 from snnbench.kernels import values
 from snnbench.kernels.reads import Reads
 from snnbench.kernels.values import ABSENT, TABLES
-from snnbench.kernels.watch import frozen
 
 
 def guards(reads: Reads) -> tuple[tuple[tuple[str, ...], Any], ...] | None:
@@ -32,7 +31,7 @@ def guards(reads: Reads) -> tuple[tuple[tuple[str, ...], Any], ...] | None:
         if owner is None or place.kind not in ("dict", *TABLES):
             return None
         path = (*paths[owner], place.name)
-        if frozen(value):
+        if values.frozen(value):
             found.append((path, value))
         elif path == ("spike",) or isinstance(value, nn.Module):
             paths.setdefault(id(value), path)

@@ -13,7 +13,7 @@ from torch import Tensor
 from snnbench.kernels.cell import Cell, State
 from snnbench.kernels.codegen.graph import Node, needed
 from snnbench.kernels.codegen.queries import Call, default_call, shapes_of
-from snnbench.kernels.codegen.trace import Program, traced
+from snnbench.kernels.codegen.trace import Program, refuse_inside, traced
 from snnbench.kernels.guards import guards
 from snnbench.kernels.watch import check_of
 
@@ -41,7 +41,7 @@ class Plan:
 
     def cut(
         self, x: Tensor, state: State | None, coefficients: Mapping[str, Tensor], last: bool
-    ) -> tuple[Tensor, State | None, Mapping[str, Tensor]]:
+    ) -> tuple[Tensor, State | None, dict[str, Tensor]]:
         """The arguments of a call, detached where autograd would find no way from them to what it returns."""
         assert self.program is not None
         alive, *rest = self.live(x.shape[0], last)
@@ -49,8 +49,8 @@ class Plan:
         dead_states = {key for key, live in zip(self.program.states, rest[:n], strict=True) if not live}
         dead = {key for key, live in zip(self.program.coefficients, rest[n:], strict=True) if not live}
         state = state and {key: value.detach() if key in dead_states else value for key, value in state.items()}
-        coefficients = {key: value.detach() if key in dead else value for key, value in coefficients.items()}
-        return x if alive else x.detach(), state, coefficients
+        cut = {key: value.detach() if key in dead else value for key, value in coefficients.items()}
+        return x if alive else x.detach(), state, cut
 
     def live(self, T: int, last: bool) -> tuple[bool, ...]:
         """Of x, each state, each coefficient: whether autograd would find a way from it to what a call returns.
@@ -139,6 +139,7 @@ def plan_of(cell: Cell, x: Tensor | None = None, coefficients: Mapping[str, Tens
         if entry.serves(cell, x, coefficients):
             entry.uses += 1
             return entry.plan
+    refuse_inside()
     with _lock:
         return _search(cell, x, coefficients).plan
 

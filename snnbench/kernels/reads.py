@@ -9,7 +9,6 @@ from __future__ import annotations
 import dataclasses
 import functools
 import types
-import weakref
 from typing import Any
 
 from torch import Tensor, nn
@@ -102,7 +101,7 @@ class Reads:
             return self._of_class(holder, name, exact)
         if id(holder) not in self.reached:
             return UNKNOWN
-        own, label = getattr(holder, "__dict__", {}), f"{self.reached[id(holder)][1]}.{name}"
+        own, label = values.names_of(holder), f"{self.reached[id(holder)][1]}.{name}"
         base, found = in_class(type(holder), name)
         if isinstance(found, types.MemberDescriptorType):
             return self.note(holder, "slot", found, values.slots(holder).get(name, ABSENT), label)
@@ -112,15 +111,18 @@ class Reads:
         if name in own:
             return self.note(holder, "dict", name, own[name], label)
         if base is not None:
-            if values.is_python_class(base) and not values.is_library(base.__module__):
+            ours = values.is_python_class(base) and not values.is_library(base.__module__)
+            if values.has_names(holder) and (exact or ours):
                 self.note(holder, "dict", name, ABSENT, label)
             return self._of_class(type(holder), name, exact)
         for table in TABLES if isinstance(holder, nn.Module) else ():
             if name in own.get(table, ()):
                 return self.note(holder, table, name, own[table][name], label)
-        return self.note(holder, "dict", name, ABSENT, label) if exact and hasattr(holder, "__dict__") else UNKNOWN
+        return self.note(holder, "dict", name, ABSENT, label) if exact and values.has_names(holder) else UNKNOWN
 
     def _of_class(self, kind: type, name: str, exact: bool) -> Any:
+        if type(kind) is not type:
+            self._of_class(type(kind), name, exact)
         found = [base for base in kind.__mro__ if name in vars(base)]
         for base in found[:1] if exact else found:  # super() may pass over the first ones
             if values.is_python_class(base) and not values.is_library(base.__module__):
@@ -135,7 +137,7 @@ class Reads:
         if values.asks_torch(module.__name__, name, value):
             raise Stop(f"calls {label}, whose answer may change; give the number to the neuron")
         if values.is_library(module.__name__) and isinstance(value, types.FunctionType | type | types.ModuleType):
-            if isinstance(value, types.ModuleType):
+            if not isinstance(value, types.FunctionType):
                 self.reach(value, label, None)
             return value
         return self.note(module, "dict", name, value, label)
@@ -170,14 +172,12 @@ class Reads:
         for function in functions_of(value):
             self.functions.setdefault(function.__code__, []).append(function)
         wraps = isinstance(value, property | staticmethod | classmethod)
-        if not wraps and (
-            isinstance(value, type | types.ModuleType) or hasattr(value, "__dict__") or values.slots(value)
-        ):
+        if not wraps and (isinstance(value, type | types.ModuleType) or values.has_names(value) or values.slots(value)):
             self.reached[id(value)] = value, label, place
         self.kept.keep(value, label)
-        if not isinstance(value, type | types.ModuleType) or type(value) not in (type, types.ModuleType):
+        if values.is_python_class(type(value)):
             self.reach(type(value), type(value).__name__, None)
-        for name, part in parts_of(value):
+        for name, part in values.parts_of(value):
             self.reach(part, label + name, None)
 
     def storing(self, name: str) -> None:
@@ -231,23 +231,3 @@ def functions_of(value: Any) -> list[types.FunctionType]:
     wraps = isinstance(value, property | staticmethod | classmethod | types.MethodType | functools.cached_property)
     parts = [getattr(value, name, None) for name in names] if wraps else [value]
     return [part for part in parts if isinstance(part, types.FunctionType)]
-
-
-def parts_of(value: Any) -> list[tuple[str, Any]]:
-    """What can be got at through `value` without an attribute of its own: entries, the arguments of a partial, ..."""
-    if isinstance(value, functools.partial):
-        return [(".func", value.func), (".args", value.args), (".keywords", value.keywords)]
-    if isinstance(value, weakref.ReferenceType):
-        return [("()", value())]
-    if isinstance(value, types.MethodType | types.BuiltinFunctionType) and not isinstance(
-        value.__self__, types.ModuleType
-    ):
-        return [
-            (".__self__", value.__self__),
-            *([(".__func__", value.__func__)] if isinstance(value, types.MethodType) else []),
-        ]
-    if isinstance(value, staticmethod | classmethod):
-        return [("", value.__func__)]
-    if isinstance(value, property):
-        return [("", part) for part in (value.fget, value.fset, value.fdel) if part is not None]
-    return list(values.entries(value))

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from snnbench.kernels.values import ABSENT, TABLES, bits, slots
+from snnbench.kernels.values import ABSENT, TABLES, bits, has_names, slots
 
 
 class Contents:
@@ -104,7 +104,7 @@ class Kept:
             self._all[id(value)] = Contents(value, label)
         if isinstance(value, type | types.ModuleType):
             return
-        if hasattr(value, "__dict__"):
+        if has_names(value):
             self._all[id(value), ""] = Names(vars(value), label)
             for table in TABLES if isinstance(value, nn.Module) else ():
                 self._all[id(value), table] = Names(vars(value).get(table, {}), label)
@@ -115,7 +115,7 @@ class Kept:
         kind = type if isinstance(holder, type) else object
 
         def get() -> Any:
-            return vars(holder).get(name, ABSENT) if hasattr(holder, "__dict__") else slots(holder).get(name, ABSENT)
+            return vars(holder).get(name, ABSENT) if has_names(holder) else slots(holder).get(name, ABSENT)
 
         def put(old: Any) -> None:
             kind.__delattr__(holder, name) if old is ABSENT else kind.__setattr__(holder, name, old)

@@ -7,6 +7,7 @@ import datetime
 import decimal
 import enum
 import functools
+import operator
 import re
 import sysconfig
 import types
@@ -30,8 +31,17 @@ _PLAIN |= {decimal.Decimal, datetime.timedelta, re.Pattern}
 _PLAIN |= {torch.dtype, torch.device, torch.layout, torch.memory_format}
 _LISTS, _MAPS = (list, tuple, collections.deque), (dict, types.MappingProxyType)
 CONTAINERS = (*_LISTS, *_MAPS, set, frozenset, bytearray)
+BARE = {*CONTAINERS, collections.OrderedDict, collections.defaultdict, np.ndarray}
+"""Classes whose objects hold entries and nothing else."""
 _BUILTIN = (types.BuiltinFunctionType, types.MethodDescriptorType, types.WrapperDescriptorType, types.MethodWrapperType)
-_WRAPPERS: tuple[type, ...] = (functools.partial, types.MethodType, weakref.ReferenceType, property, staticmethod, classmethod)
+_WRAPPERS: tuple[type, ...] = (
+    functools.partial,
+    types.MethodType,
+    weakref.ReferenceType,
+    property,
+    staticmethod,
+    classmethod,
+)
 _WRAPPERS += (types.MemberDescriptorType, types.GetSetDescriptorType, types.ClassMethodDescriptorType)
 
 _LIBRARIES = {"torch", "numpy", "math", "cmath", "operator", "_operator", "builtins", "functools", "_functools"}
@@ -94,9 +104,11 @@ def obstacle(value: Any) -> str:
     if isinstance(value, _BUILTIN):
         return _impure(value)
     if isinstance(value, type):
+        if value in (operator.attrgetter, operator.methodcaller):
+            return "which reads attributes unseen"
         python = is_python_class(value) and value.__module__ not in _STATEFUL
         return "" if python or is_library(value.__module__) else f"the class {value.__qualname__}"
-    if hasattr(value, "_torchdynamo_orig_callable"):
+    if "_torchdynamo_orig_callable" in names_of(value):
         return "compiled by torch.compile"
     known = (types.FunctionType, types.ModuleType, types.SimpleNamespace, Tensor, np.ndarray, enum.Enum, *_WRAPPERS)
     if is_plain(value) or type(value) is object or isinstance(value, known) or _visible(type(value)):
@@ -115,7 +127,7 @@ def _visible(kind: type) -> bool:
     if any(base.__module__ in _STATEFUL for base in kind.__mro__) or kind.__module__.startswith("torch.jit"):
         return False
     builtin = next(base for base in kind.__mro__ if not is_python_class(base))
-    library = kind.__module__.startswith("typing")
+    library = kind.__module__.startswith("typing") or kind in (collections.OrderedDict, collections.defaultdict)
     return library or kind in CONTAINERS or (is_python_class(kind) and builtin in (object, type, *CONTAINERS, *_PLAIN))
 
 
@@ -139,6 +151,54 @@ def entries(value: Any) -> Iterator[tuple[str, Any]]:
         yield from ((f"[{key!r}]", entry) for key, entry in value.items())
     elif isinstance(value, _LISTS):
         yield from ((f"[{number}]", entry) for number, entry in enumerate(value))
+
+
+def parts_of(value: Any) -> list[tuple[str, Any]]:
+    """What can be got at through `value` without an attribute of its own: entries, the arguments of a partial, ..."""
+    if isinstance(value, functools.partial):
+        return [(".func", value.func), (".args", value.args), (".keywords", value.keywords)]
+    if isinstance(value, weakref.ReferenceType):
+        return [("()", value())]
+    if isinstance(value, types.MethodType | types.BuiltinFunctionType) and not isinstance(
+        value.__self__, types.ModuleType
+    ):
+        return [
+            (".__self__", value.__self__),
+            *([(".__func__", value.__func__)] if isinstance(value, types.MethodType) else []),
+        ]
+    if isinstance(value, staticmethod | classmethod):
+        return [("", value.__func__)]
+    if isinstance(value, property):
+        return [("", part) for part in (value.fget, value.fset, value.fdel) if part is not None]
+    return list(entries(value))
+
+
+def frozen(value: Any) -> bool:
+    """Whether it is a tuple of what never changes."""
+    return is_plain(value) or (type(value) is tuple and all(map(frozen, value)))
+
+
+def is_weak(value: Any) -> bool:
+    """Whether it can be referred to weakly."""
+    try:
+        weakref.ref(value)
+    except TypeError:
+        return False
+    return True
+
+
+def names_of(value: Any) -> dict[str, Any]:
+    """The __dict__ of an object, without asking its class's __getattr__; empty where it has none."""
+    try:
+        names: dict[str, Any] = object.__getattribute__(value, "__dict__")
+    except (AttributeError, TypeError):
+        return {}
+    return names
+
+
+def has_names(value: Any) -> bool:
+    """Whether an object has a __dict__."""
+    return any("__dict__" in vars(base) and base is not type for base in type(value).__mro__) or isinstance(value, type)
 
 
 def slots(value: Any) -> dict[str, Any]:

@@ -2,8 +2,8 @@
 
 It is written and compiled for the step, as dataclasses writes an __init__: one look at each place, in the order of the
 reads, and nothing else. It keeps nothing alive: objects, functions and classes are held weakly where no module holds
-them anyway, tensors by what is asked of them. Objects must be the very same, and read the same; but the neuron itself, its
-submodules and its surrogate are known by their class and their reads, so that layers of one kind share a program.
+them anyway, tensors by what is asked of them. Objects must be the very same, and read the same; but the neuron itself,
+its submodules and its surrogate are known by their class and their reads, so that layers of one kind share a program.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import numpy as np
 from torch import Tensor, nn
 
 from snnbench.kernels import values
-from snnbench.kernels.reads import REMEDY, Place, Reads, parts_of
+from snnbench.kernels.reads import REMEDY, Place, Reads
 from snnbench.kernels.values import ABSENT
 
 Check = Callable[[Any], bool]
@@ -83,7 +83,7 @@ class _Writer:
         """The name of an object in the check."""
         if id(holder) in self.names:
             return self.names[id(holder)]
-        if not _lasting(holder) and not _weak(holder):
+        if not _lasting(holder) and not values.is_weak(holder):
             raise _Skip
         return self._local(id(holder), self._reference(holder))
 
@@ -144,7 +144,7 @@ class _Writer:
         if self.reads.reached[id(value)][2] is not place:
             return False
         surrogate = place.holder is self.reads.cell and place.name == "spike"
-        return surrogate or isinstance(value, nn.Module) or not _weak(value)
+        return surrogate or isinstance(value, nn.Module) or not values.is_weak(value)
 
     def _kind(self, name: str, value: Any) -> None:
         self._require(f"type({name}) is {self._reference(type(value))}")
@@ -165,18 +165,18 @@ class _Writer:
             if id(value) not in self.reads.touched and id(value) not in self.reads.looked:
                 return f"type({name}) is {self._constant(type(value))}"
             return f"{self._constant(self._matcher(value))}({name})"
-        if isinstance(value, (np.ndarray, *values.CONTAINERS)) and not hasattr(value, "__dict__"):
+        if type(value) in values.BARE:
             text = f"{self._constant(self._matcher(value))}({name})"
-            return f"{name} is {self._constant(value)} or {text}" if frozen(value) else text
-        if isinstance(value, enum.Enum) or not _weak(value):
-            parts = parts_of(value)
+            return f"{name} is {self._constant(value)} or {text}" if values.frozen(value) else text
+        if isinstance(value, enum.Enum) or not values.is_weak(value):
+            parts = values.parts_of(value)
             if parts and not all(_lasting(part) for _, part in parts):
                 return f"{self._constant(self._matcher(value))}({name})"
             return f"{name} is {self._constant(value)}"
         if id(value) in self.names:
             return f"{name} is {self.names[id(value)]}"
         text = f"{name} is {self._reference(value)}"
-        if parts_of(value) and not isinstance(value, types.BuiltinFunctionType | types.MethodType):
+        if isinstance(value, values.CONTAINERS) or values.parts_of(value):
             text += f" and {self._constant(self._matcher(value))}({name})"
         return text
 
@@ -195,19 +195,21 @@ class _Writer:
         if isinstance(value, set | frozenset | bytearray):
             texts = sorted(map(repr, value))
             return lambda other: type(other) is kind() and sorted(map(repr, other)) == texts
-        if parts_of(value) or isinstance(value, values.CONTAINERS):
-            parts = [(name, self._matcher(part)) for name, part in parts_of(value)]
+        if values.parts_of(value) or isinstance(value, values.CONTAINERS):
+            parts = [(name, self._matcher(part)) for name, part in values.parts_of(value)]
+            itself = None if type(value) in values.BARE or not values.is_weak(value) else weakref.ref(value)
 
             def holds(other: Any) -> bool:
-                found = parts_of(other) if type(other) is kind() else None
+                found = values.parts_of(other) if type(other) is kind() else None
                 return (
                     found is not None
+                    and (itself is None or other is itself())
                     and len(found) == len(parts)
                     and all(name == now and same(part) for (name, same), (now, part) in zip(parts, found, strict=True))
                 )
 
             return holds
-        if isinstance(value, enum.Enum) or not _weak(value):
+        if isinstance(value, enum.Enum) or not values.is_weak(value):
             return lambda other: other is value
         reference = weakref.ref(value)
         return lambda other: other is reference()
@@ -222,25 +224,12 @@ def _lasting(value: Any) -> bool:
     found: Any = sys.modules.get(value.__module__)
     for name in value.__qualname__.split("."):
         found = vars(found).get(name) if hasattr(found, "__dict__") else None
-    return found is value or any(value is part for _, part in parts_of(found))
-
-
-def _weak(value: Any) -> bool:
-    try:
-        weakref.ref(value)
-    except TypeError:
-        return False
-    return True
+    return found is value or any(value is part for _, part in values.parts_of(found))
 
 
 def _count(names: Any) -> int:
     """Of a class's names, how many are not put there by Python itself, when an object is copied, say."""
     return len(names) - sum(name in names for name in ("__slotnames__", "__annotations_cache__", "__annotate_func__"))
-
-
-def frozen(value: Any) -> bool:
-    """Whether it is a tuple of what never changes."""
-    return values.is_plain(value) or (type(value) is tuple and all(map(frozen, value)))
 
 
 def _array(value: np.ndarray) -> tuple[Any, ...]:

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import collections
 import copy
+import operator
 import types
 from typing import Any
 
 import pytest
 import torch
 from reading import Gain, Mode, Neuron, Pair, compare
-from torch import Tensor
+from torch import Tensor, nn
 
 from snnbench.kernels import plans
 from snnbench.neurons import LIF
 from snnbench.neurons.surrogate import Surrogate
 
 GAIN = 1.5
+TEMPLATE = "{0.number}"
 TABLE = {"gain": 1.5}
 BUFFER = torch.tensor(1.5)
 SETTINGS = types.ModuleType("settings")
@@ -103,15 +106,31 @@ READS: dict[str, tuple[Any, Any]] = {
     "other defaults": (lambda s, x: scaled(x), lambda n: setattr(scaled, "__defaults__", ([0.25],))),
     "attribute of a function": (lambda s, x: offset(x), lambda n: setattr(offset, "by", 0.75)),
     "closure": (around(1.5), set_closure),
+    "bound method of a list": (lambda s, x: x * s.count(1.5), lambda n: n.numbers.append(1.5)),
+    "empty dict": (lambda s, x: x * (1 + len(s.ordered)), lambda n: n.ordered.update(a=1)),
+    "metaclass": (lambda s, x: x * Shared.gain, lambda n: setattr(type(Shared), "gain", 0.25)),
+    "hook of a submodule": (lambda s, x: s.relu(x), lambda n: n.relu.register_forward_hook(lambda m, a, o: 0.25 * o)),
+    "forward of a submodule": (lambda s, x: s.relu(x), lambda n: setattr(n.relu, "forward", lambda x: 0.25 * x)),
+    "attrgetter": (lambda s, x: x * operator.attrgetter("number")(s), lambda n: setattr(n, "number", 0.25)),
+    "format": (lambda s, x: x * float(TEMPLATE.format(s)), lambda n: setattr(n, "number", 0.25)),
+    "another neuron": (lambda s, x: s.inner(x[None])[0], lambda n: setattr(n.inner, "v_th", 0.25)),
 }
 
 
-ASIDE = {"numpy", "one of several", "buffer itself"}
+ASIDE = {"numpy", "one of several", "buffer itself", "attrgetter", "format", "another neuron"}
 """What is right, but not fused."""
 
 
 class Holder:
     gain = 1.5
+
+
+class Meta(type):
+    gain = 1.5
+
+
+class Shared(metaclass=Meta):
+    pass
 
 
 def copy_with(layer: Any, gain: float) -> Any:
@@ -130,7 +149,8 @@ def put_back() -> Any:
     yield
     globals().update(old)
     scaled.__defaults__ = ([1.5],)
-    offset.by = Holder.gain = SETTINGS.GAIN = 1.5
+    Holder.gain = Meta.gain = SETTINGS.GAIN = 1.5
+    offset.by = 0.5
     BUFFER.fill_(1.5)
 
 
@@ -140,7 +160,8 @@ def test_what_step_reads_may_change(case: str, put_back: None) -> None:
     kind = type("Changing", (Neuron,), {"drive": drive, "shared": 1.5})
     torch.manual_seed(0)
     neuron, x = kind(), torch.randn(4, 2, 3, 5)
-    neuron.holder = Holder()
+    neuron.holder, neuron.relu, neuron.inner = Holder(), nn.ReLU(), LIF()
+    neuron.count, neuron.ordered = neuron.numbers.count, collections.OrderedDict()
     neuron.layer.bias.data.fill_(1.5)
     first = compare(neuron, x)
     assert bool(plans.plan_of(neuron).obstacle) == (case in ASIDE), plans.plan_of(neuron).obstacle

@@ -23,6 +23,7 @@ from snnbench.kernels.follow import followed
 from snnbench.kernels.reads import Reads, Stop
 
 _LOCK = threading.RLock()
+_here = threading.local()
 _CHECKED = 1 << 16
 """Numbers in a frame up to which a step that asks for sizes is checked on a frame of the call's."""
 
@@ -68,6 +69,12 @@ def trace(cell: Cell, call: Call | None = None) -> Program:
     return found.program
 
 
+def refuse_inside() -> None:
+    """Raises Unfusable in a step that is being traced: one that runs another neuron."""
+    if getattr(_here, "tracing", False):
+        raise Unfusable("it runs another neuron")
+
+
 def traced(cell: Cell, call: Call) -> Traced:
     """Run `cell.step` a few times on inputs without meaning, and leave all that it could change as it was.
 
@@ -78,6 +85,7 @@ def traced(cell: Cell, call: Call) -> Traced:
 
 
 def _traced(cell: Cell, call: Call) -> Traced:
+    _here.tracing = True  # the thread ends with it
     with _LOCK, torch.inference_mode(False), torch.enable_grad(), torch.autocast("cpu", enabled=False):
         reads, tracer, program, obstacle = Reads(cell), _Tracer(cell, call), None, ""
         try:
@@ -195,10 +203,8 @@ class _Tracer:
             with self._again(frame):
                 expected = self._step(*inputs[: 1 + n + k])
             got = graph(*inputs)
-            same = all(
-                torch.allclose(*torch.broadcast_tensors(a, b), equal_nan=True)
-                for a, b in zip(expected, got, strict=True)
-            )
+            pairs = [torch.broadcast_tensors(a, b) for a, b in zip(expected, got, strict=True)]
+            same = all(torch.allclose(a, b, equal_nan=True) for a, b in pairs)
         if not same:
             raise Unfusable(f"{self.name}.step is not element-wise: on a tensor it differs from itself on numbers")
 
