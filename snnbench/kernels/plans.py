@@ -31,6 +31,7 @@ class Plan:
         self.program, self.obstacle = program, obstacle
         self.kernels: dict[Any, Any] = {}
         self.key = _digest(program) if program else ""
+        self._live: dict[tuple[int, bool], tuple[bool, ...]] = {}
         self.cuts = program is not None and not all(self.live(1, False))
         """Whether there are calls in which something has no part in what they return: see `cut`."""
 
@@ -40,11 +41,17 @@ class Plan:
         self.kernels[key] = kernel
 
     def cut(
-        self, x: Tensor, state: State | None, coefficients: Mapping[str, Tensor], last: bool
+        self, x: Tensor, state: State | None, coefficients: dict[str, Tensor], last: bool
     ) -> tuple[Tensor, State | None, dict[str, Tensor]]:
         """The arguments of a call, detached where autograd would find no way from them to what it returns."""
         assert self.program is not None
-        alive, *rest = self.live(x.shape[0], last)
+        call = x.shape[0], last
+        found = self._live.get(call)
+        if found is None:
+            found = self._live[call] = self.live(*call)
+        if all(found):
+            return x, state, coefficients
+        alive, *rest = found
         n = len(self.program.states)
         dead_states = {key for key, live in zip(self.program.states, rest[:n], strict=True) if not live}
         dead = {key for key, live in zip(self.program.coefficients, rest[n:], strict=True) if not live}
