@@ -160,7 +160,7 @@ def parts_of(value: Any) -> list[tuple[str, Any]]:
     if isinstance(value, weakref.ReferenceType):
         return [("()", value())]
     if isinstance(value, types.MethodType | types.BuiltinFunctionType) and not isinstance(
-        value.__self__, types.ModuleType
+        value.__self__, types.ModuleType | type
     ):
         return [
             (".__self__", value.__self__),
