@@ -155,6 +155,8 @@ def entries(value: Any) -> Iterator[tuple[str, Any]]:
 
 def parts_of(value: Any) -> list[tuple[str, Any]]:
     """What can be got at through `value` without an attribute of its own: entries, the arguments of a partial, ..."""
+    if isinstance(value, types.BuiltinFunctionType) and not isinstance(value.__self__, CONTAINERS):
+        return []
     if isinstance(value, functools.partial):
         return [(".func", value.func), (".args", value.args), (".keywords", value.keywords)]
     if isinstance(value, weakref.ReferenceType):
