@@ -24,6 +24,9 @@ class Meter(Metric):
     """Loss and accuracy (percent, of the time-mean logits) of the samples of one pass, over all devices."""
 
     full_state_update = False
+    loss: Tensor
+    correct: Tensor
+    samples: Tensor
 
     def __init__(self) -> None:
         super().__init__()
