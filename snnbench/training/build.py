@@ -14,6 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from torch import nn
 from torch.optim import Optimizer
 
+from snnbench.backbones.layers import set_engine
 from snnbench.errors import UserError
 from snnbench.seeding import seed_all
 from snnbench.training.module import SpikingClassifier
@@ -57,6 +58,7 @@ def build_network(cfg: DictConfig) -> nn.Module:
     """The backbone with its neurons and norms, initialised from the seed alone."""
     seed_all(cfg.seed)
     network: nn.Module = make(cfg, "backbone", neuron=make(cfg, "neuron"), norm=make(cfg, "norm"))
+    set_engine(network, cfg.engine)
     return network
 
 
