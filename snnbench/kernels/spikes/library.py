@@ -42,7 +42,7 @@ def call(name: str, *arguments: Tensor | int | ctypes.Array[ctypes.c_long] | Non
     """Call a function of spikes.cpp; tensors go as addresses, None as no address."""
     loaded = library()
     assert loaded is not None
-    return getattr(loaded, name)(*map(_plain, arguments))  # type: ignore[no-any-return]
+    return getattr(loaded, name)(*map(_plain, arguments))
 
 
 def _plain(value: Tensor | int | ctypes.Array[ctypes.c_long] | None) -> object:
