@@ -26,6 +26,7 @@ import numpy as np  # noqa: E402
 import torch  # noqa: E402
 from torch.utils.data import DataLoader, Dataset  # noqa: E402
 
+from snnbench import terminal  # noqa: E402
 from snnbench.data.events import AEDAT2, EventData  # noqa: E402
 from snnbench.data.events.cifar10dvs import CLASSES  # noqa: E402
 from snnbench.data.events.frames import Events, FrameRule, to_frames  # noqa: E402
@@ -203,4 +204,4 @@ def anonymous(pid: int) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(terminal.run(main))

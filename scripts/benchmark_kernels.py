@@ -27,6 +27,7 @@ from baselines import NEURONS, Case, contestants, difference, forward_backward, 
 from timing import MALLOPT, STEADY, fix_memory, launches, peak_bytes, saved_bytes, timed
 from torch import Tensor
 
+from snnbench import terminal
 from snnbench.files import write_json
 from snnbench.kernels.engines.base import FrameKernel
 from snnbench.kernels.engines.registry import engine_called
@@ -208,4 +209,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(terminal.run(main))

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from snnbench import commands, terminal
 from snnbench.errors import UserError
 from snnbench.files import write_json
 from snnbench.results.selection import select
@@ -38,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if not found:
             raise UserError(
                 f"{', '.join(arguments.folders)}: no two neurons were trained under one recipe; "
-                "try python train.py -m +sweep=comparison data=digits"
+                f"try {commands.train('-m', '+sweep=comparison', 'data=digits')}"
             )
         if arguments.json:
             write_json(arguments.json, record(found))
@@ -51,4 +52,4 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(terminal.run(main))

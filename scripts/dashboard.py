@@ -12,6 +12,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from snnbench import terminal
 from snnbench.config import CONFIGS
 from snnbench.errors import UserError
 from snnbench.files import write_text
@@ -24,7 +25,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--output", type=Path, help="default: dashboard.html in the first folder")
     parser.add_argument("--configs", type=Path, default=CONFIGS, help="where papers.yaml and experiment/ lie")
     arguments = parser.parse_args(argv)
-    sys.stdout.reconfigure(errors="backslashreplace")  # names of folders may be any bytes
     start = time.perf_counter()
     try:
         dashboard = build(arguments.folders, arguments.configs)
@@ -41,4 +41,4 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(terminal.run(main))

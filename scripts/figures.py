@@ -12,6 +12,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from snnbench import commands, terminal
 from snnbench.errors import UserError
 from snnbench.results.figures.kinds import KINDS, Drawn
 from snnbench.results.selection import LeftOut, select
@@ -63,7 +64,10 @@ def _run(arguments: argparse.Namespace) -> int:
     print("\n".join(notes))
     missing = [kind for kind, drawn in found.items() if not drawn.figures]
     for kind in missing if arguments.kind or len(missing) == len(found) else []:
-        print(f"error: no {kind} to draw: needs {KINDS[kind].needs}, such as\n  {KINDS[kind].command}", file=sys.stderr)
+        print(
+            f"error: no {kind} to draw: needs {KINDS[kind].needs}, such as\n  {commands.train(*KINDS[kind].command)}",
+            file=sys.stderr,
+        )
     return NOTHING if missing and (arguments.kind or len(missing) == len(found)) else 0
 
 
@@ -103,4 +107,4 @@ def _count(runs: Sequence[Run]) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(terminal.run(main))

@@ -13,6 +13,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
+from snnbench import terminal
 from snnbench.config import CONFIGS
 from snnbench.errors import UserError
 from snnbench.runs.code import publish
@@ -30,4 +31,4 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(terminal.run(main))

@@ -14,6 +14,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
+from snnbench import terminal
 from snnbench.errors import UserError
 from snnbench.runs.result import Unreadable, read_result, status_of
 from snnbench.training.loggers import has_wandb_key
@@ -84,4 +85,4 @@ def sync(logs: list[Path]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(terminal.run(main))

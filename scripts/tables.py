@@ -17,6 +17,7 @@ from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
 
+from snnbench import terminal
 from snnbench.config import CONFIGS, compose_row
 from snnbench.errors import UserError
 from snnbench.official import curve_of
@@ -47,7 +48,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--configs", type=Path, default=CONFIGS, help="where papers.yaml and experiment/ lie")
     how = parser.add_mutually_exclusive_group()
     how.add_argument("--curve", action="store_true", help="with --check: every epoch so far beside the authors' curve")
-    how.add_argument("--at", metavar="EPOCH", type=int, help="with --check: the accuracy in the authors' log there")
+    how.add_argument(
+        "--at",
+        metavar="EPOCH",
+        type=int,
+        help="with --check: the accuracy in the authors' log there; from 0, as it counts",
+    )
     return parser
 
 
@@ -121,4 +127,4 @@ def _what(arguments: argparse.Namespace, papers: list[str]) -> tuple[list[str], 
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(terminal.run(main))

@@ -1,14 +1,15 @@
 """The command line: Hydra composes, errors become one line, exit codes tell what happened.
 
-0 done; 1 a run failed; 2 the input is wrong and nothing was trained; 130 interrupted, by Ctrl-C or SIGTERM.
+0 done; 1 a run failed, or was stopped by the machine; 2 the input is wrong and nothing was trained; 130 interrupted, by
+Ctrl-C or a signal.
 """
 
 from __future__ import annotations
 
 import os
+import shlex
 import sys
-import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import BrokenExecutor
 from pathlib import Path
 from typing import Any
@@ -16,13 +17,13 @@ from typing import Any
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.experimental.callback import Callback
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, read_write
 
-from snnbench import config, log, status, sweep
+from snnbench import commands, config, log, processes, slurm, status, sweep, terminal
 from snnbench.errors import UserError
-from snnbench.explain import WRONG, explain, no_name, unexpected
-from snnbench.interrupt import FAILED, INTERRUPTED, WRONG_INPUT, Interrupted, sigterm_interrupts
-from snnbench.status import STATUS_FILE
+from snnbench.explain import WRONG, explain, unexpected
+from snnbench.interrupt import FAILED, INTERRUPTED, WRONG_INPUT, Interrupted, by_the_machine, sigterm_interrupts
+from snnbench.overrides import CommandLine
 
 PLAN_ONLY = "SNNBENCH_PLAN_ONLY"
 AGAIN = "Run the same command again: finished jobs are skipped."
@@ -41,8 +42,9 @@ def main(task: Callable[[DictConfig], int], config_dir: Path, config_name: str) 
     if plan_only and not {"-m", "--multirun"} & set(sys.argv):
         print("error: --plan: goes with -m; it says what a sweep would do.", file=sys.stderr)
         return WRONG_INPUT
-    outer = {key: os.environ.get(key) for key in ("HYDRA_FULL_ERROR", STATUS_FILE, PLAN_ONLY)}
-    traceback_wanted = outer["HYDRA_FULL_ERROR"] == "1" and outer[STATUS_FILE] is None  # not what a parent of ours set
+    outer = {key: os.environ.get(key) for key in ("HYDRA_FULL_ERROR", status.FOLDER, PLAN_ONLY, processes.SHARED)}
+    ours = outer[status.FOLDER] or outer[processes.SHARED]  # then a parent of ours set the other one
+    traceback_wanted = outer["HYDRA_FULL_ERROR"] == "1" and not ours
     os.environ["HYDRA_FULL_ERROR"] = "1"  # makes Hydra raise instead of printing and exiting with 1
     if plan_only:
         sys.argv = [word for word in sys.argv if word != "--plan"]
@@ -59,46 +61,67 @@ def main(task: Callable[[DictConfig], int], config_dir: Path, config_name: str) 
 
 
 def _run(task: Callable[[DictConfig], int], config_dir: Path, config_name: str, traceback_wanted: bool) -> int:
-    with tempfile.NamedTemporaryFile(mode="r", prefix="snnbench-status-") as file:
-        status.begin(file.name)
+    codes = [0]
 
-        def job(cfg: DictConfig) -> None:
-            _run_job(task, cfg, traceback_wanted)
+    def job(cfg: DictConfig) -> None:
+        codes.append(_run_job(task, cfg, traceback_wanted))
 
-        job.__module__ = "__main__"
-        decorate = hydra.main(version_base="1.3", config_path=str(config_dir.absolute()), config_name=config_name)
-        code, message = 0, ""
-        try:
-            decorate(job)()
-        except WRONG as error:
-            if traceback_wanted:
-                raise
-            print(f"error: {explain(error, _known_keys(config_dir, config_name))}", file=sys.stderr)
+    job.__module__ = "__main__"
+    decorate = hydra.main(version_base="1.3", config_path=str(config_dir.absolute()), config_name=config_name)
+    code, message = 0, ""
+    typed = CommandLine.read(sys.argv[1:], config_dir, config_name)
+    try:
+        typed.check()
+        decorate(job)()
+    except WRONG as error:
+        if traceback_wanted:
+            raise
+        print(f"error: {explain(error, typed)}", file=sys.stderr)
+        return WRONG_INPUT
+    except KeyboardInterrupt as error:
+        code, message = INTERRUPTED, "" if isinstance(error, Interrupted) else "interrupted."
+    except BrokenExecutor:
+        code, message = FAILED, "error: a worker process was killed, and the sweep with it."
+    except Exception as error:  # Hydra's own, or its launcher's; a job's is caught in the job
+        if traceback_wanted or not (_sweeps() or isinstance(error, ValueError | TypeError | OSError)):
+            raise
+        if not _sweeps():
+            print(f"error: {unexpected(error)}", file=sys.stderr)
             return WRONG_INPUT
-        except KeyboardInterrupt as error:
-            code, message = INTERRUPTED, "" if isinstance(error, Interrupted) else "interrupted."
-        except (ValueError, TypeError) as error:  # Hydra's own, where a group is given what is no name
-            if traceback_wanted:
-                raise
-            print(f"error: {no_name(sys.argv[1:], error)}", file=sys.stderr)
-            return WRONG_INPUT
-        except BrokenExecutor:
-            code, message = FAILED, "error: a worker process was killed, and the sweep with it."
-        jobs = status.collect(file)
-        several = bool(jobs) and all("words" in job for job in jobs)
-        if several:
-            status.print_table(jobs)
-        if message or (code and several):
-            print(f"{message} {AGAIN if several else ''}".strip(), file=sys.stderr)
-        return max([code, *(job.get("code", 0) for job in jobs)])
+        code, message = FAILED, f"error: the sweep was ended by its launcher: {unexpected(error)}."
+    return _ended(max([code, *codes]), message)
 
 
-def _run_job(task: Callable[[DictConfig], int], cfg: DictConfig, traceback_wanted: bool) -> None:
-    """One job. Its error is printed here and not raised, so that a sweep goes on to the next job."""
+def _sweeps() -> bool:
+    """Whether this process began a sweep: not one that a job started for itself."""
+    return status.FOLDER in os.environ and status.JOB not in os.environ
+
+
+def _ended(code: int, message: str) -> int:
+    """Say how the command ended; the exit code is the worst of its jobs'."""
+    jobs = status.collect() if _sweeps() else []
+    several = bool(jobs) and all("words" in job for job in jobs)
+    if several:
+        status.print_table(jobs)
+    if code != INTERRUPTED:
+        code = max([code, *map(status.code_of, jobs)])
+    if message or (code and several):
+        print(f"{message} {AGAIN if several else ''}".strip(), file=sys.stderr)
+    if _sweeps():
+        status.end()
+    if code == INTERRUPTED and by_the_machine() and processes.is_first() and status.JOB not in os.environ:
+        slurm.requeue()
+    return code
+
+
+def _run_job(task: Callable[[DictConfig], int], cfg: DictConfig, traceback_wanted: bool) -> int:
+    """One job's exit code. Its error is printed here and not raised, so that a sweep goes on to the next job."""
+    terminal.protect()  # it may be in a worker process
     log.to_terminal()
     assert not os.environ.get(PLAN_ONLY), "a plan trains nothing"
     try:
-        _check_mode()
+        _check_mode(cfg)
+        config.at_home(cfg)
         code = task(cfg)
     except Exception as error:
         if traceback_wanted:
@@ -106,13 +129,18 @@ def _run_job(task: Callable[[DictConfig], int], cfg: DictConfig, traceback_wante
         wrong = isinstance(error, WRONG)
         print(f"error: {explain(error) if wrong else unexpected(error)}", file=sys.stderr)
         code = WRONG_INPUT if wrong and not status.is_sweep() else FAILED
-    status.tell(code=code)
+    if status.JOB not in os.environ:  # else it is told by who started this process
+        status.tell(code=code)
+    return code
 
 
-def _check_mode() -> None:
+def _check_mode(cfg: DictConfig) -> None:
+    if not status.is_sweep() and OmegaConf.select(cfg, "retry"):
+        raise UserError(f"retry={cfg.retry}: is for the jobs of a sweep, -m; without it, a run is always begun anew.")
     chosen = HydraConfig.get().runtime.choices.get("sweep")
     if chosen and not status.is_sweep():
-        raise UserError(f"+sweep={chosen}: is a sweep of many runs, which needs -m: python train.py -m +sweep={chosen}")
+        again = commands.train("-m", *sys.argv[1:])
+        raise UserError(f"+sweep={chosen}: is a sweep of many runs, which needs -m: {again}")
 
 
 class PlanSweep(Callback):
@@ -122,6 +150,7 @@ class PlanSweep(Callback):
         """Ends the command where a job is wrong: of an Exception, Hydra would only warn, and run the jobs."""
         words: list[str] = []
         try:
+            _check_alone()
             jobs, built = [], set[str]()
             for words in sweep.overrides_of(config):
                 jobs.append((words, _composed(config, words, built)))
@@ -129,12 +158,37 @@ class PlanSweep(Callback):
             planned = sweep.plan(jobs)
         except Exception as error:
             text = explain(error) if isinstance(error, WRONG) else unexpected(error)
-            print(f"error: {text} (job {' '.join(words)}; no job was started)", file=sys.stderr)
+            which = f"job {shlex.join(words)}; " if words else ""
+            print(f"error: {text} ({which}no job was started)", file=sys.stderr)
             raise SystemExit(WRONG_INPUT) from error
         if os.environ.get(PLAN_ONLY):
             print(sweep.describe(planned))
             raise SystemExit(0)
-        sweep.tell(planned)
+        _begin(config, planned)
+
+
+def _check_alone() -> None:
+    """A sweep is planned once: of several processes each would train another job, and wait for the others there."""
+    found = processes.launch()
+    if found is not None and not found.perhaps_alone:
+        raise UserError(
+            f"-m: was started as {found.size} processes by {found.by}, but one process plans a sweep. Start it without "
+            f"{found.by}: jobs with trainer.devices=N start their own processes. For jobs on several machines, start "
+            f"each one with {found.by} and without -m."
+        )
+
+
+def _begin(config: DictConfig, planned: list[sweep.Job]) -> None:
+    """Tell the jobs what is to be done, also those that a launcher starts elsewhere, in an environment of its own."""
+    try:
+        folder = status.begin(Path(config.paths.outputs))
+    except OSError as error:
+        print(f"error: paths.outputs={config.paths.outputs}: cannot be written to: {error}", file=sys.stderr)
+        raise SystemExit(WRONG_INPUT) from error
+    quoted = str(folder).replace("'", "\\'")
+    with read_write(config.hydra.overrides):
+        config.hydra.overrides.hydra.append(f"+hydra.job.env_set.{status.FOLDER}='{quoted}'")
+    sweep.tell(planned)
 
 
 def _check_folders(jobs: list[DictConfig]) -> None:
@@ -146,6 +200,7 @@ def _check_folders(jobs: list[DictConfig]) -> None:
 
 def _composed(cfg: DictConfig, overrides: list[str], built: set[str]) -> DictConfig:
     composed = hydra.compose(cfg.hydra.job.config_name, overrides)
+    config.at_home(composed)
     if composed.get("resume"):
         return composed
     config.check(composed)
@@ -157,24 +212,13 @@ def _composed(cfg: DictConfig, overrides: list[str], built: set[str]) -> DictCon
 
 
 def _build(cfg: DictConfig) -> None:
-    """Everything that can be built without data; constructors check more than a look at the config can."""
-    from snnbench.training import build
+    """Everything that can be built without the data's files; constructors check more than a look at the config can."""
+    from snnbench.training import build, distributed, preflight
 
     build.check_device(cfg)
+    distributed.check_job(cfg)
     network = build.build_network(cfg)
+    build.make(cfg, "data", drop=())
     build.make(cfg, "loss")
-    build.make(cfg, "schedule")(build.build_optimizer(cfg)(network))
-
-
-def _known_keys(config_dir: Path, config_name: str) -> Iterator[str]:
-    """Every dotted key of the config as it composes without overrides."""
-    keys: list[str] = []
-
-    def walk(prefix: str, node: Any) -> None:
-        for key, value in node.items_ex(resolve=False) if isinstance(node, DictConfig) else []:
-            keys.append(prefix + str(key))
-            walk(f"{prefix}{key!s}.", value)
-
-    with hydra.initialize_config_dir(str(config_dir.absolute()), version_base="1.3"):
-        walk("", hydra.compose(config_name))
-    yield from keys
+    build.make_schedule(cfg)(build.build_optimizer(cfg)(network))
+    preflight.check_trainer(cfg)

@@ -9,16 +9,13 @@ from typing import Any
 
 from omegaconf import MISSING, DictConfig, OmegaConf
 
+from snnbench import commands, soundness
+from snnbench.check import count, number, shown
 from snnbench.errors import UserError
 from snnbench.runs.recipe import REPEATS, lookup, normal
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 GROUPS = ("data", "neuron", "backbone", "norm", "augment", "loss", "optimizer", "schedule", "trainer", "paths")
-OURS = (
-    *("callbacks", "plugins", "logger", "use_distributed_sampler", "num_sanity_val_steps"),
-    *("enable_progress_bar", "enable_model_summary"),
-)
-STOP_EARLIER = "Use epochs=..., or trainer.limit_train_batches for shorter epochs."
 _ABSENT = object()
 
 
@@ -37,6 +34,7 @@ class TrainConfig:
     name: str = MISSING
     tags: list[str] = field(default_factory=list)
     resume: str | None = None
+    retry: str | None = None
     row: Any = None
     paths: Any = MISSING
     data: Any = MISSING
@@ -53,6 +51,13 @@ class TrainConfig:
 
 
 @dataclass
+class EvalPaths:
+    """Where eval.py looks for the data; null leaves it to the run."""
+
+    data: str | None = None
+
+
+@dataclass
 class EvalConfig:
     """Types of the keys of eval.py."""
 
@@ -61,14 +66,25 @@ class EvalConfig:
     engine: str | None = None
     accelerator: str | None = None
     energy: Any = False
+    paths: EvalPaths = field(default_factory=EvalPaths)
 
 
 def register_schema() -> None:
-    """Make the schemas known to Hydra under the names that the config files use."""
+    """Make the schemas, and `${home:<path>}`, known to Hydra under the names that the config files use."""
     from hydra.core.config_store import ConfigStore
 
     ConfigStore.instance().store(name="train_schema", node=TrainConfig)
     ConfigStore.instance().store(name="eval_schema", node=EvalConfig)
+    OmegaConf.register_new_resolver("home", lambda path: str(commands.home(path)), replace=True)
+
+
+def at_home(cfg: DictConfig) -> None:
+    """Let `~` in the paths of a config mean the home folder, as it does in a shell."""
+    for node, keys in ((cfg.get("paths"), ("data", "outputs", "output_dir")), (cfg, ("resume", "run"))):
+        for key in keys if isinstance(node, DictConfig) else ():
+            value = None if OmegaConf.is_missing(node, key) else node.get(key)
+            if isinstance(value, str) and value.startswith("~"):
+                node[key] = commands.literal(str(commands.home(value)))
 
 
 def check(cfg: DictConfig) -> None:
@@ -80,40 +96,64 @@ def check(cfg: DictConfig) -> None:
     missing = sorted(str(key) for key in OmegaConf.missing_keys(cfg))
     if missing:
         raise UserError(f"{missing[0]}: has no value. Give one: {missing[0]}=...")
-    OmegaConf.resolve(cfg.copy())
-    for key in ("T", "epochs", "batch_size"):
-        if cfg[key] < 1:
-            raise UserError(f"{key}={cfg[key]}: must be at least 1.")
+    resolved: Any = OmegaConf.to_container(cfg, resolve=True)
+    for key, most in (("T", 10**6), ("epochs", 10**7), ("batch_size", 10**9)):
+        count(key, cfg[key], most=most)
     if not 0 <= cfg.seed < 2**32:
         raise UserError(f"seed={cfg.seed}: must lie in [0, 2**32).")
-    if cfg.threads is not None and cfg.threads < 1:
-        raise UserError(f"threads={cfg.threads}: must be at least 1, or null for PyTorch's choice.")
-    if not re.fullmatch(r"[A-Za-z0-9_+=,-][A-Za-z0-9._+=,-]*", cfg.name):
+    if cfg.get("retry") not in (None, "failed"):
+        raise UserError(f"retry={cfg.retry}: must be failed, for jobs of a sweep that failed by themselves, or null.")
+    count("threads", cfg.threads, most=4096, also=(None,), hint="null is PyTorch's choice.")
+    if not re.fullmatch(r"[A-Za-z0-9_+=,-][A-Za-z0-9._+=,-]{,199}", cfg.name):
         raise UserError(f"name={cfg.name}: use letters, digits and ._+=,- only; it becomes a folder's name.")
-    _check_groups(cfg)
-    _check_trainer(cfg)
+    _check_groups(cfg, resolved)
+    soundness.check_technical(resolved)
+    soundness.check_trainer(resolved["trainer"], cfg.epochs)
     _check_eval_precision(cfg)
-    if isinstance(cfg.optimizer.decay, str) or cfg.optimizer.decay is None:
-        raise UserError(f"optimizer.decay={cfg.optimizer.decay}: give a list, such as [weight] or [].")
-    _positive("optimizer.lr", cfg.optimizer.lr)
-    for key, node in cfg.callbacks.items():
-        if node is not None and not (isinstance(node, DictConfig) and isinstance(node.get("_target_"), str)):
-            raise UserError(f"callbacks.{key}: needs a _target_, or null to drop it.")
-        name = node._target_.rpartition(".")[2] if node is not None else ""
-        if name == "Timer":
-            raise UserError(f"callbacks.{key}: a Timer ends an epoch in its middle. {STOP_EARLIER}")
-        if name == "GradientAccumulationScheduler":
-            raise UserError(f"callbacks.{key}: batches would be shown again. Use trainer.accumulate_grad_batches.")
+    if not isinstance(resolved["optimizer"].get("decay"), list):
+        decay = resolved["optimizer"].get("decay")
+        raise UserError(f"optimizer.decay={shown(decay)}: give a list, such as [weight] or [].")
+    number("optimizer.lr", resolved["optimizer"].get("lr"), "(0, inf)")
+    _check_callbacks(cfg)
+    if not all(isinstance(tag, str) for tag in resolved["tags"]):
+        raise UserError(f"tags={shown(resolved['tags'])}: must be a list of names.")
     if cfg.row is not None and not (isinstance(cfg.row, DictConfig) and isinstance(cfg.row.get("id"), str)):
         raise UserError(f"row={cfg.row}: must be null, or the block of a row with its id.")
 
 
-def _check_groups(cfg: DictConfig) -> None:
+def _check_callbacks(cfg: DictConfig) -> None:
+    if not isinstance(cfg.callbacks, DictConfig):
+        raise UserError(f"callbacks={cfg.callbacks}: must be the name of a config in configs/callbacks.")
+    for key, node in ((str(key), node) for key, node in cfg.callbacks.items()):
+        if node is not None and not (isinstance(node, DictConfig) and isinstance(node.get("_target_"), str)):
+            raise UserError(f"callbacks.{key}: needs a _target_, or null to drop it.")
+        name = node._target_.rpartition(".")[2] if node is not None else ""
+        if node is not None and name == "ModelCheckpoint":
+            soundness.check_checkpoint(f"callbacks.{key}", node)
+        if name == "Timer":
+            raise UserError(f"callbacks.{key}: a Timer ends an epoch in its middle. {soundness.STOP_EARLIER}")
+        if name == "GradientAccumulationScheduler":
+            raise UserError(f"callbacks.{key}: batches would be shown again. Use trainer.accumulate_grad_batches.")
+
+
+def _check_groups(cfg: DictConfig, resolved: dict[str, Any]) -> None:
     """Each group is one, and what repeats another key repeats it: a difference would have no effect, or a wrong one."""
     for group in GROUPS:
         if not isinstance(cfg[group], DictConfig):
             raise UserError(f"{group}={cfg[group]}: must be the name of a config in configs/{group}.")
-    resolved: Any = OmegaConf.to_container(cfg, resolve=True)
+        if group != "paths" and not isinstance(resolved[group].get("_target_"), str):
+            target = shown(resolved[group].get("_target_"))
+            raise UserError(
+                f"{group}._target_={target}: must be the path of a class, as the configs of {group} have it."
+            )
+        if "name" in resolved[group]:
+            soundness.check_name(f"{group}.name", resolved[group]["name"])
+    for key in ("data", "outputs"):
+        soundness.check_path(f"paths.{key}", resolved["paths"].get(key))
+    if "root" in resolved["data"]:
+        soundness.check_path("data.root", resolved["data"]["root"])
+    if resolved["paths"].get("output_dir") is not None:
+        soundness.check_path("paths.output_dir", resolved["paths"]["output_dir"])
     for key, source in REPEATS.items():
         group, _, own = key.partition(".")
         given, wanted = resolved[group].get(own, _ABSENT), lookup(resolved, source)
@@ -121,38 +161,6 @@ def _check_groups(cfg: DictConfig) -> None:
             pairs = ((key, given), (source, wanted))
             ours, theirs = (name if isinstance(value, dict | list) else f"{name}={value}" for name, value in pairs)
             raise UserError(f"{ours}: is to follow {theirs}. Set {source} instead.")
-
-
-def _check_trainer(cfg: DictConfig) -> None:
-    trainer = cfg.trainer
-    for key in ("max_time", "fast_dev_run"):
-        if trainer.get(key):
-            raise UserError(f"trainer.{key}={trainer[key]}: would end training within an epoch. {STOP_EARLIER}")
-    for key in OURS:
-        if key in trainer:
-            raise UserError(f"trainer.{key}: is set here and would have no effect. Leave it out.")
-    every = trainer.get("val_check_interval")
-    if every is not None and not (isinstance(every, float) and every == 1.0):
-        raise UserError(
-            f"trainer.val_check_interval={trainer.val_check_interval}: an epoch is evaluated at its end, so that the "
-            "last one's accuracy is that of the trained network. Use trainer.check_val_every_n_epoch."
-        )
-    if not cfg.paths.outputs:
-        raise UserError("paths.outputs=null: give the folder for runs.")
-    if trainer.get("max_steps", -1) != -1:
-        raise UserError(f"trainer.max_steps={trainer.max_steps}: set epochs=... instead; schedules follow it.")
-    for key in ("accumulate_grad_batches", "check_val_every_n_epoch"):
-        _positive(f"trainer.{key}", trainer[key], whole=True)
-    for key in ("limit_train_batches", "limit_val_batches"):
-        _positive(f"trainer.{key}", trainer[key])
-    if trainer.get("gradient_clip_val") is not None:
-        _positive("trainer.gradient_clip_val", trainer.gradient_clip_val)
-    every = trainer.check_val_every_n_epoch
-    if cfg.epochs % every:
-        raise UserError(
-            f"trainer.check_val_every_n_epoch={every}: must divide epochs={cfg.epochs}, "
-            "so that the last epoch is evaluated."
-        )
 
 
 def _check_eval_precision(cfg: DictConfig) -> None:
@@ -163,12 +171,6 @@ def _check_eval_precision(cfg: DictConfig) -> None:
         raise UserError(
             f"eval_precision={wanted}: does not go with trainer.precision={precision}. Set eval_precision=null."
         )
-
-
-def _positive(key: str, value: Any, whole: bool = False) -> None:
-    kinds = int if whole else (int, float)
-    if isinstance(value, bool) or not isinstance(value, kinds) or value <= 0:
-        raise UserError(f"{key}={value}: must be a {'whole ' if whole else ''}number above 0.")
 
 
 def compose_row(row: str, configs: Path = CONFIGS) -> dict[str, Any]:

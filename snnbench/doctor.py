@@ -10,6 +10,7 @@ import sys
 
 import torch
 
+from snnbench import terminal
 from snnbench.kernels import Engine, NoEngine, run
 from snnbench.kernels.engines import build, cuda
 from snnbench.kernels.engines.registry import engines_for, registered, trouble
@@ -98,4 +99,4 @@ def _difference(engine: Engine, device: torch.device) -> float:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(terminal.run(main))

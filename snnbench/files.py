@@ -19,6 +19,10 @@ from snnbench.errors import UserError
 
 Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 DEEPEST = 500  # levels of YAML
+LARGEST_TEXT, LARGEST_TABLE = 4 << 20, 256 << 20  # bytes of a JSON or YAML file, and of a CSV
+MOST_DIGITS = 100
+_ESCAPED = re.compile(rb"\\u[dD][cC][89a-fA-F]")
+_DIGITS = re.compile(rb"[0-9a-fA-F_:x]{%d}" % (MOST_DIGITS // 2))  # also in other bases
 
 
 class WriteError(UserError, OSError):
@@ -80,16 +84,37 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
 
 
-def read_bytes(path: Path) -> bytes:
+def read_bytes(path: Path, most: int = LARGEST_TABLE) -> bytes:
     """The content of a plain file: to read a pipe or a device might never end.
 
+    Args:
+        path: the file.
+        most: bytes that it may have; what is larger was not written by a run.
+
     Raises:
-        OSError: it cannot be read, or is not a plain file.
+        OSError: it cannot be read, is not a plain file, or is larger.
     """
-    with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
+    with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK | os.O_NOCTTY)) as file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             raise OSError(errno.EINVAL, "not a plain file", str(path))
-        return file.read()
+        text = file.read(most + 1)
+    if len(text) > most:
+        raise OSError(errno.EFBIG, f"larger than {most >> 20} MiB", str(path))
+    return text
+
+
+def read_json(path: Path) -> Any:
+    """The file's content; a whole number that is longer than any of use is an infinity, as a fraction would be.
+
+    Raises:
+        OSError: it cannot be read, or is not a plain file of an ordinary size.
+        ValueError, RecursionError: it is no JSON, or nested too deep.
+    """
+    return json.loads(read_bytes(path, LARGEST_TEXT), parse_int=_int)
+
+
+def _int(text: str) -> int | float:
+    return int(text) if len(text) <= MOST_DIGITS else float(text)
 
 
 def read_yaml(path: Path, aliases: bool = True) -> Any:
@@ -100,12 +125,26 @@ def read_yaml(path: Path, aliases: bool = True) -> Any:
         aliases: whether it may name one of its parts several times; a small file can blow up to gigabytes so.
 
     Raises:
-        OSError: it cannot be read, or is not a plain file.
-        yaml.YAMLError, ValueError, RecursionError: it is no YAML, or nested too deep.
+        OSError: it cannot be read, or is not a plain file of an ordinary size.
+        yaml.YAMLError, ValueError, RecursionError: it is no YAML, nested too deep, or has numbers beyond all use.
     """
-    text = read_bytes(path)
+    text = read_bytes(path, LARGEST_TEXT)
     _refuse_traps(text, aliases)
-    return yaml.load(text, Loader)
+    bytes_of_names = _ESCAPED.search(text)  # as of a folder whose name is no UTF-8; libyaml refuses them
+    found = yaml.load(text, yaml.SafeLoader if bytes_of_names else Loader)
+    if _DIGITS.search(text):
+        _refuse_numbers(found)
+    return found
+
+
+def _refuse_numbers(node: Any) -> None:
+    if isinstance(node, dict):
+        node = [*node, *node.values()]
+    if isinstance(node, list):
+        for item in node:
+            _refuse_numbers(item)
+    elif isinstance(node, int) and abs(node) >= 10**MOST_DIGITS:
+        raise ValueError(f"a number of more than {MOST_DIGITS} digits")
 
 
 def _refuse_traps(text: bytes, aliases: bool) -> None:

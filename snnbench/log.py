@@ -32,7 +32,8 @@ class _Stderr(logging.StreamHandler):
 @contextlib.contextmanager
 def to_file(path: Path) -> Iterator[None]:
     """Append the messages of everybody, warnings included, to `path`."""
-    handler = logging.FileHandler(path, delay=True)
+    handler = logging.FileHandler(path, encoding="utf-8", errors="backslashreplace", delay=True)
+    handler.handleError = lambda record: None  # type: ignore[method-assign]  # a full disk is told of elsewhere, once
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     root = logging.getLogger()
     root.addHandler(handler)

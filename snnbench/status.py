@@ -1,21 +1,32 @@
-"""What the jobs of one command tell the process that started them: lines of JSON in a file they all append to."""
+"""What the jobs of one sweep tell the process that started them: a file of JSON lines for each job.
+
+The files lie in `.sweeps` among the runs, which every machine sees that a job may run on.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
-import sys
+import shutil
 import time
-from collections.abc import Iterable, Mapping
+import uuid
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from snnbench import terminal
+from snnbench.interrupt import FAILED
 from snnbench.runs.quantities import shown
 from snnbench.runs.quantity import Quantity
 from snnbench.runs.result import Unreadable, read_result, status_of
-from snnbench.runs.schema import TIME
+from snnbench.runs.schema import SWEEPS, TIME
 
-STATUS_FILE = "SNNBENCH_STATUS_FILE"
+FOLDER = "SNNBENCH_STATUS"
+JOB = "SNNBENCH_JOB"
+"""Environment variables: the folder of the files and, in a process that a job started for itself, the job's number."""
+_BEGAN = "began"
+WIDEST = 10_000  # characters, of a line that no terminal breaks
 
 
 def is_sweep() -> bool:
@@ -23,51 +34,103 @@ def is_sweep() -> bool:
     from hydra.core.hydra_config import HydraConfig
     from hydra.types import RunMode
 
-    return HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN
+    return JOB in os.environ or (HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN)
 
 
-def begin(path: str) -> None:
-    """From now on facts are told into the file at `path`, by this process and those that it starts."""
-    os.environ[STATUS_FILE] = path
-    _append(began=time.strftime(TIME))
+def begin(outputs: Path) -> Path:
+    """Make the folder for what the jobs of a new sweep tell; from now on, this process and what it starts tell there.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    parent = (outputs / SWEEPS).absolute()
+    parent.mkdir(parents=True, exist_ok=True)
+    folder = parent / f"status-{time.strftime('%Y%m%d-%H%M%S')}-{uuid.uuid4().hex[:8]}"
+    folder.mkdir()
+    (folder / _BEGAN).write_text(time.strftime(TIME))
+    os.environ[FOLDER] = str(folder)
+    return folder
+
+
+def end() -> None:
+    """Remove what `begin` made."""
+    folder = os.environ.pop(FOLDER, None)
+    if folder is not None:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def tell(job: int | None = None, **facts: Any) -> None:
-    """Add to what is known of a job; of this one, where none is given.
+    """Add to what is known of a job of a sweep; of this one, where none is given.
 
-    Facts are `words` (its overrides), `action` and `run` (what is to be done, see `sweep`), `folder`, `code` (its exit
-    code) and `skipped`.
+    Facts are `words` (its overrides), `action`, `run` and `slot` (what is to be done, see `sweep`), `folder`, `code`
+    (its exit code), `skipped` and `elsewhere` (whether another process trains it).
     """
-    if STATUS_FILE in os.environ:
-        _append(job=_number() if job is None else job, **facts)
+    if FOLDER in os.environ:
+        with contextlib.suppress(OSError):  # a full disk: how a job ended is in its run's folder, too
+            _append(Path(os.environ[FOLDER]), number() if job is None else job, facts)
 
 
-def _append(**facts: Any) -> None:
-    with open(os.environ[STATUS_FILE], "a") as file:  # one short write: lines of parallel jobs do not mix
+def _append(folder: Path, job: int, facts: Mapping[str, Any]) -> None:
+    with (folder / f"{job}.jsonl").open("a") as file:
         file.write(json.dumps(facts) + "\n")
 
 
-def _number() -> int:
+def number() -> int:
+    """Of the job that this process is in, from 0."""
     from hydra.core.hydra_config import HydraConfig
 
+    if JOB in os.environ:
+        return int(os.environ[JOB])
     return int(HydraConfig.get().job.num) if is_sweep() else 0
 
 
 def of_this_job() -> dict[str, Any]:
-    """What is known of the job that this process is in, and `began`, when its command was given."""
-    lines = Path(os.environ[STATUS_FILE]).read_text().splitlines()
-    known = {job["job"]: job for job in collect(lines)}
-    return {**json.loads(lines[0]), **known.get(_number(), {})}
+    """What is known of the job that this process is in."""
+    folder = os.environ.get(FOLDER)
+    return _facts(Path(folder) / f"{number()}.jsonl") if folder else {}
 
 
-def collect(lines: Iterable[str]) -> list[dict[str, Any]]:
-    """The facts of each job, in the order of the jobs."""
-    jobs: dict[int, dict[str, Any]] = {}
-    for line in lines:
-        facts = json.loads(line)
-        if "job" in facts:
-            jobs.setdefault(facts["job"], {}).update(facts)
-    return [jobs[number] for number in sorted(jobs)]
+def began() -> str:
+    """When the sweep's command was given; now, where that is not known."""
+    try:
+        return (Path(os.environ[FOLDER]) / _BEGAN).read_text()
+    except (KeyError, OSError):
+        return time.strftime(TIME)
+
+
+def collect() -> list[dict[str, Any]]:
+    """The facts of each job, in the order of the jobs; none where no sweep began."""
+    folder = os.environ.get(FOLDER)
+    files = sorted(Path(folder).glob("*.jsonl"), key=lambda file: int(file.stem)) if folder else []
+    return [_facts(file) for file in files]
+
+
+def _facts(file: Path) -> dict[str, Any]:
+    facts: dict[str, Any] = {}
+    with contextlib.suppress(OSError):
+        for line in _lines(file.read_text()):
+            facts |= line
+    return facts
+
+
+def _lines(text: str) -> Iterator[dict[str, Any]]:
+    for line in text.splitlines():
+        with contextlib.suppress(ValueError):  # half a line, of a job that was killed or a disk that was full
+            yield json.loads(line)
+
+
+def code_of(job: Mapping[str, Any]) -> int:
+    """The exit code of a job: what it told, or else, since it may have been killed, what its run's folder says.
+
+    A job that another process trains is no failure of this sweep unless it ended without a result by now.
+    """
+    if "code" in job and not job.get("elsewhere"):
+        return int(job["code"])
+    try:
+        folder = Path(job["folder"])
+        return 0 if status_of(folder, read_result(folder)) in ("finished", "running") else FAILED
+    except (KeyError, Unreadable):
+        return 0 if job.get("elsewhere") else FAILED
 
 
 def print_table(jobs: list[dict[str, Any]]) -> None:
@@ -85,14 +148,15 @@ def print_table(jobs: list[dict[str, Any]]) -> None:
     for job in jobs:
         words = " ".join(word for word in job["words"] if word not in common)
         table.add_row(words, *_outcome(job))
-    Console(width=None if sys.stdout.isatty() else 200).print(table, markup=False, highlight=False)
+    Console(width=terminal.width() or WIDEST).print(table, markup=False, highlight=False)
 
 
 def _outcome(job: Mapping[str, Any]) -> list[str]:
     """Status, the quantities of a sweep's table, folder."""
     nothing = [""] * len(shown("sweep"))
     if "folder" not in job:
-        return ["failed" if job.get("code") else "not started", *nothing, ""]
+        unfinished = "running elsewhere" if job.get("elsewhere") else "not started"
+        return ["failed" if job.get("code") else unfinished, *nothing, ""]
     folder = Path(job["folder"])
     place = min(str(folder), os.path.relpath(folder), key=len)
     try:

@@ -16,6 +16,7 @@ import torch
 from tests.lab import _runs, lab, tables  # noqa: F401  (fixtures)
 
 ROOT = Path(__file__).parent.parent
+os.environ.pop("COLUMNS", None)  # of which pytest's workers are given some: what is piped may be of any width
 CONFIGS = ROOT / "configs"
 
 

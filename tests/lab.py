@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -61,6 +63,19 @@ class Half(lightning.Callback):
 
     def on_train_batch_end(self, trainer: lightning.Trainer, *others: object) -> None:
         trainer.should_stop = True
+
+
+class Fail(lightning.Callback):
+    """Ends one process of a run: by an error of its own, or as if it was killed."""
+
+    def __init__(self, rank: int, epoch: int, kill: bool = False) -> None:
+        self.rank, self.epoch, self.kill = rank, epoch, kill
+
+    def on_train_epoch_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        if (trainer.global_rank, trainer.current_epoch) == (self.rank, self.epoch):
+            if self.kill:
+                os.kill(os.getpid(), signal.SIGKILL)
+            raise ZeroDivisionError("of one process")
 
 
 @dataclass

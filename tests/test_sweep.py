@@ -12,7 +12,7 @@ from snnbench.config import check, register_schema
 from snnbench.errors import UserError
 from snnbench.neurons import SpikingNeuron
 from snnbench.sweep import Job, overrides_of, resolved
-from snnbench.training.run import _reopen as reopen
+from snnbench.training.resume import reopen
 from snnbench.training.run import train
 from tests.conftest import CONFIGS
 from tests.lab import ROW
@@ -64,7 +64,12 @@ def test_jobs_find_their_runs(lab, multirun):
     assert found[0][1] in [str(lab.runs[name]) for name in ("seed0", "seed0_again", "no_row")]
     assert found[1:] == [("start", ""), ("resume", str(lab.runs["interrupted"]))]  # seed 2 has another learning rate
     found = planned(multirun, "optimizer.lr=0.001,0.005", "seed=2,3")
-    assert [action for action, _ in found] == ["done", "start", "start", "start"]  # what failed is begun anew
+    assert [action for action, _ in found] == ["done", "start", "start", "failed"]  # the program did, and would again
+    assert planned(multirun, "seed=3", "retry=failed") == [("start", "")]
+    lab.edit_result("failed", cause="machine")
+    assert planned(multirun, "seed=3") == [("resume", str(lab.runs["failed"]))]
+    lab.edit_result("failed", cause=None)  # of an older version, which did not say
+    assert planned(multirun, "seed=3") == [("start", "")]
     lab.edit_result("interrupted", status="running")
     assert planned(multirun, "seed=4") == [("resume", str(lab.runs["interrupted"]))]
     lab.edit_result("failed", diverged=True)
@@ -102,8 +107,10 @@ def test_what_decides_the_numbers_decides_what_is_there(multirun, word, actions)
     assert [action for action, _ in planned(multirun, "seed=1", word)] == actions
 
 
-def test_other_data_that_is_not_verified_is_told_by_its_folder(lab, multirun):
+def test_other_data_that_is_not_verified_is_told_by_its_files_or_as_before_by_its_folder(lab, multirun):
     lab.edit_result("seed1", provenance="unverified")
+    assert [action for action, _ in planned(multirun, "seed=1", "paths.data=elsewhere")] == ["done"]
+    lab.edit_result("seed1", fingerprint=None)
     here = OmegaConf.load(lab.runs["seed1"] / "config.yaml").data.root
     assert [action for action, _ in planned(multirun, "seed=1", f"paths.data={here}")] == ["done"]
     assert [action for action, _ in planned(multirun, "seed=1", "paths.data=elsewhere")] == ["start"]

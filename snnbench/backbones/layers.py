@@ -9,6 +9,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from snnbench.check import choice, flag, number
+from snnbench.kernels import repeat
+from snnbench.kernels.spikes.convolution import convolve
 from snnbench.neurons import SpikingNeuron
 
 NeuronFactory = Callable[..., SpikingNeuron]
@@ -25,10 +27,36 @@ def over_time(layer: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
 
 
 class Conv2d(nn.Conv2d):
-    """`nn.Conv2d` over [T, B, C, H, W]."""
+    """`nn.Conv2d` over [T, B, C, H, W]. On a CPU it only adds where its input is spikes, if that is faster.
+
+    Attributes:
+        engine: "reference" for PyTorch's convolution always; else as for neurons.
+    """
+
+    engine = "auto"
 
     def forward(self, input: Tensor) -> Tensor:
-        return over_time(super().forward, input)
+        return over_time(self._convolve, input)
+
+    def _convolve(self, x: Tensor) -> Tensor:
+        if self.engine in ("auto", "cpu") and not torch.compiler.is_compiling() and self._plain:
+            found = convolve(x, self.weight, self.bias, self.stride[0], int(self.padding[0]))
+            if found is not None:
+                return found
+        return super().forward(x)
+
+    @property
+    def _plain(self) -> bool:
+        """Whether it is one that `convolve` knows: square, undivided, with a border of zeros."""
+        square = isinstance(self.padding, tuple) and len({*self.stride}) == len({*self.padding}) == 1
+        return square and self.groups == 1 and self.dilation == (1, 1) and self.padding_mode == "zeros"
+
+
+def set_engine(network: nn.Module, engine: str) -> None:
+    """Choose what the network's convolutions run on; neurons are told when they are made."""
+    for module in network.modules():
+        if isinstance(module, Conv2d):
+            module.engine = engine
 
 
 class AvgPool2d(nn.AvgPool2d):
@@ -100,7 +128,7 @@ class SpikingUnit(nn.Module):
         """
         current = self.norm(x, repeats)
         if repeats > 1:
-            current = current.expand(repeats, *[-1] * (x.dim() - 1))
+            current = repeat(current, repeats)
         if residual is not None:
             current = current + residual
         return self.neuron(current)

@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from torchvision.datasets.utils import calculate_md5
-
+from snnbench.check import shown
+from snnbench.data.tree import contents, spelt
 from snnbench.errors import UserError
 
 _SILENCE_S = 20.0
@@ -36,11 +36,13 @@ def check_present(
     if not missing:
         return
     if len(missing) < len(names):
-        raise UserError(f"{folder} lacks {', '.join(missing)}: delete the folder to have it fetched anew. {how_to_get}")
+        raise UserError(
+            f"{spelt(folder)} lacks {', '.join(missing)}: delete the folder to have it fetched anew. {how_to_get}"
+        )
     reason = "data.download=false" if fetch is None else _download(folder, names, archives, fetch)
     if reason:
         raise UserError(
-            f"no data in {folder} ({reason}). {how_to_get}\n"
+            f"no data in {spelt(folder)} ({reason}). {how_to_get}\n"
             "Set paths.data=<folder> or $SNNBENCH_DATA if it lies elsewhere; data=digits needs no files."
         )
 
@@ -84,17 +86,37 @@ def _socket_timeout(seconds: float) -> Iterator[None]:
         socket.setdefaulttimeout(before)
 
 
-def check_md5(folder: Path, expected: Mapping[str, str]) -> None:
-    """Raise a UserError naming the first file whose MD5 is not the published one."""
+def check_md5(folder: Path, expected: Mapping[str, str], *, again: bool = False) -> None:
+    """Raise a UserError naming the first file whose MD5 is not the published one.
+
+    Files that nobody has touched since are not read once more, unless `again`.
+    """
+    found = contents(folder, list(expected), again=again)
+    assert found is not None
     for name, md5 in expected.items():
-        found = calculate_md5(folder / name)
-        if found != md5:
+        if found.files[name] != md5:
             size = (folder / name).stat().st_size
             raise damaged(
-                folder / name, f"MD5 {found} ({size} bytes), the published file has {md5}; data.verify=false takes any"
+                folder / name,
+                f"MD5 {found.files[name]} ({size} bytes), the published file has {md5}; data.verify=false takes any",
             )
 
 
-def damaged(path: Path, what: str) -> UserError:
+def verification(value: bool | str) -> bool | str:
+    """`value`, if it is one of those that data.verify may have."""
+    if isinstance(value, bool) or value == "full":
+        return value
+    raise UserError(f"data.verify={shown(value)}: must be true, false, or full, which reads every file once more.")
+
+
+def folder_path(key: str, value: str | Path) -> Path:
+    """`value`, if it is a path, with the home folder in place of `~`."""
+    if not isinstance(value, str | Path) or not str(value):
+        raise UserError(f"{key}={shown(value)}: must be a folder. Without {key} it follows paths.data=<folder>.")
+    return Path(value).expanduser()
+
+
+def damaged(path: str | Path, what: str) -> UserError:
     """The error for a file that is not what it should be."""
-    return UserError(f"{path} is damaged: {what}.\nReplace it, or delete its folder to have it fetched anew.")
+    what = " ".join(what.split())
+    return UserError(f"{spelt(path)} is damaged: {what}.\nReplace it, or delete its folder to have it fetched anew.")

@@ -14,9 +14,11 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from snnbench.check import choice, count, flag, number
+from snnbench.data.fingerprint import fingerprint
 from snnbench.data.sampler import EvalBatches, TrainBatches
 from snnbench.data.splits import CHOICES, stratified_split
 from snnbench.errors import UserError
+from snnbench.runs.fingerprint import Files, Fingerprint
 
 Loader = DataLoader[tuple[Tensor, Tensor]]
 
@@ -29,6 +31,7 @@ class BenchData(LightningDataModule):
         epoch_of: Tells the current epoch; training sets it. Asked whenever a training epoch's loading starts.
         batch_transform: (x, y) -> (x, soft y), to be run on the device on each training batch; or None.
         provenance: "real" if the samples are proven to be all of the published ones; else "unverified" or "subset".
+        doubt: Why it is not "real".
         split: How training, validation and test samples were told apart, for results.
         details: What else of the data shapes a result, for results.
 
@@ -50,7 +53,7 @@ class BenchData(LightningDataModule):
         UserError: A value is outside its range.
     """
 
-    provenance = "unverified"
+    provenance = "unverified"  # of a data set that says nothing
     split = ""
     details: Mapping[str, Any] = MappingProxyType({})
     batch_transform: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]] | None = None
@@ -89,6 +92,20 @@ class BenchData(LightningDataModule):
         self.train_set: Dataset[Any] | None = None
         self.eval_sets: Mapping[str, Dataset[Any]] = {}
 
+    @property
+    def doubt(self) -> str:
+        """Why the samples are not known to be all of the published ones."""
+        return f"{type(self).__name__} does not prove its data"
+
+    def files(self) -> Files | None:
+        """What the files of the data are, or what stands for them; None where that is not known."""
+        return None
+
+    def fingerprint(self) -> Fingerprint:
+        """What the data is; known after `setup`."""
+        parts = {"train": self.train_set, **self.eval_sets}
+        return fingerprint(type(self).__name__, self.split, parts, self.files())
+
     @abstractmethod
     def load(self) -> tuple[Dataset[Any], Mapping[str, Dataset[Any]]]:
         """Return the training set and the evaluation sets by their names; called once per process."""
@@ -96,6 +113,7 @@ class BenchData(LightningDataModule):
     def setup(self, stage: str | None = None) -> None:
         if self.train_set is None:
             self.train_set, self.eval_sets = self.load()
+            _check_classes(str(self.name), self.train_set)
         size, world = len(self.train_set), self._world  # type: ignore[arg-type]
         for key, value in (("batch_size", self.batch_size), ("data.eval_batch_size", self.eval_batch_size)):
             if value % world:
@@ -186,6 +204,12 @@ class BenchData(LightningDataModule):
         local_devices = self.trainer.num_devices if self.trainer else 1
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         return max(1, min(16, cores // local_devices))
+
+
+def _check_classes(name: str, train_set: Any) -> None:
+    labels = getattr(train_set, "labels", None)
+    if isinstance(labels, Tensor) and labels.ndim == 1 and len(labels) > 1 and bool((labels == labels[0]).all()):
+        raise UserError(f"data={name}: all {len(labels)} training samples are of class {int(labels[0])}; give others.")
 
 
 def _as_is(batch: Any) -> Any:

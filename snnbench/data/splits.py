@@ -33,3 +33,18 @@ def stratified_split(labels: Tensor, fraction: float, seed: int, choice: str = "
         count = round(fraction * len(members))
         held_out[members[torch.randperm(len(members), generator=generator)[:count]]] = True
     return (~held_out).nonzero().squeeze(1), held_out.nonzero().squeeze(1)
+
+
+def spread(labels: Tensor, limit: int) -> Tensor:
+    """Positions of `limit` samples of `labels` [N], ascending: the classes take turns, each with its first samples.
+
+    Of a class that runs out the others take the turns; in the last round the lowest labels come first. So 25 of ten
+    classes are the first three samples of classes 0 to 4, and the first two of classes 5 to 9.
+    """
+    order = torch.argsort(labels, stable=True)
+    _, sizes = torch.unique_consecutive(labels[order], return_counts=True)
+    starts = torch.repeat_interleave(sizes.cumsum(0) - sizes, sizes)
+    turn = torch.empty_like(order)
+    turn[order] = torch.arange(len(order)) - starts
+    ranked = order[torch.argsort(turn[order], stable=True)]  # by turn, then by label
+    return ranked[:limit].sort().values

@@ -4,5 +4,6 @@ from snnbench.kernels.cell import Cell, NoEngine, State
 from snnbench.kernels.dispatch import run
 from snnbench.kernels.engines.contract import Engine, Kernel
 from snnbench.kernels.engines.registry import check_engine, engine_names, register
+from snnbench.kernels.repeated import repeat
 
-__all__ = ["Cell", "Engine", "Kernel", "NoEngine", "State", "check_engine", "engine_names", "register", "run"]
+__all__ = ["Cell", "Engine", "Kernel", "NoEngine", "State", "check_engine", "engine_names", "register", "repeat", "run"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import logging
 
@@ -9,12 +10,39 @@ from torch import Tensor
 
 from snnbench.errors import UserError
 from snnbench.kernels.cell import Cell, NoEngine
+from snnbench.kernels.codegen.trace import Program
 from snnbench.kernels.engines.contract import Engine, Kernel
 from snnbench.kernels.engines.registry import AUTO, REFERENCE, engine_called, engines_for, trouble
 from snnbench.kernels.engines.signature import IO, Signature
 from snnbench.kernels.plans import Plan
 
 _log = logging.getLogger("snnbench.kernels")
+
+
+@dataclasses.dataclass(slots=True)
+class Bound:
+    """A kernel for calls of one signature, and what it was made from.
+
+    Attributes:
+        key: the plan's.
+        broken: its backward, or a part of its forward, could not be had: the reference runs from then on.
+    """
+
+    engine: Engine
+    kernel: Kernel
+    program: Program
+    signature: Signature
+    key: str
+    broken: bool = False
+    other: Kernel | None = None
+
+    def moving(self) -> Kernel:
+        """The kernel that gives the gradient of x at each timestep, also where x is constant over time."""
+        if not self.signature.static:
+            return self.kernel
+        if self.other is None:
+            self.other = self.engine.kernel(self.program, dataclasses.replace(self.signature, static=False))
+        return self.other
 
 
 def bind(cell: Cell, plan: Plan, x: Tensor, signature: Signature) -> tuple[Engine, Kernel] | None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-import torch
 from torch import Tensor
 
 State = dict[str, Tensor]
@@ -32,8 +31,10 @@ class Cell(Protocol):
     def coefficients(self) -> dict[str, Tensor]: ...
 
 
-def check_call(cell: Cell, x: Tensor, state: State | None) -> None:
+def check_call(cell: Cell, x: Tensor, state: State | None, coefficients: Mapping[str, Tensor]) -> None:
     """Refuse an input that no engine could run, with the shapes in the message.
+
+    `coefficients` is what the cell returned for this call.
 
     Raises:
         ValueError: x is not floating point, lacks time or batch, T is 0, or a state or coefficient does not fit.
@@ -46,8 +47,6 @@ def check_call(cell: Cell, x: Tensor, state: State | None) -> None:
             raise ValueError(f"{name} has no state {key!r}; its states are {', '.join(cell.states)}")
         if value.shape != x.shape[1:]:
             raise ValueError(f"{name}: state {key!r} is {list(value.shape)}, x[t] is {list(x.shape[1:])}")
-    with torch.no_grad():  # a look, of which autograd and checkpoint's count of saved tensors must not know
-        coefficients = cell.coefficients()
     for key, value in coefficients.items():
         _check_coefficient(name, key, value, x, key in cell.per_step)
 

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from snnbench.kernels import fused, fused_ops
 from snnbench.kernels.cell import Cell, State, check_call
+from snnbench.kernels.coefficients import coefficients_of
 from snnbench.kernels.engines import reference
 from snnbench.kernels.engines.registry import AUTO, REFERENCE
 
@@ -14,7 +15,8 @@ from snnbench.kernels.engines.registry import AUTO, REFERENCE
 def run(cell: Cell, x: Tensor, state: State | None = None, *, last: bool = True) -> tuple[Tensor, State]:
     """Spikes and final state of `cell` over x [T, B, ...], from `state` or from zeros.
 
-    An x made by `x0.expand(T, ...)` is read once, and its gradient goes to x0 directly.
+    An x made by `x0.expand(T, ...)` or `repeat` is read once, and its gradient goes to x0 directly, unless somebody
+    asks for that of x.
 
     Args:
         cell: the neuron.
@@ -27,8 +29,11 @@ def run(cell: Cell, x: Tensor, state: State | None = None, *, last: bool = True)
         ValueError: x, a state or a coefficient has a shape or dtype that no engine can take.
     """
     if cell.engine == REFERENCE or (cell.engine == AUTO and getattr(cell, "not_fusable", None)):
-        check_call(cell, x, state)
-        return reference.run(cell, x, state)
+        coefficients = coefficients_of(cell, x.device)
+        check_call(cell, x, state, coefficients)
+        return reference.run(cell, x, state, coefficients)
     if torch.compiler.is_compiling():
+        if torch.compiler.is_exporting():  # what is loaded elsewhere finds no kernel of this process
+            return reference.run(cell, x, state)
         return fused_ops.run(cell, x, state, last)
     return fused.run(cell, x, state, last)

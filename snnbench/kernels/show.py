@@ -23,6 +23,7 @@ from typing import Any
 
 import torch
 
+from snnbench import terminal
 from snnbench.errors import UserError, did_you_mean
 from snnbench.kernels.cell import Cell
 from snnbench.kernels.engines.contract import Engine
@@ -169,10 +170,10 @@ def _from_config(name: str, overrides: list[str], T: int, channels: int) -> Cell
 
     from snnbench.config import CONFIGS, register_schema
     from snnbench.explain import WRONG, explain
-    from snnbench.files import read_yaml
+    from snnbench.overrides import CommandLine
 
-    file = CONFIGS / "neuron" / f"{name}.yaml"
-    keys = [f"neuron.{key}" for key in read_yaml(file)] if file.exists() else []
+    typed = CommandLine("train", (CONFIGS,), overrides=(f"neuron={name}", *overrides))
+    typed.check()
     register_schema()
     try:
         with hydra.initialize_config_dir(str(CONFIGS), version_base="1.3"):
@@ -181,9 +182,9 @@ def _from_config(name: str, overrides: list[str], T: int, channels: int) -> Cell
         make = hydra.utils.instantiate({key: node[key] for key in node if key != "name"}, _convert_="all")
         cell: Cell = make(channels=channels)
     except WRONG as error:
-        raise UserError(explain(error, keys)) from error
+        raise UserError(explain(error, typed)) from error
     return cell
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(terminal.run(main))

@@ -63,7 +63,7 @@ class KLIF(SpikingNeuron):
 
     def step(self, x: Tensor, state: State, c: Mapping[str, Tensor], spike: Surrogate) -> tuple[Tensor, State]:
         h = charge(state["v"], x, 1 / self.tau, self.v_reset or 0.0, self.decay_input)
-        k = self.fixed_k if self.k is None else c["k"]
+        k = c.get("k", self.fixed_k)
         f = torch.relu(k * h) if self.relu else k * h
         s = spike(f - self.v_th)
         if not self.scale_reset:

@@ -87,7 +87,7 @@ class PSN(ParallelNeuron):
             raise ValueError(
                 f"{name} sees all of its T={self.T} timesteps at once: it takes no state, so it cannot stream"
             )
-        check_call(self, x, None)
+        check_call(self, x, None, {})
         if x.shape[0] != self.T:
             raise ValueError(f"{name} was built for T={self.T} timesteps, x {list(x.shape)} has {x.shape[0]}")
         with torch.autocast(x.device.type, enabled=False):
@@ -164,7 +164,7 @@ class SlidingPSN(ParallelNeuron):
         self.bias = nn.Parameter(torch.tensor(-self.v_th))
 
     def run(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
-        check_call(self, x, None)
+        check_call(self, x, None, {})
         past = self._past(x, state)
         with torch.autocast(x.device.type, enabled=False):
             seen = torch.cat([past, x.to(past.dtype)])

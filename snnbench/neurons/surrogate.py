@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
+from torch.compiler import is_compiling, is_exporting
 
 from snnbench.check import choice, flag, number, shown
 from snnbench.errors import UserError, did_you_mean
@@ -27,7 +28,7 @@ class _Spike(torch.autograd.Function):
 
     @staticmethod
     def forward(u: Tensor, surrogate: Surrogate) -> Tensor:
-        return ((u > 0) if surrogate.strict else (u >= 0)).to(u.dtype)
+        return _heaviside(u, surrogate)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Tensor, Surrogate], output: Tensor) -> None:
@@ -38,6 +39,26 @@ class _Spike(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
         (u,) = ctx.saved_tensors
         return grad * ctx.surrogate.derivative(u), None
+
+
+class _EagerSpike(_Spike):
+    """With what torch.func and forward-mode differentiation need, and torch.compile does not take."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Surrogate], output: Tensor) -> None:
+        _Spike.setup_context(ctx, inputs, output)
+        ctx.save_for_forward(inputs[0])
+
+    @staticmethod
+    def jvp(ctx: Any, tangent: Tensor, _: None) -> Tensor:
+        (u,) = ctx.saved_tensors
+        return tangent * ctx.surrogate.derivative(u)
+
+
+def _heaviside(u: Tensor, surrogate: Surrogate) -> Tensor:
+    return ((u > 0) if surrogate.strict else (u >= 0)).to(u.dtype)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -66,7 +87,9 @@ class Surrogate:
                 object.__setattr__(self, field.name, value)
 
     def __call__(self, u: Tensor) -> Tensor:
-        spikes: Tensor = _Spike.apply(u, self)
+        if is_exporting():  # a program of operations alone, which say the same
+            return _heaviside(u, self).detach() + (u - u.detach()) * self.derivative(u.detach())
+        spikes: Tensor = (_Spike if is_compiling() else _EagerSpike).apply(u, self)
         return spikes
 
     def derivative(self, u: Tensor) -> Tensor:

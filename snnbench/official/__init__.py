@@ -71,4 +71,4 @@ def _curve(file: str, log: str) -> OfficialCurve:
 
 @functools.cache
 def _read(file: str) -> Any:
-    return json.loads((HERE / f"{file}.json").read_text())
+    return json.loads((HERE / f"{file}.json").read_text("utf-8"))

@@ -12,6 +12,9 @@ from snnbench.config import CONFIGS
 from snnbench.errors import UserError, did_you_mean
 from snnbench.files import read_yaml
 
+DAMAGED = (OSError, yaml.YAMLError, KeyError, TypeError, ValueError, AttributeError, RecursionError, OverflowError)
+"""What reading a file of configs can raise that a person has edited."""
+
 
 @dataclass(frozen=True)
 class Proof:
@@ -107,13 +110,22 @@ class Registry:
 
 
 def read_registry(configs: Path = CONFIGS) -> Registry:
-    raw = read_yaml(configs / "papers.yaml")
+    """What papers.yaml says.
+
+    Raises:
+        UserError: it is not there, or not as it should be.
+    """
+    path = configs / "papers.yaml"
     names = [part.name for part in fields(Quoted)]
     quoted = []
-    for values in raw["not_runnable"]:
-        line = dict(zip(names, values, strict=True))
-        quoted.append(Quoted(**{**line, "reason": raw["reasons"][line["reason"]]}))
-    meanings = {key: raw[key] for key in ("papers", "sources", "protocols", "recipes", "parts")}
+    try:
+        raw = read_yaml(path)
+        for values in raw["not_runnable"]:
+            line = dict(zip(names, values, strict=True))
+            quoted.append(Quoted(**{**line, "reason": raw["reasons"][line["reason"]]}))
+        meanings = {key: raw[key] for key in ("papers", "sources", "protocols", "recipes", "parts")}
+    except DAMAGED as error:
+        raise UserError(f"{path}: not the papers ({type(error).__name__}: {' '.join(str(error).split())})") from error
     return Registry(**meanings, quoted=tuple(quoted))
 
 
@@ -123,7 +135,7 @@ def read_rows(configs: Path = CONFIGS) -> tuple[dict[str, Row], list[str]]:
     for path in sorted((configs / "experiment").glob("*/*.yaml")):
         try:
             row = _row(read_yaml(path)["row"])
-        except (OSError, yaml.YAMLError, KeyError, TypeError, ValueError) as error:
+        except DAMAGED as error:
             problems.append(f"{path}: not a row ({type(error).__name__}: {' '.join(str(error).split())})")
             continue
         rows[row.id] = row

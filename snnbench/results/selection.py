@@ -56,7 +56,10 @@ def unfinished(run: Run) -> str | None:
 
 
 def not_real(run: Run) -> str | None:
-    return None if run.provenance == "real" else f"not the real data: {run.provenance}"
+    """Why a run's data is not, or not known to be, all of the published data."""
+    if run.provenance == "real":
+        return None
+    return f"not the real data: {run.provenance}" + (f" ({run.doubt})" if run.doubt else "")
 
 
 def select(ledger: Ledger, any_data: bool = False) -> Selection:

@@ -75,7 +75,7 @@ def changes(before: Mapping[str, int | str], now: Mapping[str, int | str]) -> li
 
 @functools.cache
 def _published() -> dict[str, dict[str, Any]]:
-    found: dict[str, dict[str, Any]] = json.loads(LOCK.read_text())
+    found: dict[str, dict[str, Any]] = json.loads(LOCK.read_text("utf-8"))
     return found
 
 
@@ -220,6 +220,6 @@ def publish(names: Iterable[str], configs: Path, lock: Path = LOCK) -> None:
     unknown = sorted(set(names) - found.keys())
     if unknown:
         raise UserError(f"{unknown[0]}: no config names such a class.")
-    before = json.loads(lock.read_text()) if lock.exists() else {}
+    before = json.loads(lock.read_text("utf-8")) if lock.exists() else {}
     revisions = {name: before.get(name, {"revision": 1})["revision"] + (name in set(names)) for name in found}
     write_json(lock, {name: {"revision": revisions[name], "source": found[name]} for name in sorted(found)})

@@ -6,6 +6,7 @@ import csv
 import io
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,7 @@ def _csv(columns: Iterable[str], rows: Iterable[Iterable[Any]]) -> str:
 
 
 def metrics(text: bytes) -> dict[str, list[str]]:
-    """The columns of a metrics.csv, their values as texts: whole numbers for epochs, elsewhere numbers or nothing.
+    """The columns of a metrics.csv, their values as texts: rising whole numbers for epochs, else numbers or nothing.
 
     Raises:
         ValueError: it is not as a run writes it.
@@ -44,6 +45,9 @@ def metrics(text: bytes) -> dict[str, list[str]]:
     if head[0] != EPOCH:
         raise ValueError("no epochs")
     values = [list(column) for column in zip(*rows, strict=True)] or [[] for _ in head]
+    epochs = [int(epoch) for epoch in values[0]]
+    if any(after <= before for before, after in pairwise([-1, *epochs])) or len(set(head)) < len(head):
+        raise ValueError("epochs out of order, or a column twice")
     return dict(zip(head, values, strict=True))
 
 

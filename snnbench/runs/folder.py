@@ -3,30 +3,29 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import time
 from collections.abc import Collection, Iterator
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import yaml
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
+from snnbench import commands
 from snnbench.errors import UserError
+from snnbench.files import read_yaml
+from snnbench.holds import Held, hold, holder
+from snnbench.processes import is_first
+from snnbench.runs.data_paths import data_folder
 from snnbench.runs.schema import CONFIG, LOCK, RESULT
 
-_CHILD = "SNNBENCH_RUN_FOLDER"
 MOVED = {
     "snnbench.data.sources.": "snnbench.data.images.sources.",
     "snnbench.data.folders.": "snnbench.data.images.folders.",
 }
 """Modules that configs of older runs name, and what they are called now."""
-
-
-def is_main_process() -> bool:
-    """False in the further processes of a distributed run, which the launcher numbers from 1."""
-    return int(os.environ.get("LOCAL_RANK", "0")) == 0 and int(os.environ.get("NODE_RANK", "0")) == 0
 
 
 def new_folder(cfg: DictConfig) -> Path:
@@ -37,15 +36,12 @@ def new_folder(cfg: DictConfig) -> Path:
     Raises:
         UserError: paths.output_dir exists already, or the folder cannot be made.
     """
-    if not is_main_process() and _CHILD in os.environ:
-        return Path(os.environ[_CHILD])
     try:
         folder = _given(cfg) if cfg.paths.output_dir else _next_free(cfg)
     except OSError as error:
-        raise UserError(f"paths.outputs={cfg.paths.outputs}: cannot make the run's folder: {error}") from error
-    folder = folder.absolute()
-    os.environ[_CHILD] = str(folder)
-    return folder
+        key = "paths.output_dir" if cfg.paths.output_dir else "paths.outputs"
+        raise UserError(f"{key}={cfg.paths[key[6:]]}: cannot make the run's folder: {error}") from error
+    return folder.absolute()
 
 
 def _given(cfg: DictConfig) -> Path:
@@ -55,7 +51,8 @@ def _given(cfg: DictConfig) -> Path:
         folder.mkdir()
     except FileExistsError:
         raise UserError(
-            f"paths.output_dir={folder}: exists already. Name a new folder, or go on with that run: resume={folder}"
+            f"paths.output_dir={folder}: exists already. Name a new folder, or go on with the run in it: "
+            f"{commands.train(resume=folder)}"
         ) from None
     return folder
 
@@ -72,27 +69,45 @@ def _next_free(cfg: DictConfig) -> Path:
     raise OSError(f"no free name {base}-* in {parent}")
 
 
-def open_folder(path: str) -> tuple[Path, DictConfig]:
+def open_folder(path: str, begun: bool = True, data: str | None = None) -> tuple[Path, DictConfig]:
     """The folder and config of an earlier run.
 
-    Paths into the folder follow it where it was moved, and those into the data follow $SNNBENCH_DATA where it is set.
+    Paths into the folder follow it where it was moved. Those into the data lead to `data`, if that is given; if not,
+    they follow $SNNBENCH_DATA where it is set, unless the run was told its data's folder.
+
+    Args:
+        path: the folder.
+        begun: whether the run must have got so far that it has a result.
+        data: where its data lies now.
 
     Raises:
         UserError: it is not the folder of a run.
     """
     folder = Path(path).absolute()
-    for name in (CONFIG, RESULT):
+    if folder.is_dir() and not any((folder / name).exists() for name in (CONFIG, RESULT)) and _bare(folder):
+        raise UserError(
+            f"{path}: its run was killed before it had written anything; there is nothing to go on with. Delete the "
+            "folder and give the run's command again."
+        )
+    for name in (CONFIG, RESULT) if begun else (CONFIG,):
         if not (folder / name).is_file():
             raise UserError(f"{path}: not the folder of a run (it has no {name}). Runs lie in outputs/<name>/<time>.")
     cfg = _config(folder / CONFIG)
     if cfg.paths.output_dir:
-        cfg = OmegaConf.create(rebased(OmegaConf.to_container(cfg), str(cfg.paths.output_dir), str(folder)))
-    cfg.paths.output_dir = str(folder)
-    data = os.environ.get("SNNBENCH_DATA")
-    if data:
-        cfg.data = rebased(OmegaConf.to_container(cfg.data), str(cfg.paths.data), data, keys=("root", "cache"))
-        cfg.paths.data = data
+        cfg = _literal(rebased(OmegaConf.to_container(cfg, resolve=True), str(cfg.paths.output_dir), str(folder)))
+    cfg.paths.output_dir = commands.literal(str(folder))
+    found = data_folder(folder, cfg, data)
+    root, container = cfg.data.get("root"), OmegaConf.to_container(cfg.data, resolve=True)
+    cfg.data = _literal(rebased(container, str(cfg.paths.data), found, keys=("root", "cache")))
+    if found != cfg.paths.data and data is not None and cfg.data.get("root") == root:  # given apart from paths.data
+        cfg.data.root = commands.literal(found)
+    cfg.paths.data = commands.literal(found)
     return folder, cfg
+
+
+def _bare(folder: Path) -> bool:
+    """Whether it holds nothing, or only what is hidden: locks, and files that were being written."""
+    return all(path.name.startswith(".") for path in folder.iterdir())
 
 
 def with_names_of_today(value: Any) -> Any:
@@ -111,14 +126,19 @@ def _target_of_today(node: dict[Any, Any]) -> dict[str, str]:
 def _config(path: Path) -> DictConfig:
     """A run's config as OmegaConf has it, with the names of today and the parts that `open_folder` needs."""
     try:
-        cfg = OmegaConf.load(path)
-    except (OSError, RecursionError, ValueError, yaml.YAMLError) as error:
+        found = read_yaml(path, aliases=False)
+        if isinstance(found, dict) and isinstance(found.get("data"), dict):
+            paths = found.get("paths")
+            if isinstance(paths, dict) and {"data", "output_dir"} <= paths.keys():
+                return _literal(with_names_of_today(found))
+    except (OSError, RecursionError, ValueError, yaml.YAMLError, OmegaConfBaseException) as error:
         raise UserError(f"{path}: damaged ({' '.join(str(error).split())[:120]}).") from error
-    if isinstance(cfg, DictConfig) and isinstance(cfg.get("data"), DictConfig):
-        paths = cfg.get("paths")
-        if isinstance(paths, DictConfig) and {"data", "output_dir"} <= set(paths):
-            return OmegaConf.create(with_names_of_today(OmegaConf.to_container(cfg)))
     raise UserError(f"{path}: not the config of a run.")
+
+
+def _literal(value: Any) -> DictConfig:
+    """A resolved config as OmegaConf has it, in which every text stands for itself."""
+    return OmegaConf.create(commands.literals(value))
 
 
 def rebased(value: Any, old: str, new: str, keys: Collection[str] | None = None) -> Any:
@@ -141,45 +161,40 @@ def rebased(value: Any, old: str, new: str, keys: Collection[str] | None = None)
 
 @contextlib.contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Hold the folder's lock; the system lets go of it when the process ends, however it ends.
+    """Hold the folder's lock; it is let go of when the process ends, however it ends.
 
     Raises:
-        UserError: another process holds it.
+        UserError: another process holds it, or the folder cannot be written to.
     """
-    if not is_main_process():
+    if not is_first():
         yield
         return
-    with (folder / LOCK).open("w") as file:
+    with contextlib.ExitStack() as stack:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise UserError(f"{folder}: this run is still going on in another process.") from None
-        _held.append(file)
-        try:
-            yield
-        finally:
-            _held.remove(file)
+            stack.enter_context(hold(folder / LOCK))
+        except Held as error:
+            raise UserError(f"{folder}: this run is still going on in another process ({error.holder}).") from None
+        except OSError as error:
+            raise UserError(f"{folder}: cannot be written to: {error.strerror or error}.") from error
+        if _held_as_once(folder):
+            raise UserError(f"{folder}: this run is still going on in another process.")
+        yield
 
 
 def is_locked(folder: Path) -> bool:
-    """Whether a process on this machine is at work in the folder."""
+    """Whether a process is at work in the folder."""
+    return holder(folder / LOCK) is not None or _held_as_once(folder)
+
+
+def _held_as_once(folder: Path) -> bool:
+    """Whether a process of an older version is at work there, which kept nothing but an flock."""
     try:
-        with (folder / LOCK).open() as file:
+        import fcntl
+
+        with open(folder / LOCK, opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
-    except OSError:
+    except (OSError, ImportError):
         return False
     return False
-
-
-_held: list[TextIO] = []
-
-
-def _let_go() -> None:
-    """In a forked process. A loader's worker outlives a killed run by seconds, and would keep its folder locked."""
-    for file in _held:
-        file.close()
-
-
-os.register_at_fork(after_in_child=_let_go)

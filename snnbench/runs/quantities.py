@@ -42,7 +42,7 @@ ENERGY = Quantity(
     units=PICOJOULE,
     better="lower",
     only={"energy.model": "45nm"},
-    later="eval.py energy=true",
+    later={"energy": True},
 )
 QUANTITIES: dict[str, Quantity] = {
     quantity.key: quantity

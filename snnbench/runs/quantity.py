@@ -68,7 +68,7 @@ class Quantity:
         shown: in the last thing that a run prints, in the table of a sweep or of a comparison, among the dashboard's
             runs (where it is hidden otherwise), differences and axes, in wandb's summary.
         only: values by path that result.json must have, lest it is another quantity.
-        later: the command that measures it in a finished run.
+        later: keys and values for eval.py, which then measures it in a finished run.
         needs: what a run must have been given to have it.
     """
 
@@ -83,7 +83,7 @@ class Quantity:
     better: Literal["higher", "lower"] | None = None
     shown: tuple[Place, ...] = ("report", "comparison", "runs", "differences", "axes", "wandb")
     only: Mapping[str, Any] | None = None
-    later: str = ""
+    later: Mapping[str, Any] | None = None
     needs: str = ""
 
     def __post_init__(self) -> None:

@@ -6,7 +6,7 @@ import hashlib
 import json
 import math
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -15,12 +15,14 @@ from typing import Any
 import yaml
 
 from snnbench import parallel
-from snnbench.errors import UserError
-from snnbench.files import read_bytes, read_yaml
+from snnbench.files import LARGEST_TEXT, read_bytes, read_yaml
 from snnbench.runs.curves import metrics
+from snnbench.runs.find import run_folders
+from snnbench.runs.fingerprint import digest
+from snnbench.runs.provenance import believable
 from snnbench.runs.recipe import flat, lookup, recipe_hash
 from snnbench.runs.result import Unreadable, brief, read_result, status_of
-from snnbench.runs.schema import CONFIG, ENVIRONMENTS, EPOCH, METRICS, NOT_RUNS, PROTOCOLS, RESULT, TEST_ACC, Result
+from snnbench.runs.schema import CONFIG, ENVIRONMENTS, EPOCH, METRICS, PROTOCOLS, RESULT, TEST_ACC, Result
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,10 +72,15 @@ class Run:
 
     @property
     def data(self) -> str:
-        """Equal for runs on equal data of one recipe: "real", or else what is known of it and where it lay."""
-        if self.provenance == "real":
-            return self.provenance
-        return f"{self.provenance} in {os.path.realpath(str(lookup(self.config, 'data.root')))}"
+        """Equal for runs on equal data of one recipe: "real", or else by its files, or where unknown by its folder."""
+        known = digest((self.fingerprint or {}).get("files"))
+        where = f"with files {known}" if known else f"in {os.path.realpath(str(lookup(self.config, 'data.root')))}"
+        return "real" if self.provenance == "real" else f"{self.provenance} {where}"
+
+    @property
+    def fingerprint(self) -> dict[str, Any] | None:
+        """What the run's data was; None of a run that does not tell."""
+        return found if isinstance(found := self.result.get("fingerprint"), dict) else None
 
     @cached_property
     def flat(self) -> dict[str, Any]:
@@ -82,7 +89,20 @@ class Run:
 
     @property
     def provenance(self) -> str:
-        return str(self.result["provenance"])
+        """What the run proved of its data: of an older one, what it said and can have proved."""
+        return self._provenance[0]
+
+    @property
+    def doubt(self) -> str:
+        """Why the data is not known to be the real one, as far as the run tells."""
+        return self._provenance[1]
+
+    @cached_property
+    def _provenance(self) -> tuple[str, str]:
+        said = str(self.result["provenance"])
+        if "fingerprint" in self.result:
+            return said, str(self.result.get("doubt") or "")
+        return believable(self.config, said)
 
     @cached_property
     def command(self) -> str:
@@ -108,9 +128,10 @@ class Run:
         try:
             columns = metrics(read_bytes(self.folder / METRICS))
             pairs = zip(columns[EPOCH], columns[TEST_ACC], strict=True)
-            return {int(epoch): float(accuracy) for epoch, accuracy in pairs if accuracy}
+            found = {int(epoch): float(accuracy) for epoch, accuracy in pairs if accuracy}
         except (OSError, ValueError, KeyError):
             return {}
+        return found if all(map(math.isfinite, found.values())) else {}
 
     def accuracy(self, protocol: str) -> float | None:
         """Test accuracy in percent, chosen by `protocol`; where a paper does not state it, of the last epoch."""
@@ -137,7 +158,7 @@ def read_ledger(folders: Iterable[str | Path]) -> Ledger:
     """
     ledger = Ledger()
     found: dict[str, list[Run]] = {}
-    for run in parallel.each(_run_or_problem, list(_run_folders(folders, ledger.problems))):
+    for run in parallel.each(_run_or_problem, list(run_folders(folders, ledger.problems))):
         if isinstance(run, Run):
             found.setdefault(run.identity, []).append(run)
         else:
@@ -160,24 +181,6 @@ def _run_or_problem(folder: Path) -> Run | str:
     return run
 
 
-def _run_folders(folders: Iterable[str | Path], problems: list[str]) -> Iterator[Path]:
-    seen: set[Path] = set()
-    for top in map(Path, folders):
-        if not top.is_dir():
-            raise UserError(f"{top}: there is no such folder. Runs lie in outputs/<name>/<time>.")
-
-        def unreadable(error: OSError) -> None:
-            problems.append(f"{error.filename}: cannot be read ({error.strerror})")
-
-        for parent, children, files in os.walk(top, onerror=unreadable):
-            children[:] = sorted(set(children) - NOT_RUNS)
-            folder = Path(parent)
-            here = {CONFIG, RESULT} & {*files, *children}
-            if here and folder.resolve() not in seen:
-                seen.add(folder.resolve())
-                yield folder
-
-
 def read_run(folder: Path) -> Run:
     """The run in `folder`.
 
@@ -186,7 +189,7 @@ def read_run(folder: Path) -> Run:
     """
     result = read_result(folder)
     try:
-        text = read_bytes(folder / CONFIG)
+        text = read_bytes(folder / CONFIG, LARGEST_TEXT)
         config = read_yaml(folder / CONFIG, aliases=False)
     except FileNotFoundError:
         raise Unreadable(f"{folder}: has a {RESULT} but no {CONFIG}") from None
@@ -227,4 +230,4 @@ def _identity(folder: Path, config: bytes) -> str:
 
 
 def _first_start(folder: Path) -> bytes:
-    return read_bytes(folder / ENVIRONMENTS).partition(b"\n")[0]
+    return read_bytes(folder / ENVIRONMENTS, LARGEST_TEXT).partition(b"\n")[0]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import shlex
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -19,7 +20,7 @@ VERSION = 2
 # under the learning rates of the whole (schedule.epochs) is the beginning of one. Which files `paths` and `data.root`
 # lead to is told by the provenance of a run (`snnbench.runs.read.Run.data`).
 NOT_RECIPE = {
-    *("paths", "logger", "name", "tags", "row", "resume", "seed", "epochs", "threads"),
+    *("paths", "logger", "name", "tags", "row", "resume", "retry", "seed", "epochs", "threads"),
     *("data.root", "data.cache", "data.download", "data.verify", "data.num_workers", "data.eval_batch_size"),
     *("trainer.accelerator", "trainer.strategy", "trainer.deterministic", "trainer.benchmark", "trainer.profiler"),
     *("trainer.log_every_n_steps", "trainer.default_root_dir", "trainer.barebones", "trainer.detect_anomaly"),
@@ -220,7 +221,11 @@ def _text(value: Any) -> str:
 
 def overrides(command: str) -> list[str]:
     """The words of a run's command line that can have changed its recipe."""
-    words = [word.lstrip("+~") for word in command.split() if "=" in word or word.startswith("~")]
+    try:
+        found = shlex.split(command)
+    except ValueError:  # it was edited
+        found = command.split()
+    words = [word.lstrip("+~") for word in found if "=" in word or word.startswith("~")]
     keys = [word.partition("=")[0] for word in words]
     return [
         word

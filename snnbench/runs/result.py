@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any, cast
 
 from snnbench.errors import UserError
-from snnbench.files import read_bytes, write_json
+from snnbench.files import read_json, write_json
 from snnbench.runs.folder import is_locked
 from snnbench.runs.schema import RESULT, SCHEMA, WRITTEN, Result, Status
 
@@ -23,7 +22,7 @@ def read_result(folder: Path) -> Result:
         Unreadable: it is missing, damaged, or of a version that is not known here.
     """
     try:
-        found = json.loads(read_bytes(folder / RESULT))
+        found = read_json(folder / RESULT)
     except FileNotFoundError:
         raise Unreadable(f"{folder}: has no {RESULT}: it ended before training began") from None
     except OSError as error:

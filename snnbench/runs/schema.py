@@ -14,13 +14,15 @@ ENVIRONMENTS = "environment.jsonl"  # an Environment for each start of the run
 METRICS = "metrics.csv"  # a line for each epoch
 LAYERS = "layers.csv"  # a line for each epoch, layer and quantity
 LOG = "train.log"
-LOCK = ".lock"  # held while a process is at work in the folder
+LOCK = ".lock"  # held while a process is at work in the folder; see `snnbench.holds`
 CHECKPOINTS = "checkpoints"
-NOT_RUNS = {CHECKPOINTS, "wandb", ".sweeps"}  # folders in which no run lies
+SWEEPS = ".sweeps"  # beside the runs: what sweeps know of their jobs
+NOT_RUNS = {CHECKPOINTS, "wandb", SWEEPS}  # folders in which no run lies
 
 Written = Literal["finished", "failed", "interrupted", "running"]  # as the status in result.json
 Status = Literal["finished", "failed", "interrupted", "running", "killed"]  # as it is found, by result.status_of
 WRITTEN: tuple[str, ...] = get_args(Written)
+Cause = Literal["program", "machine", "user"]  # of an early end: would come again; may not; Ctrl-C
 
 # How the epoch of an accuracy is chosen; papers that do not say so have the protocol "unknown".
 PROTOCOLS = {
@@ -97,6 +99,8 @@ class Identity(TypedDict):
         data, backbone, neuron, norm, loss, optimizer: their names in the config.
         labels: by config group, a name that is to be shown, such as {"neuron": "DA-LIF"}.
         provenance: "real", or what keeps the run's data from being it and its numbers from the tables.
+        doubt: why it is not "real"; empty where it is.
+        fingerprint: what the data is (runs.fingerprint); None of a data module that does not tell.
         code: the revision, or a digest of the source, of each class that the config names (runs.code).
     """
 
@@ -115,6 +119,8 @@ class Identity(TypedDict):
     seed: int
     batch_size: int
     provenance: str
+    doubt: str
+    fingerprint: dict[str, Any] | None
     split: Any
     data_details: dict[str, Any]
     code: dict[str, int | str]
@@ -127,6 +133,7 @@ class Result(Identity, total=False):
 
     Attributes:
         error: what stopped it, or None.
+        cause: of an early end; a finished run has none. See `snnbench.training.failure`.
         diverged: its numbers did, so that it would fail again.
         final_loss: losses of the last epoch, by their columns in metrics.csv.
         layers: of the last epoch, from the input on: values by quantity, as in layers.csv.
@@ -136,6 +143,7 @@ class Result(Identity, total=False):
 
     status: Written
     error: str | None
+    cause: Cause
     diverged: bool
     epochs: Epochs
     accuracy: Accuracy

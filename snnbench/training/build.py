@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import lightning
 import torch
+from hydra.core.hydra_config import HydraConfig
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
 from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
 
+from snnbench import status
+from snnbench.backbones.layers import set_engine
+from snnbench.commands import literals
+from snnbench.data.tree import spelt
 from snnbench.errors import UserError
 from snnbench.seeding import seed_all
 from snnbench.training.module import SpikingClassifier
@@ -29,14 +37,21 @@ def make(cfg: DictConfig, group: str, drop: Sequence[str] = ("name",), **extra: 
     node = OmegaConf.to_container(cfg[group], resolve=True)
     assert isinstance(node, dict)
     try:
-        return instantiate({key: node[key] for key in node if key not in drop}, **extra, _convert_="all")
-    except InstantiationException as error:
-        cause = error.__cause__
-        while cause is not None and not isinstance(cause, UserError):
+        options = {key: node[key] for key in node if key not in drop}
+        given = {
+            key: value if not isinstance(value, str) else literals(literals(value)) for key, value in extra.items()
+        }
+        return instantiate(literals(literals(options)), **given, _convert_="all")  # Hydra resolves texts twice
+    except UserError:
+        raise
+    except Exception as error:  # whatever a constructor raises, it was the config that called it so
+        cause: BaseException = error
+        while isinstance(cause, InstantiationException) and cause.__cause__ is not None:
             cause = cause.__cause__
-        if cause is not None:
+        if isinstance(cause, UserError):
             raise cause from error
-        raise UserError(f"{group}: {' '.join(str(error).split())}") from error
+        kind = "" if isinstance(cause, InstantiationException) else f"{type(cause).__name__}: "
+        raise UserError(f"{group}: {kind}{' '.join(str(cause).split())}") from error
 
 
 def build_data(cfg: DictConfig) -> Any:
@@ -48,8 +63,14 @@ def build_data(cfg: DictConfig) -> Any:
     if cfg.batch_size % accumulate:
         raise UserError(f"batch_size={cfg.batch_size}: must divide by trainer.accumulate_grad_batches={accumulate}.")
     data = make(cfg, "data", drop=(), batch_size=cfg.batch_size // accumulate)
-    data.prepare_data()
-    data.setup("fit")
+    try:
+        data.prepare_data()
+        data.setup("fit")
+    except OSError as error:
+        if isinstance(error, UserError):
+            raise
+        what = f"{spelt(str(error.filename))}: {error.strerror}" if error.filename else str(error)
+        raise UserError(f"data={cfg.data.get('name')}: {what}. Is the data whole, and can it be read?") from error
     return data
 
 
@@ -57,6 +78,7 @@ def build_network(cfg: DictConfig) -> nn.Module:
     """The backbone with its neurons and norms, initialised from the seed alone."""
     seed_all(cfg.seed)
     network: nn.Module = make(cfg, "backbone", neuron=make(cfg, "neuron"), norm=make(cfg, "norm"))
+    set_engine(network, cfg.engine)
     return network
 
 
@@ -66,7 +88,7 @@ def build_module(cfg: DictConfig, network: nn.Module, data: Any) -> SpikingClass
         network,
         loss=make(cfg, "loss"),
         optimizer=build_optimizer(cfg),
-        schedule=checked(make(cfg, "schedule")),
+        schedule=make_schedule(cfg),
         seed=cfg.seed,
         batch_transform=data.batch_transform,
         eval_names=data.eval_names,
@@ -75,6 +97,23 @@ def build_module(cfg: DictConfig, network: nn.Module, data: Any) -> SpikingClass
     )
     module.configure_optimizers()  # its mistakes should show before the run has a folder
     return module
+
+
+def make_schedule(cfg: DictConfig) -> Callable[[Optimizer], LRScheduler]:
+    """A function from the optimizer to its learning rates over epochs.
+
+    Raises:
+        UserError: also the function, whatever the scheduler has against its options.
+    """
+    schedule = checked(make(cfg, "schedule"))
+
+    def build(optimizer: Optimizer) -> LRScheduler:
+        try:
+            return schedule(optimizer)
+        except (TypeError, ValueError, ArithmeticError) as error:
+            raise UserError(f"schedule: {error}") from error
+
+    return build
 
 
 def build_optimizer(cfg: DictConfig) -> Callable[[nn.Module], Optimizer]:
@@ -101,13 +140,23 @@ def build_trainer(
     callbacks: Sequence[lightning.Callback] = (),
     plugins: Sequence[Any] = (),
     last: Sequence[lightning.Callback] = (),
+    *,
+    root: Path | None = None,
 ) -> lightning.Trainer:
-    """The Lightning trainer, yet without loggers, with the config's callbacks between `callbacks` and `last`."""
+    """The Lightning trainer, yet without loggers, with the config's callbacks between `callbacks` and `last`.
+
+    `root`: the run's folder. Under SLURM, Lightning looks there for checkpoints that it would go on from.
+    """
     configured = [make(cfg.callbacks, key) for key, node in cfg.callbacks.items() if node]
+    return bare_trainer(cfg, plugins, callbacks=[*callbacks, *configured, *last], default_root_dir=root and str(root))
+
+
+def bare_trainer(cfg: DictConfig, plugins: Sequence[Any] = (), **options: Any) -> lightning.Trainer:
+    """The trainer by its own options, and by `options`."""
     trainer: lightning.Trainer = make(
         cfg,
         "trainer",
-        callbacks=[*callbacks, *configured, *last],
+        **{"callbacks": [], **options},
         plugins=list(plugins),
         logger=False,
         use_distributed_sampler=False,
@@ -115,6 +164,9 @@ def build_trainer(
         enable_progress_bar=False,
         enable_model_summary=False,
     )
+    # Signals are ours (`snnbench.interrupt`): on SIGTERM, Lightning talks to the other processes, which may be waiting
+    # for this one elsewhere.
+    trainer._signal_connector.register_signal_handlers = lambda: None  # type: ignore[method-assign]
     return trainer
 
 
@@ -145,3 +197,16 @@ def epoch_counter(trainer: lightning.Trainer, data: Any) -> Callable[[], int]:
     batches = min(limit, batches) if isinstance(limit, int) else int(limit * batches)
     steps = max(1, -(-batches // trainer.accumulate_grad_batches))
     return partial(lambda t, n: int(t.global_step // n), trainer, steps)
+
+
+def set_threads(cfg: DictConfig) -> None:
+    """As the config says; else the jobs of a parallel sweep share the cores evenly."""
+    count = cfg.threads
+    if count is None and status.is_sweep():
+        parallel = HydraConfig.get().launcher.get("n_jobs")
+        if parallel:
+            cores = len(os.sched_getaffinity(0))
+            count = max(1, cores // (parallel if parallel > 0 else max(1, cores + 1 + parallel)))
+            os.environ["OMP_NUM_THREADS"] = str(count)
+    if count is not None:
+        torch.set_num_threads(count)

@@ -11,9 +11,10 @@ import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
+from snnbench import commands
 from snnbench.errors import UserError
 from snnbench.files import atomic
-from snnbench.runs.folder import is_main_process, rebased
+from snnbench.runs.folder import rebased
 from snnbench.runs.schema import CHECKPOINTS
 
 _FOLDER = "run_folder"
@@ -39,7 +40,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
             reason = getattr(cause, "strerror", None) or cause
             raise CheckpointError(
                 f"cannot write {target}: {reason}. The previous checkpoint is untouched; free some "
-                f"space and go on with resume={target.parent.parent}"
+                f"space and go on with: {commands.train(resume=target.parent.parent)}"
             ) from error
 
     def load_checkpoint(self, path: Any, *args: Any, **kwargs: Any) -> dict[str, Any]:
@@ -71,7 +72,7 @@ def last_checkpoint(folder: Path) -> ModelCheckpoint:
 
 def remove_leftovers(folder: Path) -> None:
     """Delete what a process left that was killed while it wrote a checkpoint; the folder's lock must be held."""
-    for path in (folder / CHECKPOINTS).glob(".*.ckpt.*") if is_main_process() else ():
+    for path in (folder / CHECKPOINTS).glob(".*.ckpt.*"):
         path.unlink(missing_ok=True)
 
 

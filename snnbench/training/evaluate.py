@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +15,16 @@ from snnbench import kernels, log
 from snnbench.energy.models import choose_model
 from snnbench.energy.neuron_ops import neuron_work
 from snnbench.errors import UserError, did_you_mean
-from snnbench.files import write_json
+from snnbench.files import WriteError, write_json
 from snnbench.neurons.base import spiking_layers
 from snnbench.runs.folder import open_folder
 from snnbench.runs.quantities import FIRING_RATE
 from snnbench.runs.result import read_result, write_result
 from snnbench.runs.schema import CHECKPOINTS, EPOCH, evaluation
-from snnbench.training import build
+from snnbench.training import build, distributed
 from snnbench.training.checkpoint import read_checkpoint
 from snnbench.training.module import SpikingClassifier
+from snnbench.training.record import check_data
 from snnbench.training.report import energy_table
 
 FLOAT32_NOISE = 1e-4  # percentage points; one answer of a million weighs as much
@@ -42,7 +44,7 @@ def evaluate(cfg: DictConfig) -> int:
     """
     model = choose_model(cfg.energy)
     log.quieten()
-    folder, run = open_folder(cfg.run)
+    folder, run = open_folder(cfg.run, data=cfg.paths.data)
     result = read_result(folder)
     checkpoint = read_checkpoint(_checkpoint_path(folder, cfg.ckpt))
     _adapt(run, cfg)
@@ -50,13 +52,15 @@ def evaluate(cfg: DictConfig) -> int:
     if run.threads is not None:
         torch.set_num_threads(run.threads)
     data = build.build_data(run)
+    check_data(f"run={cfg.run}", run, result, data)
     module = build.build_module(run, build.build_network(run), data)
     module.load_state_dict(checkpoint["state_dict"])
     if model == "lemaire":
         for layer in spiking_layers(module.network).values():
             neuron_work(layer)  # a neuron that cannot be priced should not be found out after the evaluation
     module.count_operations = model is not None
-    trainer = build.build_trainer(run)
+    distributed.check(run)
+    trainer = build.build_trainer(run, plugins=distributed.plugins(), root=folder)
     trainer.validate(module, datamodule=data, verbose=False)
     measured = dict(module.epoch_values)
     recorded = _recorded(checkpoint)
@@ -67,10 +71,13 @@ def evaluate(cfg: DictConfig) -> int:
     values |= {"same": same, "firing_rate": module.firing.mean(), "layers": module.firing.rates()}
     if model is not None:
         values["energy"] = module.synops.energy(model)
-    write_json(folder / evaluation(cfg.ckpt), values)
-    if model is not None and same and cfg.ckpt == "last":
-        _complete(folder, module)
     _print(result["name"], values)
+    try:
+        write_json(folder / evaluation(cfg.ckpt), values)
+        if model is not None and same and cfg.ckpt == "last":
+            _complete(folder, module)
+    except WriteError as error:
+        logging.getLogger("snnbench").warning("this is not stored: %s", error)
     return 0 if same else MISMATCH
 
 
@@ -96,8 +103,8 @@ def _adapt(run: DictConfig, cfg: DictConfig) -> None:
 
 def _checkpoint_path(folder: Path, name: str) -> Path:
     path = folder / CHECKPOINTS / f"{name}.ckpt"
-    if not path.exists():
-        known = sorted(p.stem for p in path.parent.glob("*.ckpt"))
+    known = sorted(p.stem for p in path.parent.glob("*.ckpt"))
+    if name not in known:
         raise UserError(f"ckpt={name}: there is none.{did_you_mean(name, known)} Known: {', '.join(known) or 'none'}.")
     return path
 

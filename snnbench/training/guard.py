@@ -8,6 +8,7 @@ import lightning
 import torch
 from torch import Tensor, nn
 
+from snnbench.check import count
 from snnbench.neurons import SpikingNeuron
 from snnbench.training.module import classifier
 
@@ -27,7 +28,7 @@ class NonFiniteGuard(lightning.Callback):
     """
 
     def __init__(self, every_n_steps: int = 1) -> None:
-        self.every_n_steps = every_n_steps
+        self.every_n_steps = count("NonFiniteGuard.every_n_steps", every_n_steps)
         self._input: Tensor | None = None
 
     def on_fit_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
@@ -40,7 +41,7 @@ class NonFiniteGuard(lightning.Callback):
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, loss: Tensor
     ) -> None:
         if trainer.global_step % self.every_n_steps == 0 and not torch.isfinite(loss):
-            where = f"epoch {trainer.current_epoch}, step {trainer.global_step}"
+            where = f"epoch {trainer.current_epoch + 1}, step {trainer.global_step + 1}"
             with trainer.precision_plugin.forward_context():  # what overflows in half precision may not in float32
                 origin = find_non_finite(classifier(pl_module).network, self._input)
             origin = origin or "the loss itself; every layer is finite"
@@ -49,7 +50,7 @@ class NonFiniteGuard(lightning.Callback):
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         origin = non_finite_tensor(classifier(pl_module).network)
         if origin:
-            raise NonFinite(_message(f"after epoch {trainer.current_epoch}: first {origin}"))
+            raise NonFinite(_message(f"after epoch {trainer.current_epoch + 1}: first {origin}"))
 
 
 def _message(what: str) -> str:

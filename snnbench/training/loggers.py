@@ -16,6 +16,7 @@ import lightning
 from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 
+from snnbench import commands
 from snnbench.official import curve_of
 from snnbench.runs.quantities import shown
 from snnbench.runs.read import Run, read_run
@@ -42,7 +43,8 @@ def build_logger(cfg: DictConfig) -> Any:
     if wandb and cfg.logger.get("offline") is False and "WANDB_MODE" not in os.environ and not has_wandb_key():
         cfg.logger.offline = True
         logging.getLogger("snnbench").info(
-            "wandb: no key here, so this run is logged offline; python scripts/sync_wandb.py uploads it"
+            "wandb: no key here, so this run is logged offline; this uploads it later: %s",
+            commands.command("scripts/sync_wandb.py", Path(cfg.paths.output_dir)),
         )
     again = {"id": earlier_wandb_id(cfg)} if wandb else {}
     logger = build.make(cfg, "logger", drop=(), **again)

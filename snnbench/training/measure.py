@@ -28,7 +28,7 @@ class Measure:
 
 
 MEASURES: dict[str, Measure] = {}
-NOT_MEASURED = {*Identity.__annotations__, "status", "error", "diverged", "epochs", "environment"}
+NOT_MEASURED = {*Identity.__annotations__, "status", "error", "cause", "diverged", "epochs", "environment"}
 Function = Callable[[SpikingClassifier, History], Any]
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
+from torch.nn.utils.parametrize import ParametrizationList
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import CosineAnnealingLR, LambdaLR, LRScheduler
 
@@ -21,13 +22,45 @@ from snnbench.neurons import SpikingNeuron
 KINDS = ("weight", "bias", "norm", "neuron", "gate")
 
 
-def parameter_kinds(module: nn.Module, name: str) -> tuple[str, ...]:
-    """What of KINDS the parameter `name` of `module` itself is, the narrowest first: a gate is of the neuron, too."""
-    if isinstance(module, SpikingNeuron):
-        return ("gate", "neuron") if name in module.gates else ("neuron",)
-    if isinstance(module, _NormBase | nn.LayerNorm | nn.GroupNorm):
+Kinds = tuple[str, ...]
+"""What of KINDS a parameter is, the narrowest first: a gate is of the neuron, too."""
+
+
+def parameters_with_kinds(network: nn.Module) -> Iterator[tuple[nn.Parameter, Kinds]]:
+    """Each parameter once, in the order of `network.modules()`.
+
+    The module decides to which it belongs: all that lies in a neuron or in a norm is of that, be it in a dict, in a
+    submodule or behind a parametrization; of a neuron's norm, it is of the norm.
+    """
+    seen: set[nn.Parameter] = set()
+    for parameter, kinds in _walk(network, None, (), set()):
+        if parameter not in seen:
+            seen.add(parameter)
+            yield parameter, kinds
+
+
+def _walk(
+    module: nn.Module, owner: nn.Module | None, names: Kinds, met: set[nn.Module]
+) -> Iterator[tuple[nn.Parameter, Kinds]]:
+    """`names` lead from the owner, the neuron or norm around, to `module`; of a parametrization, what it is for."""
+    if module in met:
+        return
+    met.add(module)
+    if isinstance(module, SpikingNeuron | _NormBase | nn.LayerNorm | nn.GroupNorm | nn.RMSNorm):
+        owner, names = module, ()
+    for name, parameter in module.named_parameters(recurse=False):
+        yield parameter, _kinds(owner, names if isinstance(module, ParametrizationList) else (*names, name))
+    for name, child in module.named_children():
+        replaced = isinstance(module, ParametrizationList)
+        yield from _walk(child, owner, names if replaced else (*names, name), met)
+
+
+def _kinds(owner: nn.Module | None, names: Kinds) -> Kinds:
+    if isinstance(owner, SpikingNeuron):
+        return ("gate", "neuron") if any(name in owner.gates for name in names) else ("neuron",)
+    if owner is not None:
         return ("norm",)
-    return ("bias",) if name == "bias" else ("weight",)
+    return ("bias",) if names[-1] == "bias" else ("weight",)
 
 
 def parameter_groups(
@@ -53,13 +86,8 @@ def parameter_groups(
     decay = choices("optimizer.decay", decay, KINDS)
     factors = _check_factors({} if lr_factors is None else lr_factors)
     groups: dict[tuple[float, bool], list[nn.Parameter]] = {(1.0, True): [], (1.0, False): []}
-    seen: set[nn.Parameter] = set()
-    for module in network.modules():
-        for name, parameter in module.named_parameters(recurse=False):
-            if not parameter.requires_grad or parameter in seen:
-                continue
-            seen.add(parameter)
-            kinds = parameter_kinds(module, name)
+    for parameter, kinds in parameters_with_kinds(network):
+        if parameter.requires_grad:
             factor = next((factors[kind] for kind in kinds if kind in factors), 1.0)
             groups.setdefault((factor, any(kind in decay for kind in kinds)), []).append(parameter)
     return [

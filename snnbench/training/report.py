@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import shlex
+import logging
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +11,16 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from snnbench import commands, status
+from snnbench.claims import Claim
 from snnbench.runs.quantities import ENERGY, shown
+from snnbench.runs.result import read_result
 from snnbench.runs.schema import Result
 
 
 def short(folder: Path) -> str:
     """The folder as a person would type it here."""
-    relative = os.path.relpath(folder)
-    return relative if len(relative) < len(str(folder)) else str(folder)
+    return commands.typed(folder)
 
 
 def finished(folder: Path, result: Result) -> None:
@@ -28,7 +30,10 @@ def finished(folder: Path, result: Result) -> None:
         table.add_row(key, value)
     console = Console(soft_wrap=True)
     console.print(table)
-    console.print(f"folder: {short(folder)}", highlight=False, markup=False)
+    for quantity in shown("report"):
+        if quantity.later and quantity.of(result) is None:
+            print(f"{quantity.label}: {commands.evaluate(run=folder, **quantity.later)}")
+    print(f"folder: {short(folder)}")
 
 
 def summary(result: Result) -> dict[str, str]:
@@ -41,7 +46,7 @@ def summary(result: Result) -> dict[str, str]:
         if value is not None:
             rows[quantity.label] = quantity.text(value) + ("" if epoch is None else f" (epoch {epoch + 1})")
         elif quantity.later:
-            rows[quantity.label] = f"not measured: {quantity.later}"
+            rows[quantity.label] = "not measured"
     return rows
 
 
@@ -66,17 +71,25 @@ def _energies(energy: dict[str, Any]) -> str:
     return f"{ENERGY.text(energy['picojoule'])}, as an ANN {ENERGY.text(energy['ann_picojoule'])}"
 
 
-def interrupted(folder: Path, any_epoch: bool) -> None:
-    """Say how to go on."""
+def interrupted(folder: Path, any_epoch: bool, why: str) -> None:
+    """Say what stopped the run, and how to go on."""
     kept = "Finished epochs are kept." if any_epoch else "No epoch was finished yet."
-    Console(stderr=True, soft_wrap=True).print(
-        f"interrupted. {kept} Go on with: python train.py resume={shlex.quote(short(folder))}",
-        highlight=False,
-        markup=False,
-    )
+    print(f"{why.rstrip('.')}. {kept} Go on with: {commands.train(resume=folder)}", file=sys.stderr)
 
 
-def failed(folder: Path, error: Exception) -> None:
+def skipped(claim: Claim) -> None:
+    """Say why a run is left."""
+    why = "finished already"
+    if claim.action == "running":
+        why = f"job {status.number() + 1} is being trained by {claim.by or 'another process'}"
+    elif claim.action == "failed" and claim.folder is not None:
+        result = read_result(claim.folder)
+        how = "its numbers diverged" if result.get("diverged") else f"it failed ({str(result.get('error'))[:200]})"
+        why = f"{how}, and would do so again (retry=failed to try)"
+    where = f": {short(claim.folder)}" if claim.folder else ""
+    logging.getLogger("snnbench").info("skipped, %s%s", why, where)
+
+
+def failed(folder: Path, error: BaseException) -> None:
     """Say what stopped the run and where its record lies."""
-    text = f"error: {error}\nrecord: {short(folder)}"
-    Console(stderr=True, soft_wrap=True).print(text, highlight=False, markup=False)
+    print(f"error: {error}\nrecord: {short(folder)}", file=sys.stderr)

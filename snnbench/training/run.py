@@ -4,68 +4,113 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
 import shutil
 import signal
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import lightning
-import torch
-from hydra.core.hydra_config import HydraConfig
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig, OmegaConf
 
-from snnbench import config, log, status, sweep
+from snnbench import commands, config, log, status
+from snnbench.claims import Claim, claimed
 from snnbench.errors import UserError
 from snnbench.files import write_text
-from snnbench.interrupt import FAILED, Interrupted, was_interrupted
-from snnbench.runs.code import changes, code_of
-from snnbench.runs.folder import is_main_process, locked, new_folder, open_folder
+from snnbench.interrupt import FAILED, Interrupted
+from snnbench.processes import is_first
+from snnbench.runs.data_paths import fix_data_paths
+from snnbench.runs.folder import locked, new_folder
 from snnbench.runs.result import read_result
 from snnbench.runs.schema import CHECKPOINTS, CONFIG, LOG, RESULT, Result
-from snnbench.training import build, loggers, report
-from snnbench.training.checkpoint import AtomicCheckpointIO, last_checkpoint, read_checkpoint, remove_leftovers
-from snnbench.training.guard import NonFinite
+from snnbench.training import build, distributed, loggers, preflight, report
+from snnbench.training.checkpoint import AtomicCheckpointIO, last_checkpoint, remove_leftovers
+from snnbench.training.failure import Ending, ending_of, forget_notes, leave_note, note_of_another
 from snnbench.training.history import History
 from snnbench.training.module import SpikingClassifier
-from snnbench.training.record import Record
+from snnbench.training.record import Record, check_data
+from snnbench.training.resume import last_of, resumable, words
 
 
 def train(cfg: DictConfig) -> int:
     """Train as `cfg` says, or go on with the run that `cfg.resume` names.
 
-    A job of a sweep whose run is there already is skipped, or resumed where that run was interrupted or killed.
+    A job of a sweep whose run is there already is skipped, or resumed where that run was stopped from outside; so it is
+    in a SLURM job that was put back into the queue. What is resumed so is trained by `cfg`: of what lies among the runs
+    nothing is executed but where the user names its folder.
 
     Returns:
         The exit code: 0 finished, 1 failed.
 
     Raises:
         UserError: the config, the data or the folder cannot be used; nothing was trained.
-        Interrupted: by Ctrl-C or SIGTERM; what the run had reached is recorded.
+        Interrupted: by Ctrl-C or a signal; what the run had reached is recorded.
     """
-    folder = checkpoint = None
-    if cfg.resume is not None:
-        folder, cfg, checkpoint = _resumable(cfg)
-    elif status.is_sweep():
-        config.check(cfg)
-        action, earlier = sweep.this_job(cfg)
-        if earlier and action == "resume":
-            folder, cfg, checkpoint = _reopen(str(earlier))
-            logging.getLogger("snnbench").info("going on in %s", report.short(folder))
-        elif earlier and action != "start":
-            return _skip(action, earlier)
+    folder, old = resumable(cfg) if cfg.resume is not None else (None, cfg)
+    if _checked(old) and status.of_this_job().get("action") not in ("done", "failed"):
+        return distributed.run_apart()
+    with distributed.others_told():
+        return _claimed_and_trained(cfg) if folder is None else _train(old, folder, Claim("resume"))
+
+
+def _claimed_and_trained(cfg: DictConfig) -> int:
+    with _claimed(cfg) as claim:
+        if claim.action not in ("start", "resume"):
+            return _skip(claim)
+        cfg.retry = None  # has had its effect, and is no part of the run
+        if claim.folder is None:
+            return _train(cfg, None, claim)
+        if is_first():
+            logging.getLogger("snnbench").info("going on in %s", report.short(claim.folder))
+        cfg.paths.output_dir = commands.literal(str(claim.folder))
+        return _train(cfg, claim.folder, claim)
+
+
+def _checked(cfg: DictConfig) -> bool:
+    """Refuse what needs no data to be refused; then, whether this is a job of a sweep that needs its own processes."""
     config.check(cfg)
     build.check_device(cfg)
-    _set_threads(cfg)
+    apart = distributed.apart(cfg)
+    if not apart:
+        distributed.check(cfg)
+    return apart
+
+
+@contextlib.contextmanager
+def _claimed(cfg: DictConfig) -> Iterator[Claim]:
+    """The claim of the run's first process, in all of them."""
+    with contextlib.ExitStack() as stack:
+        mine: list[Claim] = []
+
+        def decide() -> tuple[str, str, str]:
+            mine.append(stack.enter_context(claimed(cfg)))
+            return mine[0].action, str(mine[0].folder or ""), mine[0].by
+
+        action, folder, by = distributed.from_first("claim", decide)
+        yield mine[0] if mine else Claim(action, Path(folder) if folder else None, by)
+
+
+def _train(cfg: DictConfig, folder: Path | None, claim: Claim) -> int:
+    """Train in `folder`, from its last checkpoint on where it has one, or in a new one."""
+    build.set_threads(cfg)
+    if cfg.resume is None:
+        fix_data_paths(cfg, words())
     data = build.build_data(cfg)
+    if folder is not None and (folder / RESULT).exists():
+        check_data(f"resume={cfg.resume or folder}", cfg, read_result(folder), data)
+    preflight.check_lengths(cfg, data)
     module = build.build_module(cfg, build.build_network(cfg), data)
-    with _folder(cfg, folder) as folder, locked(folder), log.to_file(folder / LOG):
-        status.tell(folder=str(folder))
-        remove_leftovers(folder)
+    preflight.check_trainer(cfg, data.eval_names)
+    with _folder(cfg, folder, claim) as folder, locked(folder), log.to_file(folder / LOG):
+        checkpoint = distributed.from_first("checkpoint", partial(last_of, folder))
+        if is_first():
+            remove_leftovers(folder)
+            forget_notes(folder)
         history = History(folder, loggers.official(cfg))
-        trainer = build.build_trainer(cfg, [history], [AtomicCheckpointIO()], last=[last_checkpoint(folder)])
+        plugins = [AtomicCheckpointIO(), *distributed.plugins()]
+        trainer = build.build_trainer(cfg, [history], plugins, last=[last_checkpoint(folder)], root=folder)
         with loggers.logged(trainer, cfg, folder):
             result = _fit(trainer, module, data, history, Record(folder, cfg, data, module), checkpoint)
         if result is None:
@@ -75,72 +120,37 @@ def train(cfg: DictConfig) -> int:
         return 0
 
 
-def _skip(action: str, folder: Path) -> int:
-    """Say why this job of a sweep is left, and what that means for the exit code."""
-    status.tell(folder=str(folder.absolute()), skipped=True)
-    state = {"done": "finished already", "running": "running in another process"}
-    reason = state.get(action, "its numbers diverged, and would do so again")
-    logging.getLogger("snnbench").info("skipped, %s: %s", reason, report.short(folder))
-    return FAILED if action == "failed" else 0
-
-
-def _resumable(cfg: DictConfig) -> tuple[Path, DictConfig, Path | None]:
-    """The folder, the config and the last checkpoint (None before the first epoch's end) of `cfg.resume`."""
-    others = [word for word in HydraConfig.get().overrides.task if not word.startswith("resume=")]
-    if others:
-        raise UserError(
-            f"resume={cfg.resume}: takes everything from the run's own config; leave out {' '.join(others)}."
-        )
-    return _reopen(cfg.resume)
-
-
-def _reopen(path: str) -> tuple[Path, DictConfig, Path | None]:
-    folder, old = open_folder(path)
-    result = read_result(folder)
-    if result["status"] == "finished":
-        raise UserError(f"resume={path}: this run is finished; its result is in {folder / RESULT}.")
-    edited = changes(result.get("code") or {}, code_of(OmegaConf.to_container(old, resolve=True)))  # type: ignore[arg-type]
-    if edited:
-        raise UserError(
-            f"resume={path}: the code of {', '.join(edited)} is not what this run began with, and its numbers would be "
-            "of neither. Bring that code back, or begin a new run."
-        )
-    old.resume = path
-    last = folder / CHECKPOINTS / "last.ckpt"
-    if not last.exists():
-        return folder, old, None
-    read_checkpoint(last)
-    return folder, old, last
+def _skip(claim: Claim) -> int:
+    """Leave this run; what that means for the exit code."""
+    status.tell(skipped=True, elsewhere=claim.action == "running")
+    if claim.folder:
+        status.tell(folder=str(claim.folder.absolute()))
+    report.skipped(claim)
+    return FAILED if claim.action == "failed" else 0
 
 
 @contextlib.contextmanager
-def _folder(cfg: DictConfig, old: Path | None) -> Iterator[Path]:
-    """The folder of the run: `old`, or a new one, which goes again if the run ends before it has a result."""
-    if old is not None:
-        yield old
-        return
-    folder = new_folder(cfg)
+def _folder(cfg: DictConfig, old: Path | None, claim: Claim) -> Iterator[Path]:
+    """The folder of the run: `old`, or a new one, which goes again if the run ends before it has a result.
+
+    It is told at once, so that what a kill leaves of it is found and begun again.
+    """
+    made = None
     try:
-        cfg.paths.output_dir = str(folder)
-        if is_main_process():
+        if old is None:
+            made = Path(distributed.from_first("folder", lambda: str(new_folder(cfg))))
+            cfg.paths.output_dir = commands.literal(str(made))
+        folder = old or made
+        assert folder is not None
+        if is_first():
+            claim.tell(folder)
+            status.tell(folder=str(folder))
+        if is_first() and cfg.resume is None:
             write_text(folder / CONFIG, OmegaConf.to_yaml(cfg, resolve=True))
         yield folder
     finally:
-        if is_main_process() and not (folder / RESULT).exists():
-            shutil.rmtree(folder, ignore_errors=True)
-
-
-def _set_threads(cfg: DictConfig) -> None:
-    """As the config says; else the jobs of a parallel sweep share the cores evenly."""
-    count = cfg.threads
-    if count is None and status.is_sweep():
-        parallel = HydraConfig.get().launcher.get("n_jobs")
-        if parallel:
-            cores = len(os.sched_getaffinity(0))
-            count = max(1, cores // (parallel if parallel > 0 else max(1, cores + 1 + parallel)))
-            os.environ["OMP_NUM_THREADS"] = str(count)
-    if count is not None:
-        torch.set_num_threads(count)
+        if made is not None and is_first() and not (made / RESULT).exists():
+            shutil.rmtree(made, ignore_errors=True)
 
 
 def _fit(
@@ -149,33 +159,54 @@ def _fit(
     data: Any,
     history: History,
     record: Record,
-    checkpoint: Path | None,
+    checkpoint: str | None,
 ) -> Result | None:
-    """Train and record how it ended; the result, or None where it has been told that the numbers exploded."""
+    """Train and record how it ended; the result, or None where it has been told what stopped the run."""
     folder = record.folder
     data.epoch_of = build.epoch_counter(trainer, data)
     on_interrupt = signal.getsignal(signal.SIGINT)
     try:
         record.start()
-        logging.getLogger("snnbench").info("training in %s", report.short(folder))
-        trainer.fit(module, datamodule=data, ckpt_path=str(checkpoint) if checkpoint else None, weights_only=True)
+        if is_first():
+            logging.getLogger("snnbench").info("training in %s", report.short(folder))
+        trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
         return record.finish(module, history)
-    except (UserError, MisconfigurationException) as error:
-        record.fail("failed", str(error), module, history)
-        raise UserError(str(error)) from error
-    except NonFinite as error:
-        record.fail("failed", str(error), module, history, diverged=True)
-        report.failed(folder, error)
-        return None
     except BaseException as error:
-        if was_interrupted(error):
-            record.fail("interrupted", "interrupted by Ctrl-C or SIGTERM", module, history)
-            report.interrupted(folder, (folder / CHECKPOINTS / "last.ckpt").exists())
-            raise Interrupted from error
-        logging.getLogger("traceback").error("the run failed", exc_info=True)
-        record.fail("failed", f"{type(error).__name__}: {error}", module, history)
-        error.add_note(f"traceback in {report.short(folder / LOG)}")
-        raise
+        epochs = len(history.metrics)
+        if not is_first():
+            leave_note(folder, error, epochs)
+            raise
+        distributed.stay()
+        ending = ending_of(error, epochs)
+        record.fail(ending, module, history)
+        note = note_of_another(folder, error, trainer.world_size > 1)
+        if note is not None:
+            ending = ending_of(error, epochs, note)
+            record.fail(ending, module, history)
+        _tell(ending, error, folder)
+        return None
     finally:
         if signal.getsignal(signal.SIGINT) is not on_interrupt:  # Lightning leaves Ctrl-C ignored once it was pressed
             signal.signal(signal.SIGINT, on_interrupt)
+
+
+def _tell(ending: Ending, error: BaseException, folder: Path) -> None:
+    """Say how the run ended, if that is all that is left to do; else raise what says it."""
+    kept = (folder / CHECKPOINTS / "last.ckpt").exists()
+    if ending.status == "interrupted":
+        report.interrupted(folder, kept, ending.text)
+        raise Interrupted from error
+    if ending.diverged:
+        report.failed(folder, error)
+        return
+    logging.getLogger("traceback").error("the run failed", exc_info=error)
+    if ending.cause == "machine" and (folder / RESULT).exists():
+        report.interrupted(folder, kept, f"error: {ending.text}")
+        return
+    if isinstance(error, UserError | MisconfigurationException):  # of the machine's, too, where it could not begin
+        if kept:
+            report.failed(folder, error)
+            return
+        raise UserError(str(error)) from error
+    error.add_note(f"traceback in {report.short(folder / LOG)}")
+    raise error

@@ -11,89 +11,38 @@ import torch
 
 from snnbench.training.checkpoint import AtomicCheckpointIO
 from tests.conftest import TINY
+from tests.e2e.mistakes import MISTAKES
 
-MISTAKES = [
-    (["neuron=dalfi"], ["neuron=dalfi", "'dalif'"]),
-    (["data=cifar1"], ["data=cifar1", "'cifar10'"]),
-    (["T=0"], ["T=0", "at least 1"]),
-    (["T=-1"], ["T=-1", "at least 1"]),
-    (["T=two"], ["T:", "'two'"]),
-    (["-m", "T=1,0,2"], ["T=0", "no job was started"]),
-    (["-m", "T=1,2", "neuron=lif,liv"], ["liv", "'lif'"]),
-    (["epochs=0"], ["epochs=0"]),
-    (["batch_size=0"], ["batch_size=0"]),
-    (["batch_size=1.5"], ["batch_size"]),
-    (["seed=-1"], ["seed=-1"]),
-    (["lr=0.1"], ["lr", "'optimizer.lr'"]),
-    (["optimiser.lr=0.1"], ["optimiser", "'optimizer"]),
-    (["optimizer.lr=0.1", "optimizer.momentum=nope"], ["optimizer"]),
-    (["trainer.precision=16-mixed"], ["trainer.precision=16-mixed", "CUDA"]),
-    (["trainer.precision=half"], ["trainer.precision=half", "32-true"]),
-    (["trainer.accumulate_grad_batches=7"], ["batch_size=64", "accumulate"]),
-    (["engine=cdua"], ["engine='cdua'", "'cuda'"]),
-    (["neuron.v_th=-1"], ["neuron.v_th=-1"]),
-    (["neuron/surrogate=atn"], ["'atan'"]),
-    (["+neuron.foo=1"], ["foo"]),
-    (["backbone=resnet20"], ["image_size", "16x16"]),
-    (["data.val_fraction=1.5"], ["data.val_fraction=1.5"]),
-    (["data.num_workers=-1"], ["data.num_workers=-1"]),
-    (["schedule.warmup=30"], ["schedule.warmup=30"]),
-    (["schedule=cosine", "schedule.warmup=1.5"], ["schedule.warmup=1.5", "whole number"]),
-    (["schedule=cosine", "schedule.epochs=inf"], ["schedule.epochs=inf", "whole number"]),
-    (["schedule=cosine", "schedule.min_lr=-0.01"], ["schedule.min_lr=-0.01", "[0, inf)"]),
-    (["schedule=cosine", "schedule.min_lr=5"], ["schedule.min_lr=5", "optimizer.lr"]),
-    (["schedule=cosine_periodic", "schedule.T_max=0"], ["schedule.T_max=0", "whole number"]),
-    (["data.std=[-1]"], ["data.std=[-1]", "(0, inf)"]),
-    (["data.mean=[0.1,0.2]"], ["data.mean=[0.1, 0.2]", "of length 1", "data.in_channels"]),
-    (["neuron.v_th=nan"], ["neuron.v_th=nan", "(0, inf)"]),
-    (["backbone.width=2.5"], ["backbone.width=2.5", "whole number"]),
-    (["optimizer.weight_decay=-1"], ["optimizer.weight_decay=-1", "[0, inf)"]),
-    (["optimizer.decay=[weights]"], ["optimizer.decay", "weights"]),
-    (["loss=tet", "loss.lam=2"], ["loss.lam=2"]),
-    (["trainer.check_val_every_n_epoch=3"], ["check_val_every_n_epoch=3", "epochs=20"]),
-    (["threads=0"], ["threads=0"]),
-    (["name=../../etc"], ["name=../../etc", "letters"]),
-    (["optimizer.lr=0"], ["optimizer.lr=0", "above 0"]),
-    (["optimizer.decay=null"], ["optimizer.decay=None", "list"]),
-    (["optimizer.decay=weight"], ["optimizer.decay=weight", "list"]),
-    (["trainer.accumulate_grad_batches=two"], ["trainer.accumulate_grad_batches=two"]),
-    (["trainer.check_val_every_n_epoch=-1"], ["trainer.check_val_every_n_epoch=-1"]),
-    (["trainer.limit_train_batches=0"], ["trainer.limit_train_batches=0"]),
-    (["trainer.limit_val_batches=0"], ["trainer.limit_val_batches=0"]),
-    (["trainer.max_epochs=5"], ["epochs=20"]),
-    (["+trainer.max_steps=3"], ["max_steps"]),
-    (["+trainer.max_time=00:00:00:05"], ["max_time", "epochs=..."]),
-    (["+trainer.fast_dev_run=true"], ["fast_dev_run=True", "limit_train_batches"]),
-    (["+trainer.val_check_interval=0.7"], ["val_check_interval=0.7", "check_val_every_n_epoch"]),
-    (["+callbacks.timer={_target_:lightning.pytorch.callbacks.Timer,duration:5}"], ["callbacks.timer", "epochs=..."]),
-    (["data.batch_size=7"], ["data.batch_size=7", "batch_size=64"]),
-    (["backbone.T=3"], ["backbone.T=3", "T=4"]),
-    (["backbone.num_classes=100"], ["backbone.num_classes=100", "data.num_classes=10"]),
-    (["backbone.in_channels=3"], ["backbone.in_channels=3", "data.in_channels=1"]),
-    (["neuron=glif", "neuron.T=9"], ["neuron.T=9", "T=4"]),
-    (["neuron.engine=reference"], ["neuron.engine=reference", "engine=auto"]),
-    (["data.augment=null"], ["data.augment=None", "augment"]),
-    (["+sweep=klif_parts"], ["needs -m"]),
-    (["+trainer.val_check_interval=1"], ["val_check_interval=1", "check_val_every_n_epoch"]),
-    (["+trainer.num_sanity_val_steps=2"], ["num_sanity_val_steps", "no effect"]),
-    (["trainer.gradient_clip_val=-1"], ["gradient_clip_val=-1", "above 0"]),
-    (
-        ["+callbacks.a={_target_:lightning.pytorch.callbacks.GradientAccumulationScheduler,scheduling:{1:2}}"],
-        ["callbacks.a", "accumulate_grad_batches"],
-    ),
-    (["callbacks.best=5"], ["callbacks.best", "_target_"]),
-    (["row=5"], ["row=5"]),
-    (["neuron=null"], ["neuron=null", "name"]),
-    (["backbone=18"], ["backbone=18", "name"]),
-    (["-m", "seed=0,1", "paths.output_dir=here"], ["paths.output_dir=here", "no job was started"]),
-    (["-m", "--plan", "+callbacks.x={_target_:nope.A},null"], ["nope", "no job was started"]),
-    (["paths.outputs=null"], ["paths.outputs=null"]),
-    (["+callbacks.foo.bar=5"], ["callbacks.foo", "_target_"]),
-    (["data=cifar10"], ["cifar-10-batches-py", "paths.data", "data=digits"]),
-    (["data=mnist"], ["MNIST", "paths.data", "data=digits"]),
-    (["resume=nowhere"], ["nowhere", "not the folder of a run"]),
-    (["T"], ["T"]),
-]
+
+def test_did_you_mean_reads_the_keys_of_what_was_chosen(command):
+    done = command("train", "neuron=lif", "neuron.taau=3")
+    assert "Did you mean 'neuron.tau'?" in done.err
+    done = command("train", "neuron=lif", "neuron.squash=tanh")  # which the default neuron has
+    assert done.code == 2
+    assert "neuron.squash: there is no such key" in done.err
+    assert "Did you mean 'neuron.squash'" not in done.err
+    done = command("train", "optimizer=sgd", "optimizer.momentm=0")
+    assert "Did you mean 'optimizer.momentum'?" in done.err
+
+
+def test_no_message_names_a_config_that_nobody_typed(command, tmp_path):
+    for name, text in {
+        "data/blobs": 'defaults: ["/data/digits@_here_"]\nname: blobs\n',
+        "experiment/mine": "# @package _global_\ndefaults:\n  - override /neuron: my_neuron\n",
+    }.items():
+        path = tmp_path / "mine" / f"{name}.yaml"
+        path.parent.mkdir(parents=True)
+        path.write_text(text)
+    folder = ("--config-dir", str(tmp_path / "mine"))
+    done = command("train", *folder, "data=blobs")
+    assert done.code == 2
+    assert done.err.startswith("error: data=blobs: takes recipe/blobs.yaml, which is not there.")
+    done = command("train", *folder, "experiment=mine")
+    assert done.err.startswith("error: experiment=mine: its defaults name neuron/my_neuron.yaml, which is not there.")
+    done = command("train", *folder, "data=blob")
+    assert "'blobs'" in done.err
+    done = command("train", *folder, "data=blobs", "recipe=digits", "backbone=convnet", "datas.name=x")
+    assert "Did you mean 'data.name'?" in done.err
 
 
 @pytest.mark.parametrize(("arguments", "needles"), MISTAKES, ids=lambda value: " ".join(value))
@@ -232,7 +181,8 @@ def test_a_disk_that_fills_up_keeps_the_previous_checkpoint(command, monkeypatch
 
     monkeypatch.setattr(AtomicCheckpointIO, "save_checkpoint", save_on_a_full_disk)
     done = command("train", *TINY, "epochs=3")
-    assert done.code == 2, done.err
+    assert done.code == 1, done.err  # something was trained, and is kept
+    assert done.result()["cause"] == "machine"
     assert "cannot write" in done.err
     assert "resume=" in done.err
     checkpoints = done.folder / "checkpoints"

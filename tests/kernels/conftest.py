@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from reading import Said
 
 from snnbench.kernels import bind, plans
 from snnbench.kernels.engines import build, cpu, registry
@@ -32,13 +33,19 @@ def poisoned() -> Iterator[None]:
 
 
 @pytest.fixture
+def said(caplog: pytest.LogCaptureFixture) -> Said:
+    """The warnings of the test."""
+    return Said(caplog)
+
+
+@pytest.fixture
 def fresh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """As in a process that has just started: no engine checked, no kernel made, an own cache folder, not there yet."""
 
     def forget() -> None:
         for cached in (build.compiler, registry.trouble, bind._tell, cpu.compiled):
             cached.cache_clear()
-        for table in (plans._by_cell, plans._by_constants, plans._by_key):
+        for table in (plans._by_cell, plans._by_class, plans._by_key):
             table.clear()
 
     forget()

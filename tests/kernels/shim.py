@@ -10,12 +10,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from snnbench.kernels.bind import Bound
 from snnbench.kernels.codegen.source import KernelSource
 from snnbench.kernels.codegen.trace import trace
 from snnbench.kernels.engines import build
 from snnbench.kernels.engines.cuda import CudaEngine
 from snnbench.kernels.engines.signature import Signature
-from snnbench.kernels.fused import Fused
+from snnbench.kernels.fused import Call, Fused
+from snnbench.kernels.repeated import frame_of, mark_on
 
 HEADER = Path(__file__).with_name("shim.h").read_text()
 
@@ -46,5 +48,8 @@ def run(cell: Any, x: Tensor, state: dict[str, Tensor] | None) -> tuple[Tensor, 
     signature = Signature(tuple(x.shape), x.stride(), x.dtype, static, tuple(tuple(v.shape) for v in c))
     kernel = CudaEngine().kernel(program, signature)
     given = [state[name] if state else None for name in program.states]
-    s, *final = Fused.apply(kernel, len(given), True, x._base if static else x, *given, *c)
+    frame = frame_of(x) if static and x.requires_grad else None
+    assert (frame is not None) == (static and x.requires_grad)
+    call = Call(Bound(CudaEngine(), kernel, program, signature, ""), cell, len(given), True)
+    s, *final = Fused.apply(call, x, frame, mark_on(x.device) if static else None, *given, *c)
     return s, dict(zip(program.states, final, strict=True))

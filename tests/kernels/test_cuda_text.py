@@ -74,7 +74,7 @@ def test_channels_last() -> None:
 def test_constant_input() -> None:
     cell = Fixed(NEURONS["plif"](3, 4), "reference")
     x0 = torch.randn(2, 4, 6, requires_grad=True)
-    once = shim.run(cell, x0.unsqueeze(0).expand(3, -1, -1, -1), None)[0]
+    once = shim.run(cell, x0.expand(3, -1, -1, -1), None)[0]
     (g_once,) = torch.autograd.grad((once * torch.arange(48).view(2, 4, 6)).sum(), x0)
     from snnbench.kernels.engines import reference
 

@@ -119,10 +119,22 @@ def test_checkpoint() -> None:
     assert all(torch.equal(a, b) for a, b in zip(plain, again, strict=True))
 
 
-def test_second_derivatives_are_refused() -> None:
-    x = torch.randn(2, 3, requires_grad=True)
-    s = LIF(engine="cpu")(x)
-    with pytest.raises(RuntimeError, match="engine='reference'"):
+def test_second_derivatives() -> None:
+    def call(neuron):
+        x = torch.linspace(-1, 3, 36).view(3, 2, 6).requires_grad_()
+        s, state = neuron.run(x)
+        loss = (s * x).sum() + state["v"].sum()
+        (g,) = torch.autograd.grad(loss, x, create_graph=True)
+        return g.detach(), *torch.autograd.grad(g.square().sum(), [x, neuron.alpha])
+
+    same(*both(DALIF, call))
+
+
+def test_a_neuron_changed_before_a_second_derivative_is_named() -> None:
+    neuron, x = LIF(engine="cpu"), torch.randn(2, 3, requires_grad=True)
+    s = neuron(x)
+    neuron.tau = 7.0
+    with pytest.raises(RuntimeError, match="LIF was changed between forward and backward"):
         torch.autograd.grad(s.sum(), x, create_graph=True)
 
 

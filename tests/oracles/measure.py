@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -23,6 +23,8 @@ class Measured:
 
     Attributes:
         leaves: ours, in the oracle's order; the lists below follow it.
+        loss: of the training forward.
+        loss_mixed: the loss of the same logits for mixed labels, None where the oracle has none.
         out: the shape of one output map.
         spikes: [training, evaluation], empty but for neurons.
         grad: the three numbers of each parameter's gradient.
@@ -32,6 +34,7 @@ class Measured:
 
     leaves: list[Leaf]
     loss: float = 0.0
+    loss_mixed: float | None = None
     logits: dict[str, Tensor] = field(default_factory=dict)
     out: dict[int, list[int]] = field(default_factory=dict)
     spikes: dict[int, list[int]] = field(default_factory=dict)
@@ -57,9 +60,12 @@ def measure(system: str, *overrides: str) -> Measured:
     x, labels = oracle.batch
     with _watched(measured):
         logits = network.train()(x)
-        loss = build.make(cfg, "loss")(logits, labels)
+        loss_fn = build.make(cfg, "loss")
+        loss = loss_fn(logits, labels)
         loss.backward()
         measured.loss = loss.item()
+        if "loss_mixed" in oracle.facts:
+            measured.loss_mixed = loss_fn(logits.detach(), oracle.mixed_labels).item()
         measured.grad = [_gradients(oracle.seed, k, leaf) for k, leaf in enumerate(measured.leaves)]
         measured.running = [_running(oracle.seed, k, leaf) for k, leaf in enumerate(measured.leaves)]
         fill_evaluation(oracle, measured.leaves)
@@ -115,12 +121,11 @@ def _running(seed: int, k: int, leaf: Leaf) -> dict[str, list[float]]:
 @functools.cache
 def starts(system: str, seeds: Sequence[int] = range(5)) -> list[dict[str, Tensor]]:
     """For each leaf in the oracle's order, its freshly initialised parameters, [seed, ...]."""
-    oracle = load(system)
-    cfg = oracle.compose_reduced()
+    cfg, leaves = load(system).compose_reduced(), measure(system).leaves
     drawn: list[list[dict[str, Any]]] = []
     for seed in seeds:
         cfg.seed = seed
         network: nn.Module = build.build_network(cfg)
-        leaves = match(oracle, network.double())
-        drawn.append([{name: p.detach() for name, p in leaf.parameters.items()} for leaf in leaves])
+        fresh = [replace(leaf, module=network.get_submodule(leaf.name)) for leaf in leaves]
+        drawn.append([{name: p.detach().double() for name, p in leaf.parameters.items()} for leaf in fresh])
     return [{name: torch.stack([leaf[name] for leaf in same]) for name in same[0]} for same in zip(*drawn, strict=True)]

@@ -88,6 +88,13 @@ def test_a_row_of_other_parts_or_settings_cannot_claim_them(monkeypatch):
     assert claims.compared(oracle, "arlif/cifar10dvs_vggsnn_t4_hard", {}) == set()
 
 
+def test_the_loss_of_mixed_labels_is_compared_where_a_row_mixes_them():
+    whole, mixed = load("clif_resnet18"), load("clif_resnet18_mix")
+    row = "clif/cifar10_resnet18_t4_mix"  # of the same parts but for what mixes the labels
+    assert set(claims.TESTS) - claims.compared(whole, row, {}) == {"loss", "settings"}
+    assert claims.compared(mixed, row, {}) == set(claims.TESTS)
+
+
 def test_starts_that_no_oracle_has_are_open():
     oracle = load("dalif_resnet19")  # how alpha and beta start is not known
     assert "initialization" not in claims.compared(oracle, oracle.row, {})

@@ -59,7 +59,9 @@ def test_logits(system, mode):
 
 @systems
 def test_loss(system):
-    assert measure(system).loss == pytest.approx(load(system).facts["loss"], abs=1e-6)
+    measured, facts = measure(system), load(system).facts
+    assert measured.loss == pytest.approx(facts["loss"], abs=1e-6)
+    assert measured.loss_mixed == pytest.approx(facts.get("loss_mixed"), abs=1e-6)
 
 
 @systems

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shutil
+import sys
 from importlib import import_module
 
 import pytest
@@ -28,6 +29,7 @@ def dashboard(lab, capsys):
     def run(*words, folders=None):
         output = lab.outputs / "dashboard.html"
         paths = [str(folder) for folder in (folders or [lab.outputs])]
+        sys.stdout.reconfigure(errors="backslashreplace")  # a command of its own has another stream
         code = main([*paths, "--output", str(output), "--configs", str(lab.configs), *words])
         captured = capsys.readouterr()
         text = output.read_text() if output.exists() else ""

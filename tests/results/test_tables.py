@@ -8,6 +8,7 @@ from html.parser import HTMLParser
 
 import pytest
 
+from snnbench.config import CONFIGS
 from tests.lab import ROW
 
 COUNTED = ("seed0", "seed1", "resumed")
@@ -207,3 +208,38 @@ def test_the_csv_reads_back(tables):
     header, *body = lines(out)
     assert all(len(line) == len(header) for line in body)
     assert io.StringIO(out).read() == out
+
+
+@pytest.mark.parametrize("width", [80, 100, 120, 160])
+def test_a_narrow_terminal_keeps_the_names_of_the_rows_and_says_what_it_left_out(tables, monkeypatch, width):
+    monkeypatch.setenv("COLUMNS", str(width))
+    code, out, _ = tables("arlif")
+    assert code == 0
+    table = [line for line in out.splitlines() if line.startswith("  ")]
+    assert max(map(len, table)) <= width
+    for name in (*(path.stem for path in (CONFIGS / "experiment/arlif").glob("*")), "80.10 [a]", "reported", "status"):
+        assert any(name in line for line in table), name
+    assert ("no room for recipe" in out) == ("recipe" not in table[0])
+
+
+def test_a_very_narrow_one_breaks_names_but_loses_none_of_them(monkeypatch):
+    from snnbench.results.tables.papers import Table
+    from snnbench.results.tables.render import render
+
+    monkeypatch.setenv("COLUMNS", "20")
+    text = render([Table("t", ("a name", "b", "c"), [["abcdefghijklmnopqrstuvwxyz", "1.00", "more"]])], [], "text")
+    assert max(map(len, text.splitlines()[1:-1])) <= 20
+    cells = "".join(line[:12].strip() for line in text.splitlines()[4:])
+    assert "abcdefghijklmnopqrstuvwxyz" in cells
+    assert "no room for c" in text
+
+
+def test_a_pipe_gets_the_whole_width_without_columns_that_say_nothing(tables, monkeypatch):
+    monkeypatch.delenv("COLUMNS", raising=False)
+    _, out, _ = tables("arlif")
+    head = next(line for line in out.splitlines() if line.startswith("  row"))
+    assert head.split() == ["row", "reported", "protocol", "recipe", "status"]  # no run: nothing reproduced
+    assert "86.60 [a]; not stated: 87.20 [e]" in out  # of the longest cell, nothing is broken
+    assert all(line == line.rstrip() for line in out.splitlines())
+    _, md, _ = tables("arlif", "--format", "md")
+    assert "| reproduced |" in md

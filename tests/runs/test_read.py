@@ -176,3 +176,26 @@ def test_a_run_records_the_code_of_the_classes_that_its_config_names(lab):
     lab.edit_result("seed0", code={**code, "snnbench.neurons.LIF": "0123456789ab"})  # a changed copy of LIF
     runs = {run.folder: run.recipe for run in read_ledger([lab.outputs]).runs}
     assert runs[lab.runs["seed0"]] != runs[lab.runs["seed1"]] == runs[lab.runs["seed0_again"]]
+
+
+def test_runs_behind_links_are_found_once_and_loops_end(lab, tmp_path):
+    """A run, a group of runs and the whole folder are links; others lead back, out, and nowhere."""
+    store = tmp_path / "store"
+    store.mkdir()
+    for name in ("seed0", "seed1"):
+        (lab.outputs / name).rename(store / name)
+        (lab.outputs / name).symlink_to(store / name)
+    (store / "one").mkdir()
+    (lab.outputs / "short" / "run").rename(store / "one" / "run")
+    (lab.outputs / "short" / "run").symlink_to(store / "one" / "run")
+    (lab.outputs / "again").symlink_to(store / "seed0")
+    (lab.outputs / "up").symlink_to("..")
+    (lab.outputs / "root").symlink_to("/")
+    (lab.outputs / "seed1" / "loop").symlink_to(lab.outputs)
+    (lab.outputs / "nowhere").symlink_to("nothing")
+    (tmp_path / "link").symlink_to(lab.outputs)
+    for top in (lab.outputs, tmp_path / "link"):
+        ledger = read_ledger([top])
+        assert len(ledger.runs) == len(lab.runs)
+        assert (ledger.copies, ledger.problems) == ([], [])
+    assert len(read_ledger([lab.outputs, tmp_path / "link", store]).runs) == len(lab.runs)

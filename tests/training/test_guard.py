@@ -31,5 +31,5 @@ def test_the_diagnosis_computes_as_the_run_did(precision, origin):
     guard = NonFiniteGuard()
     guard.on_fit_start(trainer, module)
     module(torch.ones(1, 1))
-    with pytest.raises(NonFinite, match=rf"the loss is nan in epoch 1, step 3: first {origin}"):
+    with pytest.raises(NonFinite, match=rf"the loss is nan in epoch 2, step 4: first {origin}"):
         guard.on_before_backward(trainer, module, torch.tensor(torch.nan))

@@ -15,6 +15,7 @@ from snnbench.training.optim import (
     check_optimizer,
     checked,
     parameter_groups,
+    parameters_with_kinds,
 )
 
 
@@ -217,3 +218,65 @@ def test_no_learning_rate_of_the_schedule_is_above_the_optimizers():
         rates(CosineSchedule(epochs=5, warmup=1, warmup_lr=0.2), 5)
     assert rates(CosineSchedule(epochs=5, warmup_lr=0.2), 5)[0] == 0.1  # there is no warm-up
     assert rates(CosineSchedule(epochs=5, min_lr=0.1), 5) == pytest.approx([0.1] * 5)
+
+
+class Rooted(KLIF):
+    """A neuron whose parameters lie in containers, in a layer, in a norm, and one of them a gate."""
+
+    gates = ("chosen",)
+
+    def __init__(self):
+        super().__init__()
+        self.table = nn.ParameterDict({"bias": torch.ones(1), "chosen": torch.ones(1)})
+        self.rows = nn.ParameterList([torch.ones(1), torch.ones(1)])
+        self.layer = nn.Sequential(nn.Linear(2, 2), nn.Identity())
+        self.norm = nn.BatchNorm1d(2)
+
+
+class Doubled(nn.Module):
+    """A parametrization with a parameter of its own."""
+
+    def __init__(self):
+        super().__init__()
+        self.bias = nn.Parameter(torch.ones(()))
+
+    def forward(self, value):
+        return value * self.bias * 2
+
+
+def kinds_by_name(network):
+    names = {parameter: name for name, parameter in network.named_parameters()}
+    return {names[parameter]: "/".join(kinds) for parameter, kinds in parameters_with_kinds(network)}
+
+
+def test_what_lies_in_a_neuron_is_of_the_neuron():
+    found = kinds_by_name(nn.ModuleDict({"bias": Rooted()}))
+    gates = {name for name, kinds in found.items() if kinds == "gate/neuron"}
+    norms = {name for name, kinds in found.items() if kinds == "norm"}
+    assert gates == {"bias.table.chosen"}
+    assert norms == {"bias.norm.weight", "bias.norm.bias"}
+    assert {kinds for name, kinds in found.items() if name not in gates | norms} == {"neuron"}
+    assert len(found) == 9
+
+
+def test_a_parametrized_parameter_stays_what_it_was():
+    network = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), KLIF(), GLIF(T=2, channels=4), nn.RMSNorm(4))
+    for module, name in ((network[0], "weight"), (network[0], "bias"), (network[1], "weight"), (network[2], "k")):
+        torch.nn.utils.parametrize.register_parametrization(module, name, Doubled())
+    torch.nn.utils.parametrizations.weight_norm(network[0], "weight")
+    torch.nn.utils.parametrize.register_parametrization(network[3], "alpha", Doubled())
+    found = kinds_by_name(network)
+    of = {}
+    for name, kinds in found.items():
+        of.setdefault(kinds, set()).add(name.split(".parametrizations")[0].split(".")[0])
+    assert of == {"weight": {"0"}, "bias": {"0"}, "norm": {"1", "4"}, "neuron": {"2", "3"}, "gate/neuron": {"3"}}
+    assert [kinds for name, kinds in found.items() if name.startswith("3.parametrizations.alpha")] == [
+        "gate/neuron"
+    ] * 2
+    assert [kinds for name, kinds in found.items() if name.startswith("0.parametrizations.bias")] == ["bias"] * 2
+
+
+def test_the_order_is_that_of_the_modules():
+    network = small_network()
+    network.append(network[2])
+    assert [id(p) for p, _ in parameters_with_kinds(network)] == [id(p) for p in network.parameters()]

@@ -1,12 +1,14 @@
 """The packed cache: all frames of a data set in one .npy, with a .json beside it that says what they are.
 
 The .npy holds integer counts [N, T, 2, H, W] of the sensor's own size. Both files are named by a hash of everything
-that shapes them and hold no time, host or path, so that two builds are equal byte for byte. The .json is written last:
-without it, or with one that does not fit, there is no cache.
+that shapes them: the rule of slicing, the sensor, each sample's name, label and part, the content of all files that the
+source reads (recordings, label files, lists), and the code of a source. They hold no time, host or path, so that two
+builds are equal byte for byte. The .json is written last: without it, or with one that does not fit, there is no cache.
 """
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import json
 import os
@@ -22,13 +24,18 @@ from numpy.typing import NDArray
 from snnbench.data.events.frames import FrameRule
 from snnbench.data.events.source import EventSource, Recording
 from snnbench.data.events.splits import Sample
+from snnbench.data.fingerprint import of_files
+from snnbench.data.tree import survey
+from snnbench.errors import UserError
 from snnbench.files import write_text
+from snnbench.runs.code import code_of
+from snnbench.runs.fingerprint import Files
 
-FORMAT = 1
+FORMAT = 2
 
 
 class Plan(NamedTuple):
-    """What a cache shall hold, and where it belongs."""
+    """What a cache shall hold, and where it belongs: of the source's `decisive` files as they are in `state`."""
 
     folder: Path
     dataset: str
@@ -37,6 +44,9 @@ class Plan(NamedTuple):
     recordings: list[Recording]
     identity: dict[str, Any]
     name: str
+    files: Files
+    decisive: list[str]
+    state: str
 
     @property
     def frames_path(self) -> Path:
@@ -64,24 +74,53 @@ def plan(folder: Path, dataset: str, source: EventSource, rule: FrameRule) -> Pl
     """Look at the recordings and name the cache for them.
 
     Raises:
-        UserError: A recording is missing or too many.
+        UserError: A recording is missing, too many, or cannot be read.
     """
     recordings = source.recordings()
     listing = hashlib.sha256()
     for path, samples in recordings:
-        names = [list(sample) for sample in samples]
-        listing.update(json.dumps([path.stat().st_size, names]).encode() + b"\n")
+        line = [os.path.relpath(path, source.folder), [list(sample) for sample in samples]]
+        listing.update(json.dumps(line).encode() + b"\n")
+    decisive = source.decisive_files(recordings)
+    found = survey(source.folder, decisive)
+    files = of_files(source.folder, decisive, again=source.verify == "full", always=True, found=found)
     identity = {
         "format": FORMAT,
         "dataset": dataset,
         "source": source.name,
+        "code": _code(type(source)),
         "frames": rule._asdict(),
         "sensor": [source.height, source.width],
         "recordings": listing.hexdigest(),
+        "content": files["content"],
     }
     digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:12]
-    name = f"{dataset}-{source.name}-T{rule.T}-{rule.slicing}-{rule.remainder}-{digest}"
-    return Plan(folder, dataset, source, rule, recordings, identity, name)
+    name = f"{_start(dataset, source, rule)}{digest}"
+    return Plan(folder, dataset, source, rule, recordings, identity, name, files, decisive, found.state)
+
+
+def _start(dataset: str, source: EventSource, rule: FrameRule) -> str:
+    return f"{dataset}-{source.name}-T{rule.T}-{rule.slicing}-{rule.remainder}-"
+
+
+def _code(source: type[EventSource]) -> int | str:
+    """The revision of a source of this project, or a digest of the code of any other."""
+    target = f"{source.__module__}.{source.__qualname__}"
+    try:
+        return code_of({"_target_": target})[target]
+    except (UserError, KeyError, OSError, SyntaxError):  # of a class that was typed in, there is only its name
+        return target
+
+
+def unused(plan: Plan) -> str:
+    """Which pack beside the one that is wanted was made by the same rule, and why it is not it; or an empty string."""
+    for path in sorted(plan.folder.glob(f"{glob.escape(_start(plan.dataset, plan.source, plan.rule))}*.json")):
+        with suppress(OSError, ValueError, AttributeError):
+            header = json.loads(path.read_text())
+            other = [key for key, value in plan.identity.items() if header.get(key) != value]
+            if other:
+                return f"{path.stem} is of other {', '.join(other)}"
+    return ""
 
 
 class Pack:

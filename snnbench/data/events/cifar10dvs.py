@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import importlib.util
 from abc import abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
 from snnbench.data.events import splits
 from snnbench.data.events.aedat import check_magic, read_aedat2
 from snnbench.data.events.frames import Events
-from snnbench.data.events.source import EventSource, Recording, check_numbers, numbered, quietly, subfolders
+from snnbench.data.events.source import EventSource, Recording, check_numbers, numbered, one_sample, subfolders
 from snnbench.data.events.splits import Sample
 from snnbench.data.files import damaged
 from snnbench.errors import UserError
@@ -46,6 +46,9 @@ class CIFAR10DVS(EventSource):
             for number, path in files:
                 found.append(Recording(path, (Sample(f"{folder.name}/{path.name}", label, "", number),)))
         return found
+
+    def files(self, recordings: Sequence[Recording]) -> list[str]:
+        return [recording.samples[0].name for recording in recordings]
 
     def read(self, recording: Recording) -> Iterator[Events]:
         yield self.read_file(recording.path)
@@ -110,21 +113,14 @@ class AEDAT4(CIFAR10DVS):
                 "data.source=aedat4: its files need the package aedat: pip install aedat. "
                 "data.source=aedat2, the original files, does not."
             )
-        self._tonic()
+        import tonic.datasets  # noqa: F401 - once, before the processes are forked
 
     def read_file(self, path: Path) -> Events:
+        from tonic.datasets import CIFAR10DVS as TonicCIFAR10DVS
+
         check_magic(path, b"#!AER-DAT4.0")
-        dataset, index = self._tonic()[str(path)]
         try:
-            events, _ = dataset[index]
+            events = one_sample(TonicCIFAR10DVS, path)
         except Exception as error:  # the decoder's own exceptions have no common base but this
             raise damaged(path, f"the decoder refuses it ({error})") from error
         return Events(events["x"], events["y"], events["p"], events["t"].astype(np.int64))
-
-    def _tonic(self) -> dict[str, tuple[Any, int]]:
-        if not hasattr(self, "_places"):
-            from tonic.datasets import CIFAR10DVS as TonicCIFAR10DVS
-
-            dataset = quietly(TonicCIFAR10DVS)(str(self.root))
-            self._places = {str(Path(path)): (dataset, i) for i, path in enumerate(dataset.data)}
-        return self._places

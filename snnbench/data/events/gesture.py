@@ -6,15 +6,16 @@ import csv
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
 from snnbench.data.events.aedat import read_aedat3
 from snnbench.data.events.frames import Events
-from snnbench.data.events.source import EventSource, Recording, numbered, quietly, subfolders
+from snnbench.data.events.source import EventSource, Recording, numbered, one_sample, subfolders
 from snnbench.data.events.splits import Parts, Sample, by_part
 from snnbench.data.files import damaged
+from snnbench.data.tree import is_junk, spelt
 from snnbench.errors import UserError
 
 CLASSES = 11
@@ -68,7 +69,7 @@ class IBMGesture(EventSource):
             path = self.folder / list_name
             if not path.is_file():
                 raise UserError(f"{self.folder} has no {list_name}. {self.how_to_get}")
-            names = [line.strip() for line in path.read_text().splitlines() if line.strip()]
+            names = _listed(path)
             mine = [self._recording(name, part) for name in names]
             count = sum(len(recording.samples) for recording in mine)
             if not self.subset and (len(mine), count) != (files, samples):
@@ -78,10 +79,15 @@ class IBMGesture(EventSource):
                 )
             found += mine
         listed = {recording.path.name for recording in found}
-        extra = [path for path in sorted(self.folder.glob("*.aedat")) if path.name not in listed]
+        others = (path for path in sorted(self.folder.glob("*.aedat")) if not is_junk(path.name))
+        extra = [path for path in others if path.name not in listed]
         if extra and not self.subset:
-            raise UserError(f"{extra[0]} is in neither {' nor '.join(self.parts())}. Move it away.")
+            raise UserError(f"{spelt(extra[0])} is in neither {' nor '.join(self.parts())}. Move it away.")
         return found
+
+    def files(self, recordings: Sequence[Recording]) -> list[str]:
+        names = [recording.path.name for recording in recordings]
+        return [*names, *(self._labels_path(Path(name)).name for name in names), *self.parts()]
 
     def _recording(self, name: str, part: str) -> Recording:
         path = self.folder / name
@@ -103,6 +109,13 @@ class IBMGesture(EventSource):
         return path.with_name(f"{path.stem}_labels.csv")
 
 
+def _listed(path: Path) -> list[str]:
+    try:
+        return [line.strip() for line in path.read_text().splitlines() if line.strip()]
+    except (OSError, ValueError) as error:
+        raise damaged(path, f"it is no text ({getattr(error, 'strerror', None) or error})") from error
+
+
 def read_labels(path: Path) -> list[tuple[int, int, int]]:
     """The rows of a label file: class from 0, start and end in microseconds.
 
@@ -111,8 +124,11 @@ def read_labels(path: Path) -> list[tuple[int, int, int]]:
     """
     if not path.is_file():
         raise UserError(f"{path} is missing. {IBMGesture.how_to_get}")
-    with path.open(newline="") as file:
-        lines = [line for line in csv.reader(file) if line]
+    try:
+        with path.open(newline="") as file:
+            lines = [line for line in csv.reader(file) if line]
+    except (OSError, ValueError, csv.Error) as error:
+        raise damaged(path, f"it is no text ({getattr(error, 'strerror', None) or error})") from error
     if not lines or [word.strip() for word in lines[0]] != _HEADER:
         raise damaged(path, f"its first line is not {','.join(_HEADER)}")
     rows = []
@@ -185,12 +201,17 @@ class TonicGesture(EventSource):
                 found.append(Recording(path, (sample,)))
         return sorted(found, key=lambda r: (r.samples[0].number, r.path.parent.name, r.samples[0].label))
 
+    def files(self, recordings: Sequence[Recording]) -> list[str]:
+        return [recording.samples[0].name for recording in recordings]
+
     def open(self) -> None:
-        self._tonic()
+        import numpy.lib.recfunctions  # noqa: F401 - tonic uses it without importing it
+        import tonic.datasets  # noqa: F401 - once, before the processes are forked
 
     def read(self, recording: Recording) -> Iterator[Events]:
+        from tonic.datasets import DVSGesture
+
         path = recording.path
-        dataset, index = self._tonic()[str(path)]
         try:
             raw = np.load(path, mmap_mode="r")
         except (ValueError, OSError, EOFError) as error:
@@ -199,14 +220,5 @@ class TonicGesture(EventSource):
             raise damaged(path, f"its array is of shape {raw.shape}, not [N, 4]")
         if not len(raw):
             raise damaged(path, "it has no events")
-        events, _ = dataset[index]
+        events = one_sample(DVSGesture, path)
         yield Events(events["x"], events["y"], events["p"], events["t"])
-
-    def _tonic(self) -> dict[str, tuple[Any, int]]:
-        if not hasattr(self, "_places"):
-            import numpy.lib.recfunctions  # noqa: F401 - tonic uses it without importing it
-            from tonic.datasets import DVSGesture
-
-            parts = [quietly(DVSGesture)(str(self.root), train=train) for train in (True, False)]
-            self._places = {str(Path(path)): (part, i) for part in parts for i, path in enumerate(part.data)}
-        return self._places

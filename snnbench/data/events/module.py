@@ -19,11 +19,15 @@ from snnbench.data.events.dataset import ClipDataset
 from snnbench.data.events.frames import ORDERS, REMAINDERS, SLICINGS, FrameRule
 from snnbench.data.events.pack import ensure
 from snnbench.data.events.source import EventSource
+from snnbench.data.files import folder_path
 from snnbench.data.module import BenchData
+from snnbench.data.splits import spread
 from snnbench.errors import UserError
+from snnbench.runs.fingerprint import Files, Fingerprint
 from snnbench.seeding import seed_cpu
 
 VALUES = ("counts", "bytes")
+TRIED = 8  # draws of an augmentation
 
 
 class EventData(BenchData):
@@ -48,9 +52,11 @@ class EventData(BenchData):
         cache: Folder of the packed frames.
         augment: What happens to training clips; None: nothing.
         download: Try to fetch missing files.
-        verify: Compare archives with the published checksums.
+        verify: Compare archives with the published checksums, and recordings with archives; "full" reads all of them
+            once more.
         subset: Take whatever part of the data set is there; such results are marked "subset".
-        limit: Use only `limit` samples of each part, classes taking turns; such results are marked "subset".
+        limit: Use only `limit` samples of each part, classes taking turns (`snnbench.data.splits.spread`); such results
+            are marked "subset".
     """
 
     def __init__(
@@ -71,7 +77,7 @@ class EventData(BenchData):
         cache: str | Path,
         augment: Augment | None = None,
         download: bool = True,
-        verify: bool = True,
+        verify: bool | str = True,
         subset: bool = False,
         limit: int | None = None,
         **common: Any,
@@ -92,13 +98,14 @@ class EventData(BenchData):
         if values == "bytes" and not antialias:
             raise UserError("data.antialias=false: must be true with data.values=bytes, as PIL does it.")
         self.limit = count("data.limit", limit, also=(None,))
-        self.cache = Path(cache).expanduser()
+        self.cache = folder_path("data.cache", cache)
         self.augment = augment_of(augment)
         if self.augment.normalized:
             raise UserError(f"augment={self.augment.name}: it is for normalised images; event clips are counts.")
         if self.augment.batch:
             self.batch_transform = ClipBatchTransform(self.augment.batch, self.num_classes)
         self.pack: Pack | None = None
+        self._files: Files | None = None
         seeded = f" seed {split_seed}" if split == "random" else ""
         self.split = f"{split}{seeded} of source {source}{self.held_out}"
         shown = {"resize": resize, "antialias": antialias, "values": values}
@@ -106,8 +113,23 @@ class EventData(BenchData):
 
     @property
     def provenance(self) -> str:  # type: ignore[override]
-        """What the source proves; "subset" where only part is used."""
-        return self.source.provenance if self.limit is None else "subset"
+        """What the source proves; "subset" where only part is used. A subclass has to prove its own data."""
+        if self.limit is not None:
+            return "subset"
+        return self.source.provenance if type(self) is EventData else "unverified"
+
+    @property
+    def doubt(self) -> str:
+        if self.limit is not None:
+            return f"data.limit={self.limit}"
+        return self.source.doubt if type(self) is EventData else super().doubt
+
+    def files(self) -> Files:
+        """The recordings, and what else the source reads."""
+        return {**(self._files or self.plan().files), "published": self.source.provenance == "real"}
+
+    def fingerprint(self) -> Fingerprint:
+        return {**super().fingerprint(), "source": type(self.source).__name__}
 
     def plan(self) -> Plan:
         """What the packed cache shall hold; the source's files are there."""
@@ -115,7 +137,8 @@ class EventData(BenchData):
 
     def prepare_data(self) -> None:
         self.source.prepare()
-        self.pack = ensure(self.plan())
+        wanted = self.plan()
+        self.pack, self._files = ensure(wanted), wanted.files
 
     def load(self) -> tuple[ClipDataset, dict[str, ClipDataset]]:
         if self.pack is None:
@@ -143,16 +166,14 @@ class EventData(BenchData):
         """On the device: (counts [B, T, 2, H, W], y[, keys]) to (x float32 [T, B, 2, H, W], y)."""
         counts, labels, *keys = batch
         x = to_input(counts, (self.image_size, self.image_size), self.resize, self.antialias, self.values)
-        return (self._augmented(x, keys[0]) if keys else x), labels
+        x = self._augmented(x, keys[0]) if keys else x
+        plugin = getattr(self.trainer, "precision_plugin", None)  # it has seen the counts, which are no floats
+        return (plugin.convert_input(x) if plugin else x), labels
 
     def _part(self, positions: NDArray[np.int64], keyed: bool = False) -> ClipDataset:
         assert self.pack is not None
         if self.limit is not None:
-            labels = self.pack.labels[positions]
-            turn = np.empty(len(labels), np.int64)  # how many of its class come before each sample
-            for label in np.unique(labels):
-                turn[labels == label] = np.arange((labels == label).sum())
-            positions = np.sort(positions[np.lexsort((labels, turn))[: self.limit]])
+            positions = positions[spread(torch.from_numpy(self.pack.labels[positions]), self.limit).numpy()]
         return ClipDataset(self.pack, positions, keyed=keyed, batched=self.num_workers == "auto")
 
     def _augmented(self, x: Tensor, keys: list[tuple[int, int]]) -> Tensor:
@@ -172,7 +193,9 @@ class EventData(BenchData):
         clip = torch.zeros(self.rule.T, 2, self.image_size, self.image_size)
         try:
             with torch.random.fork_rng(devices=[]):
-                shape = self._transform(clip).shape
+                for draw in range(TRIED):  # one may happen to do nothing
+                    seed_cpu(0, draw, 0)
+                    shape = self._transform(clip).shape
         except Exception as error:  # a transform for images may fail in any way
             raise UserError(
                 f"augment={self.augment.name}: it does not work on event clips ({type(error).__name__}: {error}). "

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
 from snnbench.data.events.frames import Events
-from snnbench.data.events.source import EventSource, Recording, numbered, quietly, subfolders
+from snnbench.data.events.source import EventSource, Recording, numbered, one_sample, subfolders
 from snnbench.data.events.splits import Sample, by_part
 from snnbench.data.files import damaged
 from snnbench.errors import UserError
@@ -67,23 +67,17 @@ class NMNIST(EventSource):
                 raise UserError(f"{self.folder / part} lacks the folders {', '.join(missing)}. {self.how_to_get}")
         return sorted(found, key=lambda recording: (recording.samples[0].part, recording.samples[0].number))
 
+    def files(self, recordings: Sequence[Recording]) -> list[str]:
+        return [recording.samples[0].name for recording in recordings]
+
     def open(self) -> None:
-        self._tonic()
+        import tonic.datasets  # noqa: F401 - once, before the processes are forked
 
     def read(self, recording: Recording) -> Iterator[Events]:
-        path, (sample,) = recording
-        if path.stat().st_size % 5:
-            raise damaged(path, f"{path.stat().st_size} bytes, not a multiple of 5: it ends in the middle of an event")
-        dataset, index = self._tonic()[str(path)]
-        events, label = dataset[index]
-        assert label == sample.label
+        from tonic.datasets import NMNIST as TonicNMNIST
+
+        path, size = recording.path, recording.path.stat().st_size
+        if size % 5:
+            raise damaged(path, f"{size} bytes, not a multiple of 5: it ends in the middle of an event")
+        events = one_sample(TonicNMNIST, path, first_saccade_only=False, stabilize=False)
         yield Events(events["x"], events["y"], events["p"], events["t"].astype(np.int64))
-
-    def _tonic(self) -> dict[str, tuple[Any, int]]:
-        """tonic's data set and index of each path."""
-        if not hasattr(self, "_places"):
-            from tonic.datasets import NMNIST as TonicNMNIST
-
-            parts = [quietly(TonicNMNIST)(str(self.root), train=train) for train in (True, False)]
-            self._places = {str(Path(path)): (part, i) for part in parts for i, path in enumerate(part.data)}
-        return self._places

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import fcntl
 import logging
 import os
@@ -13,9 +15,10 @@ from typing import Any
 
 import numpy as np
 
-from snnbench.data.events.cache import Pack, Plan, look, stamp, write_header
+from snnbench.data.events.cache import Pack, Plan, look, stamp, unused, write_header
 from snnbench.data.events.frames import COUNTS, count_type
 from snnbench.data.events.workers import run_workers
+from snnbench.data.tree import spelt, survey
 from snnbench.errors import UserError
 
 _log = logging.getLogger("snnbench")
@@ -31,21 +34,23 @@ def ensure(plan: Plan, processes: int | None = None) -> Pack:
     Raises:
         UserError: A recording is damaged, a package is missing, or the folder cannot be written to.
     """
-    found = look(plan)
+    found = look(plan, thorough=plan.source.verify == "full")
     if isinstance(found, Pack):
         return found
     try:
         plan.folder.mkdir(parents=True, exist_ok=True)
+        with _locked(plan.folder):
+            found = look(plan, thorough=plan.source.verify == "full")
+            if isinstance(found, Pack):
+                return found
+            if found:
+                _log.warning("%s is packed anew: %s", plan.frames_path, found)
+            elif other := unused(plan):
+                _log.info("%s; delete it if nothing needs it", other)
+            plan.source.open()
+            _build(plan, processes or _cores())
     except OSError as error:
-        raise _unwritable(plan, error) from error
-    with _locked(plan.folder):
-        found = look(plan)
-        if isinstance(found, Pack):
-            return found
-        if found:
-            _log.warning("%s is packed anew: %s", plan.frames_path, found)
-        plan.source.open()
-        _build(plan, processes or _cores())
+        raise error if isinstance(error, UserError) else _unwritable(plan, error) from error
     built = look(plan)
     assert isinstance(built, Pack), built
     return built
@@ -54,7 +59,8 @@ def ensure(plan: Plan, processes: int | None = None) -> Pack:
 def _build(plan: Plan, processes: int) -> None:
     partial = plan.folder / f".{plan.name}.npy.partial"
     try:
-        plan.header_path.unlink(missing_ok=True)
+        if plan.header_path.exists():
+            plan.header_path.unlink()
         highest = 0
         while True:
             dtype = np.dtype(count_type(highest))
@@ -62,13 +68,14 @@ def _build(plan: Plan, processes: int) -> None:
             if result.highest <= np.iinfo(dtype).max:
                 break
             highest = result.highest
+        if survey(plan.source.folder, plan.decisive).state != plan.state:
+            raise UserError(f"{spelt(plan.source.folder)}: its files were changed while they were packed. Try again.")
         os.replace(partial, plan.frames_path)
         write_header(plan, dtype, result.highest, result.events, result.checksums)
         stamp(plan)
-    except OSError as error:
-        raise _unwritable(plan, error) from error
     finally:
-        partial.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # of a read-only folder even what is not there cannot be removed
+            partial.unlink(missing_ok=True)
 
 
 def _write(plan: Plan, partial: Path, dtype: np.dtype[Any], processes: int) -> Any:
@@ -104,10 +111,10 @@ def _locked(folder: Path) -> Iterator[None]:
 
 
 def _unwritable(plan: Plan, error: OSError) -> UserError:
-    return UserError(
-        f"cannot pack {plan.name} into {plan.folder}: {error}.\n"
-        "Nothing is left there. Make room, or set data.cache=<folder> on another disk."
-    )
+    shut = error.errno in (errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR)
+    remedy = f"{'Set' if shut else 'Make room, or set'} data.cache=<folder> on {'a' if shut else 'another'} disk"
+    remedy += " that can be written to." if shut else "."
+    return UserError(f"cannot pack {plan.name} into {spelt(plan.folder)}: {error}.\nNothing is left there. {remedy}")
 
 
 def _cores() -> int:

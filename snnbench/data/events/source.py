@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -10,11 +11,13 @@ from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
 from snnbench.check import flag
-from snnbench.data.events.archives import archives_are_published
+from snnbench.data.archives import prove
 from snnbench.data.events.frames import Events
 from snnbench.data.events.splits import Sample, Split
-from snnbench.data.files import check_present
+from snnbench.data.files import check_present, folder_path, verification
+from snnbench.data.tree import is_junk, spelt
 from snnbench.errors import UserError
+from snnbench.runs.recipe import OWN
 
 MAX_NAMED = 5
 
@@ -32,8 +35,8 @@ class EventSource(ABC):
     Args:
         root: The folder that holds, or will hold, the data set's own folder.
         download: Try to fetch what is missing.
-        verify: Compare the archives beside the data with the published checksums. Without them, or without this,
-            results are marked as unverified.
+        verify: Compare the archives beside the data with the published checksums, and the data with the archives; each
+            once, and "full" once more. Without archives, or without this, results are marked as unverified.
         subset: Take any part of the data set; counts are not checked, and results are marked.
 
     Attributes:
@@ -42,7 +45,9 @@ class EventSource(ABC):
         height: Rows of the sensor.
         width: Columns of the sensor.
         splits: Ways to divide them into training and test samples, by name.
-        archives: The published archives, by path below the folder, with their MD5.
+        archives: The published archives, by path below the folder, with their MD5. Each class speaks for itself: one
+            that inherits them, and may well read something else, proves nothing by them.
+        doubt: Why the recordings are not known to be all of the published ones; empty where they are.
     """
 
     name: ClassVar[str]
@@ -53,12 +58,15 @@ class EventSource(ABC):
     archives: ClassVar[Mapping[str, str]]
     how_to_get: ClassVar[str]
 
-    def __init__(self, root: str | Path, *, download: bool = True, verify: bool = True, subset: bool = False) -> None:
-        self.root = Path(root).expanduser()
-        self.download, self.verify = flag("data.download", download), flag("data.verify", verify)
+    def __init__(
+        self, root: str | Path, *, download: bool = True, verify: bool | str = True, subset: bool = False
+    ) -> None:
+        self.root = folder_path("data.root", root)
+        self.download, self.verify = flag("data.download", download), verification(verify)
         self.subset = flag("data.subset", subset)
         self.folder = self.root / self.folder_name
         self.provenance = "subset" if subset else "unverified"
+        self.doubt = "data.subset=true" if subset else "" if verify else "data.verify=false"
 
     def prepare(self) -> None:
         """Fetch the files where they are missing, and find out whether they are the published ones.
@@ -69,7 +77,7 @@ class EventSource(ABC):
         if self.subset:
             if not self.folder.is_dir():
                 raise UserError(
-                    f"no data in {self.folder} (data.subset=true fetches nothing). Set paths.data=<folder>."
+                    f"no data in {spelt(self.folder)} (data.subset=true fetches nothing). Set paths.data=<folder>."
                 )
             return
         check_present(
@@ -79,14 +87,38 @@ class EventSource(ABC):
             how_to_get=self.how_to_get,
             fetch=self.fetch if self.download else None,
         )
-        if self.verify and archives_are_published(self.folder, self.archives):
-            self.provenance = "real"
-        elif self.verify:
+        if self.verify:
+            self._prove()
+
+    def _prove(self) -> None:
+        archives = vars(type(self)).get("archives")
+        if not archives:
+            self.doubt = f"{type(self).__name__} names no published archives"
+        elif prove(self.folder, self.decisive_files, archives, again=self.verify == "full"):
+            self.provenance, self.doubt = "real", ""
+        else:
+            self.doubt = f"{', '.join(archives)} not beside the data, or without some of it"
             logging.getLogger("snnbench").info(
                 "%s: without the archives %s beside the data they cannot be verified; results say so",
-                self.folder,
-                ", ".join(self.archives),
+                spelt(self.folder),
+                ", ".join(archives),
             )
+
+    def decisive_files(self, recordings: Sequence[Recording] | None = None) -> list[str]:
+        """The files that decide the samples; those of a class that does not tell its own are all that there are."""
+        recordings = self.recordings() if recordings is None else recordings
+        cls = type(self)
+        own = cls.__module__.startswith(f"{OWN}.") or "files" in vars(cls)
+        return self.files(recordings) if own else EventSource.files(self, recordings)
+
+    def files(self, recordings: Sequence[Recording]) -> list[str]:
+        """The files that decide the samples, by their names below the folder, in an order of their own.
+
+        Here all: the recordings, and whatever lies beside them but the archives and what archivers leave about.
+        """
+        found = [os.path.relpath(recording.path, self.folder) for recording in recordings]
+        found += [name for name in _all_files(self.folder) if name not in getattr(self, "archives", {})]
+        return list(dict.fromkeys(found))
 
     @abstractmethod
     def parts(self) -> list[str]:
@@ -120,20 +152,35 @@ class EventSource(ABC):
         """
 
 
-def quietly(dataset: type[Any]) -> type[Any]:
-    """tonic's class without its own, loose check of the files, which would start a download.
+def one_sample(dataset: type[Any], path: Path, **options: Any) -> Any:
+    """The events of one file, as tonic's class reads them.
 
-    The name stays, since tonic makes the folder's name from it.
+    Its own look through the folder is left out: it takes long, and stumbles over what archivers leave about.
+
+    Args:
+        dataset: The class.
+        path: The file.
+        options: What its constructor would set besides.
     """
-    return type(dataset.__name__, (dataset,), {"_check_exists": lambda self: True})
+    reader = object.__new__(dataset)
+    for name in ("transform", "target_transform", "transforms"):
+        setattr(reader, name, None)
+    for name, value in {"data": [str(path)], "targets": [0], **options}.items():
+        setattr(reader, name, value)
+    events, _ = reader[0]
+    return events
 
 
 def subfolders(folder: Path, known: Callable[[str], bool], allowed: str) -> list[Path]:
-    """The folders inside `folder`, by name; an unknown one is an error, hidden ones are skipped."""
-    found = sorted(path for path in folder.iterdir() if path.is_dir() and path.name[0] not in "._")
+    """The folders inside `folder`, by name; an unknown one is an error, what archivers leave about is skipped."""
+    inside = [path for path in _inside(folder) if not path.name.startswith("_")]
+    found = [path for path in inside if path.is_dir()]
+    for path in inside:
+        if known(path.name) and not path.is_dir():
+            raise UserError(f"{spelt(path)} is no folder, or a link to nothing. Unpack it again.")
     for path in found:
         if not known(path.name):
-            raise UserError(f"{path} does not belong here: {folder} has {allowed}. Move it away.")
+            raise UserError(f"{spelt(path)} does not belong here: {spelt(folder)} has {allowed}. Move it away.")
     return found
 
 
@@ -141,20 +188,37 @@ def numbered(folder: Path, pattern: str, suffix: str) -> list[tuple[int, Path]]:
     """The files inside `folder` whose names match `pattern`, with its group's number, ascending.
 
     Raises:
-        UserError: A file with the suffix does not match, two have the same number, or one is of another kind.
+        UserError: A file does not match, two have the same number, or there is none.
     """
     found: dict[int, Path] = {}
-    for path in sorted(folder.iterdir()):
-        if path.name.startswith("."):
-            continue
+    for path in _inside(folder):
         match = re.fullmatch(pattern, path.name)
         if match is None:
-            raise UserError(f"{path} does not belong here: the recordings are named like {suffix}. Move it away.")
+            raise UserError(
+                f"{spelt(path)} does not belong here: the recordings are named like {suffix}. Move it away."
+            )
         number = int(match[1])
         if number in found:
-            raise UserError(f"{path} and {found[number].name} have the same number. Move one away.")
+            raise UserError(f"{spelt(path)} and {found[number].name} have the same number. Move one away.")
         found[number] = path
+    if not found:
+        raise UserError(f"{spelt(folder)} has no recordings, such as {suffix}. Unpack them again, or move it away.")
     return sorted(found.items())
+
+
+def _inside(folder: Path) -> list[Path]:
+    try:
+        return sorted(path for path in folder.iterdir() if not is_junk(path.name))
+    except OSError as error:
+        raise UserError(f"{spelt(folder)} cannot be read ({error.strerror}). Unpack it again.") from error
+
+
+def _all_files(folder: Path) -> Iterator[str]:
+    for parent, folders, names in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not is_junk(name))
+        for name in sorted(names):
+            if not is_junk(name):
+                yield os.path.relpath(os.path.join(parent, name), folder)
 
 
 def check_numbers(folder: Path, found: Sequence[int], expected: range) -> None:

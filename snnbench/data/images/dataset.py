@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -14,6 +15,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from snnbench.data.sampler import Key
+from snnbench.data.tree import spelt
 from snnbench.errors import UserError
 from snnbench.seeding import seed_cpu
 
@@ -54,9 +56,29 @@ class FileImages:
         path = os.fsdecode(self.paths[index])
         try:
             with Image.open(path) as image:
+                _check_size(*image.size)
                 return image.convert("RGB")
-        except (OSError, UnidentifiedImageError) as error:
-            raise UserError(f"{path} is damaged or missing ({error}): fetch it again.") from error
+        except Exception as error:  # of a damaged file PIL's readers raise whatever they stumble over
+            raise UserError(
+                f"{spelt(path)} is damaged or missing ({_reason(error)}): fetch it again, or move it away."
+            ) from error
+
+
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # what it warns of is refused here
+
+
+def _check_size(width: int, height: int) -> None:
+    """PIL itself refuses an image only if it has twice as many pixels."""
+    most = Image.MAX_IMAGE_PIXELS
+    if most is not None and width * height > most:
+        raise ValueError(f"{width}x{height} pixels, more than {most}")
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, UnidentifiedImageError):
+        return "it is no image"
+    text = " ".join((getattr(error, "strerror", None) or str(error)).split())
+    return spelt(text)[:160] if text else type(error).__name__
 
 
 class ImageDataset(Dataset[tuple[Tensor, Tensor]]):

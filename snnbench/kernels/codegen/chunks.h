@@ -4,6 +4,8 @@
 // share a channel or, where such runs are short (PERIOD), some periods of the pattern of channels, and the coefficients
 // are vectors along it. Rows are cut into chunks, chunks into blocks; `span`, of a Kernel in loop.cpp, goes through blocks.
 // Sums over neurons are made per block, per chunk, then over the chunks in order, so that no thread count shows.
+//
+// T is Kernel::STEPS; where that is 0, T is a number of the call, and what grows with it is memory of the heap.
 
 #ifdef __linux__
 extern "C" int madvise(void*, unsigned long, int);
@@ -30,6 +32,7 @@ struct Job {
   const Stream* streams;
   const Uniform* uniforms;
   float* spread;
+  long steps;
 };
 
 template <class Number> INLINE void put(bool past, Number* p, V v) { if (past) stream(p, v); else store(p, v); }
@@ -41,6 +44,41 @@ template <class Kernel> constexpr int room() {
   for (const Kind& kind : Kernel::STREAM) sum += kind.steps * kind.size;
   return sum;
 }
+
+template <class Kernel> INLINE Kind kind_of(const Job& job, int i) {
+  Kind kind = Kernel::STREAM[i];
+  if (!Kernel::STEPS && !kind.steps) kind.steps = job.steps;
+  return kind;
+}
+
+// A slot is one sum over neurons; where T is a number of the call, also one for each timestep.
+template <class Kernel> INLINE long width(const Job& job, int slot) {
+  if constexpr (Kernel::STEPS) return 1;
+  else return Kernel::WIDE[slot] ? job.steps : 1;
+}
+template <class Kernel> INLINE long sums_of(const Job& job) {
+  long count = 0;
+  for (int slot = 0; slot < Kernel::SLOTS; ++slot) count += width<Kernel>(job, slot);
+  return count;
+}
+
+// Where T is a number of the call: memory for a block's values over time, then its sums, then copies.
+template <class Kernel> struct Scratch {
+  char *start = nullptr, *at = nullptr, *copies = nullptr;
+  explicit Scratch(const Job& job) {
+    if constexpr (!Kernel::STEPS) {
+      long bytes = Kernel::TAPE * job.steps, copied = 0;
+      if constexpr (!Kernel::PERIOD) bytes += sums_of<Kernel>(job) * sizeof(V);
+      for (int i = 0; i < int(sizeof(Kernel::STREAM) / sizeof(Kind)); ++i)
+        copied += (long)kind_of<Kernel>(job, i).steps * kind_of<Kernel>(job, i).size * B;
+      start = (char*)malloc(bytes + copied + 128);
+      at = start + (64 - (unsigned long)start % 64);
+      copies = at + bytes;
+      __builtin_memset(copies, 0, copied);
+    }
+  }
+  ~Scratch() { if (!Kernel::STEPS) free(start); }
+};
 
 // `count` neurons of a row. The last, partial block goes through a copy, so that nobody reads or writes beyond.
 template <class Kernel>
@@ -54,7 +92,7 @@ static void part(const Job& job, Stream* sums, long row, long from, double* tota
   Uniform u[Kernel::UNIFORMS + 1];
   bool past = job.past;
   for (int i = 0; i < N; ++i) {
-    const Kind kind = Kernel::STREAM[i];
+    const Kind kind = kind_of<Kernel>(job, i);
     q[i] = kind.is & SUM ? *sums++ : job.streams[i];
     if (q[i].p) q[i].p += kind.size * (kind.is & ALONG ? from : at);
     if (kind.is & PAST) past = past && ((unsigned long)q[i].p | (unsigned long)(q[i].stride * kind.size)) % BYTES == 0;
@@ -63,25 +101,28 @@ static void part(const Job& job, Stream* sums, long row, long from, double* tota
     u[i] = job.uniforms[i];
     u[i].p += row % job.channels * u[i].over_channels;
   }
+  const Scratch<Kernel> scratch(job);
+  if (!Kernel::STEPS) q[N] = {scratch.at, job.steps};
   const long blocks = count / B;
   const int rest = count % B;
   if (blocks) Kernel::span(q, u, blocks, B, past, totals);
   if (!rest) return;
-  alignas(64) char copies[room<Kernel>() * B + 64] = {};
+  alignas(64) char copies[Kernel::STEPS ? room<Kernel>() * B + 64 : 64] = {};
   Stream c[N + 1];
-  char* next = copies;
+  if (!Kernel::STEPS) c[N] = q[N];
+  char* next = Kernel::STEPS ? copies : scratch.copies;
   for (int i = 0; i < N; ++i) {
-    const Kind kind = Kernel::STREAM[i];
+    const Kind kind = kind_of<Kernel>(job, i);
     c[i] = {q[i].p ? next : nullptr, q[i].stride ? B : 0};
     if (!q[i].p) continue;
     q[i].p += blocks * B * kind.size;
     for (int t = 0; t < kind.steps && kind.is & IN; ++t)
       memcpy(next + t * c[i].stride * kind.size, q[i].p + t * q[i].stride * kind.size, rest * kind.size);
-    next += kind.steps * B * kind.size;
+    next += (long)kind.steps * B * kind.size;
   }
   Kernel::span(c, u, 1, rest, false, totals);
   for (int i = 0; i < N; ++i) {
-    const Kind kind = Kernel::STREAM[i];
+    const Kind kind = kind_of<Kernel>(job, i);
     for (int t = 0; t < kind.steps && kind.is & OUT && q[i].p; ++t)
       memcpy(q[i].p + t * q[i].stride * kind.size, c[i].p + t * c[i].stride * kind.size, rest * kind.size);
   }
@@ -100,12 +141,12 @@ static void use_large_pages(const Stream& s, Kind kind, long neurons) {
 // channel is given; they are written out here, into memory to be freed as job.spread.
 template <class Kernel>
 static Job read(const long* a, Stream* streams) {
-  Job job = {a[0], a[1], a[2], a[3], a[4], a[5], a[6], streams, nullptr, nullptr};
-  const Stream* given = (const Stream*)(a + 7);
+  Job job = {a[0], a[1], a[2], a[3], a[4], a[5], a[6], streams, nullptr, nullptr, Kernel::STEPS ? Kernel::STEPS : a[7]};
+  const Stream* given = (const Stream*)(a + (Kernel::STEPS ? 7 : 8));
   job.uniforms = (const Uniform*)(given + Kernel::GIVEN);
   long numbers = 0;
   for (int i = 0; i < Kernel::GIVEN; ++i) {
-    const Kind kind = Kernel::STREAM[i];
+    const Kind kind = kind_of<Kernel>(job, i);
     streams[i] = given[i];
     if (kind.is & PAST) use_large_pages(streams[i], kind, job.total);
     if (kind.is & ALONG) numbers += kind.steps * job.length;
@@ -113,7 +154,7 @@ static Job read(const long* a, Stream* streams) {
   if (!numbers) return job;
   float* next = job.spread = (float*)malloc(numbers * sizeof(float));
   for (int i = 0; i < Kernel::GIVEN; ++i) {
-    const Kind kind = Kernel::STREAM[i];
+    const Kind kind = kind_of<Kernel>(job, i);
     if (!(kind.is & ALONG)) continue;
     streams[i] = {(char*)next, job.length};
     for (int t = 0; t < kind.steps; ++t)
@@ -138,20 +179,23 @@ static void forward(const long* a) {
 template <class Kernel>
 static void finish(const Job& job, const Uniform* out, long parts, const double* totals, const float* along) {
   double* sums = (double*)malloc(job.channels * sizeof(double));
-  for (int slot = 0; slot < Kernel::SLOTS; ++slot) {
+  const long count = sums_of<Kernel>(job);
+  int slot = 0;
+  for (long sum = 0, t = 0; sum < count; ++sum, ++t) {
+    if (t == width<Kernel>(job, slot)) ++slot, t = 0;
     for (long c = 0; c < job.channels; ++c) sums[c] = 0;
     const long chunks = (job.length + CHUNK - 1) / CHUNK;
     if (Kernel::PERIOD)
       for (long g = 0; g < parts; ++g) {
-        const float *next = along + (g * Kernel::SLOTS + slot) * job.length, *end = next + job.length;
+        const float *next = along + (g * count + sum) * job.length, *end = next + job.length;
         while (next < end)
           for (long c = 0; c < job.channels; ++c)
             for (long k = 0; k < job.inner; ++k) sums[c] += *next++;
       }
     else
-      for (long i = 0; i < parts; ++i) sums[i / chunks % job.channels] += totals[i * Kernel::SLOTS + slot];
+      for (long i = 0; i < parts; ++i) sums[i / chunks % job.channels] += totals[i * count + sum];
     const Uniform& to = out[Kernel::OWNER[slot]];
-    float* p = to.p + Kernel::STEP[slot] * to.over_time;
+    float* p = to.p + (Kernel::STEP[slot] + t) * to.over_time;
     double all = 0;
     for (long c = 0; c < job.channels; ++c) {
       all += sums[c];
@@ -167,6 +211,7 @@ static void backward(const long* a) {
   constexpr int SLOTS = Kernel::SLOTS;
   Stream streams[Kernel::GIVEN];
   const Job job = read<Kernel>(a, streams);
+  const long count = sums_of<Kernel>(job);
   const Uniform* out = job.uniforms + Kernel::UNIFORMS;
   const long chunks = (job.length + CHUNK - 1) / CHUNK;
   // A period's sums are vectors; rows that share them form a group, as many groups as keep 16 threads busy.
@@ -174,16 +219,17 @@ static void backward(const long* a) {
   if (groups < (job.rows + 63) / 64) groups = (job.rows + 63) / 64;
   if (groups > job.rows || !Kernel::PERIOD) groups = job.rows;
   const long per_group = groups ? (job.rows + groups - 1) / groups : 0;
-  const unsigned long numbers = groups * (Kernel::PERIOD ? job.length : chunks) * SLOTS;
+  const unsigned long numbers = groups * (Kernel::PERIOD ? job.length : chunks) * count;
   double* totals = !Kernel::PERIOD && SLOTS ? (double*)calloc(numbers + 1, sizeof(double)) : nullptr;
   float* along = Kernel::PERIOD && SLOTS ? (float*)calloc(numbers + 1, sizeof(float)) : nullptr;
 #pragma omp parallel for num_threads(job.threads) schedule(static) if (job.threads > 1)
   for (long i = 0; i < groups * chunks; ++i) {
     Stream sums[SLOTS + 1];
-    float* mine = along + i / chunks * SLOTS * job.length;
-    for (int j = 0; j < SLOTS; ++j) sums[j] = {Kernel::PERIOD ? (char*)(mine + j * job.length) : nullptr, 0};
+    float* mine = along + i / chunks * count * job.length;
+    for (int j = 0; j < SLOTS; mine += width<Kernel>(job, j++) * job.length)
+      sums[j] = {Kernel::PERIOD ? (char*)mine : nullptr, Kernel::STEPS ? 0 : job.length};
     for (long row = i / chunks * per_group; row < (i / chunks + 1) * per_group && row < job.rows; ++row)
-      part<Kernel>(job, sums, row, i % chunks * CHUNK, totals + i * SLOTS);
+      part<Kernel>(job, sums, row, i % chunks * CHUNK, totals + i * count);
   }
   if (SLOTS) finish<Kernel>(job, out, Kernel::PERIOD ? groups : groups * chunks, totals, along);
   free(totals);

@@ -36,6 +36,18 @@ class _Box:
         self.node, self.is_input = node, is_input
 
 
+class _Boxes(dict[torch.fx.Node, _Box]):
+    """What each name of a graph stands for. The gradients given come into being when the first one is used."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph, self.late = graph, {}  # type: ignore[var-annotated]
+
+    def __missing__(self, name: torch.fx.Node) -> _Box:
+        for other, label in self.late.items():
+            self[other] = _Box(self.graph.node("input", label, "float"), is_input=True)
+        return self[name]
+
+
 class Converter:
     """Converts the graphs of one cell into one `Graph`, so that what they have in common is shared."""
 
@@ -45,17 +57,23 @@ class Converter:
     def __call__(self, module: torch.fx.GraphModule, labels: list[tuple[str, int]]) -> list[Node]:
         """The output nodes of `module`, whose inputs are named by `labels`, in order."""
         names = iter(labels)
-        boxes: dict[torch.fx.Node, _Box] = {}
+        module.graph.eliminate_dead_code()  # such as a parametrization whose parameter the step only looks for
+        boxes = _Boxes(self.graph)
         for node in module.graph.nodes:
             if node.op == "placeholder":
-                boxes[node] = _Box(self.graph.node("input", next(names), "float"), is_input=True)
+                label = next(names)
+                if label[0] in ("gs", "gv"):
+                    boxes.late[node] = label
+                else:
+                    boxes[node] = _Box(self.graph.node("input", label, "float"), is_input=True)
             elif node.op == "get_attr":
                 boxes[node] = _Box(self._captured(getattr(module, node.target)))
             elif node.op == "call_function":
                 boxes[node] = self._call(node, boxes)
             elif node.op == "output":
                 leaves = torch.utils._pytree.tree_leaves(node.args[0])
-                return [self._float(boxes[leaf].node) for leaf in leaves]
+                zero = self.graph.constant
+                return [self._float(zero(0.0) if leaf is None else boxes[leaf].node) for leaf in leaves]
         raise AssertionError("a graph without output")
 
     def _float(self, node: Node) -> Node:

@@ -35,8 +35,9 @@ def cpu_source(program: Program, variant: Variant, backward: bool) -> KernelSour
     uniform = [i for i in range(len(program.coefficients)) if i not in along]
     wanted = [i for i, want in enumerate(variant.wanted) if want]
     slots = variant.slots(program)
+    wide = [program.per_step[i] for i, _ in slots]
     streams = _inputs(program, variant, along)
-    streams += _gradients(program, variant, len(slots)) if backward else _results(program)
+    streams += _gradients(program, variant, wide) if backward else _results(program)
     passes = sweeps(program, variant)
     texts = _backward(program, passes, set(uniform)) if backward else _forward(program, passes, set(uniform))
     frame = fill(
@@ -53,14 +54,32 @@ def cpu_source(program: Program, variant: Variant, backward: bool) -> KernelSour
         uniform=uniform,
         wanted=wanted,
         slots=slots,
+        place=_places(program, slots, variant),
+        wide=[str(w) for w in wide],
+        plain_sums=wide.count(False),
+        wide_sums=wide.count(True),
         owners=[wanted.index(i) for i, _ in slots] or [0],
         backward=backward,
         **texts,
     )
-    parameters = [*JOB, *(key for s in streams if not s.sum for key in (s.name, f"{s.name}_t"))]
+    parameters = [
+        *JOB,
+        *([] if variant.steps else ["steps"]),
+        *(key for s in streams if not s.sum for key in (s.name, f"{s.name}_t")),
+    ]
     for name in [*(f"cp{i}" for i in uniform), *(f"gcp{j}" for j in range(len(wanted) if backward else 0))]:
         parameters += (name, f"{name}_t", f"{name}_c")
     return KernelSource(frame, "run", tuple(parameters))
+
+
+def _places(program: Program, slots: list[tuple[int, int]], variant: Variant) -> dict[int, str]:
+    """Of each wanted coefficient, where its (first) sum stands among all."""
+    places: dict[int, str] = {}
+    for j, (i, _) in enumerate(slots):
+        wide = sum(program.per_step[k] for k, _ in slots[:j])
+        moved = wide and not variant.steps and not variant.period
+        places.setdefault(i, f"{j - wide} + {wide} * T" if moved else str(j))
+    return places
 
 
 def _inputs(program: Program, variant: Variant, along: list[int]) -> list[Stream]:
@@ -74,14 +93,17 @@ def _results(program: Program) -> list[Stream]:
     return [Stream("sp", "IO", "T", "OUT | PAST"), *states]
 
 
-def _gradients(program: Program, variant: Variant, slots: int) -> list[Stream]:
+def _gradients(program: Program, variant: Variant, wide: list[bool]) -> list[Stream]:
     n = len(program.states)
     return [
         Stream("gsp", "IO", "T", "IN"),
         *(Stream(f"glast{i}", "float", "1", "IN") for i in range(n)),
         Stream("gxp", "IO", "1" if variant.static else "T", "OUT | PAST"),
         *(Stream(f"gfirst{i}", "float", "1", "OUT") for i in range(n)),
-        *(Stream(f"sum{j}", "float", "1", "IN | OUT | ALONG | SUM") for j in range(slots if variant.period else 0)),
+        *(
+            Stream(f"sum{j}", "float", "T" if w and not variant.steps else "1", "IN | OUT | ALONG | SUM")
+            for j, w in enumerate(wide if variant.period else [])
+        ),
     ]
 
 

@@ -15,10 +15,21 @@ REGISTERS = 16
 _SIGNATURE = re.compile(r"__launch_bounds__\(\d+\) (\w+)\(([^)]*)\)")
 
 
+def segment_of(program: Program, variant: Variant, vec: int) -> int:
+    """The timesteps whose states a thread holds in registers."""
+    return min(variant.steps, max(1, REGISTERS // max(1, len(program.states) * vec)))
+
+
+def kept_bytes(program: Program, variant: Variant, vec: int) -> int:
+    """What grows with T in a thread of the backward: states at the start of each segment, and sums."""
+    segments = -(-variant.steps // segment_of(program, variant, vec))
+    return 4 * vec * (segments * (len(program.states) + 1) + len(variant.slots(program)))
+
+
 def cuda_source(program: Program, variant: Variant, backward: bool, vec: int) -> KernelSource:
     """The kernel `forward` or `backward`, for `vec` neurons to a thread."""
     states = range(len(program.states))
-    segment = min(variant.steps, max(1, REGISTERS // max(1, len(states) * vec)))
+    segment = segment_of(program, variant, vec)
     ends = {
         "forward": [program.spikes, *program.next_states],
         "replay": program.next_states,

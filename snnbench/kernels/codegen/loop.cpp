@@ -1,15 +1,16 @@
 //# A template: source.py says how holes are marked, cpu.py fills them. This line does not appear in a kernel's text.
-// A neuron's kernel on a CPU: time runs inside a block of VECS vectors of neighbouring neurons.
-//
-// chunks.h cuts a call into such blocks; `span` goes through some of them, one after the other.
-// Whatever is walked block by block is a stream: a pointer p, its stride over time p_t, a number of steps. A null
-// pointer to a state means zeros, one to a result that it is not wanted.
-//
-// x and s are input and spikes, v<i> a state, c<i> a coefficient, n<i> a statement of the step; g stands before the name
-// of a gradient.
+// A neuron's kernel on a CPU: time runs inside a block of VECS vectors of neighbouring neurons. chunks.h cuts a call
+// into such blocks; `span` goes through some of them. Whatever is walked block by block is a stream: a pointer p, its
+// stride over time p_t, a number of steps. A null pointer to a state means zeros, one to a result that it is not wanted.
+// x and s are input and spikes, v<i> a state, c<i> a coefficient, n<i> a statement; g stands before a gradient.
 
 //% macro tables(streams)
-  static constexpr int GIVEN = ${streams | rejectattr("sum") | list | length}, UNIFORMS = ${uniform | length};
+  static constexpr int STEPS = T, GIVEN = ${streams | rejectattr("sum") | list | length}, UNIFORMS = ${uniform | length};
+  static constexpr bool PERIOD = ${(period or not backward) | lower};
+//% if not T
+  static constexpr bool WIDE[] = {${wide | map("lower") | join(", ") or "false"}};
+  static constexpr long TAPE = ${(taped | length or 1) + (kept | length or 1) if backward else 0} * sizeof(V) * VECS;
+//% endif
   static constexpr Kind STREAM[] = {
 //% for s in streams
       {sizeof(${s.type}), ${s.steps}, ${s.flags}},  // ${s.name}
@@ -21,6 +22,9 @@
 //% for s in streams
     ${s.type}* __restrict ${s.name} = (${s.type}*)q[${loop.index0}].p; const long ${s.name}_t = q[${loop.index0}].stride;
 //% endfor
+//% if not T
+    const int T = q[${streams | length}].stride;
+//% endif
 //% endmacro
 
 //% macro next_block(streams)
@@ -43,7 +47,7 @@
 //% endmacro
 
 //% macro unroll()
-//% if T <= unrolled
+//% if 0 < T <= unrolled
 #pragma GCC unroll ${unrolled}
 //% endif
 //% endmacro
@@ -83,8 +87,10 @@
 //% endfor
 //% endmacro
 
-//% macro add(at, term)
-//% if period
+//% macro add(at, term, wide)
+//% if period and wide and not T
+store(sums[${at}] + t * sum${at}_t + k * W, load(sums[${at}] + t * sum${at}_t + k * W) + ${term});
+//% elif period
 store(sums[${at}] + k * W, load(sums[${at}] + k * W) + ${term});
 //% else
 sums[${at}] += sel(live_mask[k], ${term}, V{});
@@ -131,7 +137,6 @@ struct Forward {
 //% else
 struct Backward {
 //% print tables(streams)
-  static constexpr bool PERIOD = ${period | lower};
   // Sums over neurons; of each, the coefficient (among those wanted) and the timestep.
   static constexpr int SLOTS = ${slots | length};
   static constexpr int OWNER[] = {${owners | join(", ")}};
@@ -140,14 +145,26 @@ struct Backward {
 //% print pointers(streams)
 //% if slots and period
     float* sums[] = {${streams | selectattr("sum") | map(attribute="name") | join(", ")}};
-//% elif slots
+//% elif slots and T
     V sums[SLOTS] = {};
+//% elif slots
+    V* sums = (V*)(q[${streams | length}].p + TAPE * T);
+    const long all_sums = ${plain_sums} + ${wide_sums} * (long)T;
+    for (long j = 0; j < all_sums; ++j) sums[j] = V{};
+//% endif
+//% if slots and not period
     M live_mask[VECS];
     EACH_VECTOR live_mask[k] = first(live - k * W);
 //% endif
     for (long b = 0; b < blocks; ++b) {
 //% print first_states(start)
-      V tape[T][${taped | length + 1}][VECS], kept[T][${kept | length + 1}][VECS], g[STATES + 1][VECS];
+      V g[STATES + 1][VECS];
+//% if T
+      V tape[T][${taped | length + 1}][VECS], kept[T][${kept | length + 1}][VECS];
+//% else
+      typedef V Taped[${taped | length or 1}][VECS], Kept[${kept | length or 1}][VECS];
+      Taped* const tape = (Taped*)q[${streams | length}].p; Kept* const kept = (Kept*)(tape + T);
+//% endif
 //% print unroll()
       for (int t = 0; t < T; ++t) {
 //% print timestep(replay)
@@ -199,7 +216,7 @@ struct Backward {
 //% endfor
 //% for i in wanted
 //% set term = reverse.value(program.grad_coefficients[i])
-          ${add(slots.index((i, 0)) ~ " + t", term) | trim if program.per_step[i] else "a%d[k] += %s;" % (i, term)}
+          ${add(place[i] ~ (" + t" if T or not period else ""), term, true) | trim if program.per_step[i] else "a%d[k] += %s;" % (i, term)}
 //% endfor
         }
       }
@@ -210,7 +227,7 @@ struct Backward {
       if (gfirst${i}) EACH_VECTOR store(gfirst${i} + k * W, g[${i}][k]);
 //% endfor
 //% for i in wanted if not program.per_step[i]
-      EACH_VECTOR ${add(slots.index((i, 0)), "a%d[k]" % i) | trim}
+      EACH_VECTOR ${add(place[i], "a%d[k]" % i, false) | trim}
 //% endfor
 //% print next_block(streams)
 //% if slots and period
@@ -220,13 +237,12 @@ struct Backward {
 //% endif
     }
 //% if slots and not period
-    for (int j = 0; j < SLOTS; ++j) totals[j] += total(sums[j]);
+    for (long j = 0; j < ${"SLOTS" if T else "all_sums"}; ++j) totals[j] += total(sums[j]);
 //% endif
   }
 };
 
 //% endif
-
 }  // namespace
 
 extern "C" __attribute__((visibility("default"))) void run(const long* a) {

@@ -13,12 +13,14 @@ WORTH, DEAR = 3, 16
 """A value is kept from the replay for the gradients if that spares so many operations, beyond ROOM so many."""
 ROOM = 128
 """So many vectors of states and kept values over time stay in the first-level cache."""
+MANY = 32
+"""The number of timesteps that a kernel of any number is made for."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Variant:
     """Attributes:
-    steps: T.
+    steps: T, or 0 for a kernel of any T.
     io: "float", "half" or "bfloat": what x and the spikes are stored as.
     static: whether x is the same at every timestep.
     channelled: of each coefficient, whether it has one value per channel.
@@ -34,12 +36,15 @@ class Variant:
     period: bool
 
     def slots(self, program: Program) -> list[tuple[int, int]]:
-        """The sums that a backward makes: (coefficient, timestep), the timestep being 0 where there is but one."""
+        """The sums that a backward makes: (coefficient, timestep), the timestep being 0 where there is but one.
+
+        For any T, that of timestep 0 stands for those of all.
+        """
         return [
             (i, t)
             for i, per_step in enumerate(program.per_step)
             if self.wanted[i]
-            for t in range(self.steps if per_step else 1)
+            for t in range((self.steps or 1) if per_step else 1)
         ]
 
 
@@ -65,7 +70,7 @@ def sweeps(program: Program, variant: Variant) -> Sweeps:
     replay = needed(program.next_states)
     gradients = [program.grad_x, *program.grad_states, *wanted(program.grad_coefficients, variant)]
     candidates = [n for n in replay if n.op != "input" and n.dtype == "float" and _varies(n)]
-    kept = _worth_keeping(candidates, gradients, ROOM // variant.steps)
+    kept = _worth_keeping(candidates, gradients, ROOM // (variant.steps or MANY))
     return Sweeps(
         forward=needed([program.spikes, *program.next_states]),
         replay=replay,

@@ -60,4 +60,4 @@ def _environment() -> jinja2.Environment:
 
 @functools.cache
 def _header(name: str) -> str:
-    return (_HERE / name).read_text()
+    return (_HERE / name).read_text("utf-8")

@@ -1,31 +1,39 @@
-"""From a neuron's `step` to two graphs: the step itself, and its derivative as PyTorch writes it."""
+"""From a neuron's `step` to a graph of it and of its derivative, as PyTorch writes that."""
 
 from __future__ import annotations
 
 import dataclasses
 import threading
-import traceback
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
-from types import TracebackType
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd import Variable
 from torch.fx.experimental.proxy_tensor import make_fx
-from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
 
 from snnbench.kernels.cell import Cell, Unfusable
 from snnbench.kernels.codegen.convert import Converter
 from snnbench.kernels.codegen.graph import Graph, Node
+from snnbench.kernels.codegen.queries import Call, Queries, default_call
+from snnbench.kernels.codegen.runs import Finder, NoDraws, leave_step, line_of, reshapes
+from snnbench.kernels.follow import followed
+from snnbench.kernels.reads import Reads, Stop
 
 _LOCK = threading.RLock()
-_OWN = (str(Path(torch.__file__).parent), str(Path(__file__).parents[1]))
+_here = threading.local()
+_CHECKED = 1 << 16
+"""Numbers in a frame up to which a step that asks for sizes is checked on a frame of the call's."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Program:
-    """A traced step. Inputs are nodes with op "input" and args ("x",), ("v", i), ("c", i), ("gs",) or ("gv", i)."""
+    """A traced step. Inputs are nodes with op "input" and args ("x",), ("v", i), ("c", i), ("gs",) or ("gv", i).
+
+    `connected` says of x, each state and each coefficient whether autograd finds a way from it to any output.
+    """
 
     name: str
     states: tuple[str, ...]
@@ -36,120 +44,189 @@ class Program:
     grad_x: Node
     grad_states: tuple[Node, ...]
     grad_coefficients: tuple[Node, ...]
+    connected: tuple[bool, ...]
 
 
-def trace(cell: Cell) -> Program:
-    """Trace `cell.step` and its vector-Jacobian product on scalars.
+@dataclasses.dataclass(frozen=True)
+class Traced:
+    """What came of tracing a step in a call: its program, or why there is none; its reads; if it asked for sizes."""
 
-    In a thread of its own: torch.func refuses to work under hooks for saved tensors, such as those of checkpoint, and
-    these belong to a thread.
+    program: Program | None
+    obstacle: str
+    reads: Reads
+    sized: bool
+
+
+def trace(cell: Cell, call: Call | None = None) -> Program:
+    """The program of `cell.step` in a call, or in one of [B, C] frames.
 
     Raises:
-        Unfusable: the step holds something that is not an operation on scalars; names the neuron and the line.
+        Unfusable: the step cannot be fused; names the neuron, what it is, and the line.
+    """
+    found = traced(cell, call or default_call(cell))
+    if found.program is None:
+        raise Unfusable(found.obstacle)
+    return found.program
+
+
+def refuse_inside() -> None:
+    """Raises Unfusable in a step that is being traced: one that runs another neuron."""
+    if getattr(_here, "tracing", False):
+        raise Unfusable("it runs another neuron")
+
+
+def traced(cell: Cell, call: Call) -> Traced:
+    """Run `cell.step` a few times on inputs without meaning, and leave all that it could change as it was.
+
+    In a thread of its own: PyTorch's modes, and hooks for saved tensors such as those of checkpoint, belong to one.
     """
     with ThreadPoolExecutor(1) as thread:
-        return thread.submit(_trace, cell).result()
+        return thread.submit(_traced, cell, call).result()
 
 
-def _trace(cell: Cell) -> Program:
-    name = type(cell).__name__
-    coefficients = tuple(cell.coefficients())
-    states = tuple(cell.states)
-
-    def step(x: Tensor, v: list[Tensor], c: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
-        named = dict(zip(coefficients, c, strict=True))
-        s, new = cell.step(x, dict(zip(states, v, strict=True)), named, cell.spike)
-        if set(new) != set(states):
-            raise Unfusable(f"{name}.step returns the states {sorted(new)}, declared are {sorted(states)}")
-        return s, [new[key] for key in states]
-
-    def derivative(x: Tensor, v: list[Tensor], c: list[Tensor], gs: Tensor, gv: list[Tensor]) -> Any:
-        return torch.func.vjp(step, x, v, c)[1]((gs, gv))
-
-    def scalars(n: int) -> list[Tensor]:
-        return [torch.full((), 0.5, device="cpu", dtype=torch.float32) for _ in range(n)]
-
-    inputs = (scalars(1)[0], scalars(len(states)), scalars(len(coefficients)))
-    labels: list[tuple[str, int]] = [("x", 0), *(("v", i) for i in range(len(states)))]
-    labels += [("c", i) for i in range(len(coefficients))]
-    with _LOCK, _disable_current_modes(), torch.inference_mode(False), torch.enable_grad():
-        forward = _make_fx(name, step, inputs)
-        backward = _make_fx(name, derivative, (*inputs, scalars(1)[0], scalars(len(states))))
-        convert = Converter(Graph(), name, cell, lambda op: _where(cell, step, inputs, op))
-        s, *new = convert(forward, labels)
-        gx, *grads = convert(backward, [*labels, ("gs", 0), *(("gv", i) for i in range(len(states)))])
-        _check_elementwise(name, step, forward, len(states), len(coefficients))
-    return Program(
-        name=name,
-        states=states,
-        coefficients=coefficients,
-        per_step=tuple(key in cell.per_step for key in coefficients),
-        spikes=s,
-        next_states=tuple(new),
-        grad_x=gx,
-        grad_states=tuple(grads[: len(states)]),
-        grad_coefficients=tuple(grads[len(states) :]),
-    )
-
-
-def _make_fx(name: str, function: Any, inputs: tuple[Any, ...]) -> torch.fx.GraphModule:
-    with torch.autocast("cpu", enabled=False):
+def _traced(cell: Cell, call: Call) -> Traced:
+    _here.tracing = True  # the thread ends with it
+    with _LOCK, torch.inference_mode(False), torch.enable_grad(), torch.autocast("cpu", enabled=False):
+        reads, tracer, program, obstacle = Reads(cell), _Tracer(cell, call), None, ""
         try:
-            return make_fx(function)(*inputs)
-        except Unfusable:
-            raise
+            program = tracer.program(reads)
+        except Unfusable as error:
+            obstacle = str(error)
+        finally:
+            reads.undo()
+        if reads.written:
+            what = reads.written[0]
+            obstacle = f"{tracer.name}.step writes {what}, so that a call changes the next; make it a state"
+        return Traced(None if obstacle else program, obstacle, reads, tracer.sized)
+
+
+class _Tracer:
+    """The runs of one step."""
+
+    def __init__(self, cell: Cell, call: Call) -> None:
+        self.cell, self.call, self.name = cell, call, type(cell).__name__
+        self.states = tuple(cell.states)
+        self.coefficients = tuple(name for name, _ in call.coefficients)
+        self.answers: list[Any] = []
+        self.sized = False
+
+    def program(self, reads: Reads) -> Program:
+        connected = self._first_run(reads)
+        n, k = len(self.states), len(self.coefficients)
+        numbers = [torch.full((), 0.5) for _ in range(2 + 2 * n + k)]
+        with self._named():
+            graph = make_fx(lambda *inputs: self._run(inputs, self._again(())))(*numbers)
+        self.sized |= any(reshapes(node) for node in graph.graph.nodes)
+        labels = [("x", 0), *(("v", i) for i in range(n)), *(("c", i) for i in range(k))]
+        labels += [("gs", 0), *(("gv", i) for i in range(n))]
+        convert = Converter(Graph(), self.name, self.cell, self.where)
+        s, *new = convert(graph, labels)
+        self.check(graph)
+        return Program(
+            name=self.name,
+            states=self.states,
+            coefficients=self.coefficients,
+            per_step=tuple(key in self.cell.per_step for key in self.coefficients),
+            spikes=s,
+            next_states=tuple(new[:n]),
+            grad_x=new[n],
+            grad_states=tuple(new[n + 1 : 2 * n + 1]),
+            grad_coefficients=tuple(new[2 * n + 1 :]),
+            connected=connected,
+        )
+
+    def _first_run(self, reads: Reads) -> tuple[bool, ...]:
+        """Run the step on tensors of the call's shapes without memory, and note what it reads and asks.
+
+        Returns:
+            Of x, each state and each coefficient, whether autograd finds a way from it to any output.
+        """
+        shape = self.call.shape
+        shapes = [*[shape] * (1 + len(self.states)), *(own for _, own in self.call.coefficients)]
+        shapes += [shape] * (1 + len(self.states))
+        inputs = [torch.empty(one, device="meta") for one in shapes]
+        queries = Queries(self.call, None, shape, reads.take)
+        try:
+            with self._named(), NoDraws(), followed(reads):
+                found = self._run(inputs, queries)
+        finally:
+            self.answers, self.sized = queries.answers, queries.asked
+        for key, value in zip(("the spikes", *self.states), found, strict=False):
+            assert value is not None
+            if value.shape != shape:
+                raise Unfusable(f"{self.name}.step returns {key} of shape {list(value.shape)} for x {list(shape)}")
+        return tuple(gradient is not None for gradient in found[1 + len(self.states) :])
+
+    def _again(self, shape: tuple[int, ...]) -> Queries:
+        return Queries(self.call, self.answers, shape)
+
+    def _run(self, inputs: Any, queries: Queries) -> list[Tensor | None]:
+        """Spikes, new states, and the gradients of x, the states and the coefficients, for gradients of the former."""
+        n, k = len(self.states), len(self.coefficients)
+        with queries:
+            leaves = [value.detach().requires_grad_() for value in inputs[: 1 + n + k]]
+            outputs = self._step(*leaves)
+            grads = [value.detach() for value in inputs[1 + n + k :]]  # in the graph, these stand where the step ends
+            paired = [(out, grad) for out, grad in zip(outputs, grads, strict=True) if out.requires_grad]
+            if not paired:
+                return [*outputs, *[None] * len(leaves)]
+            roots, starts = zip(*paired, strict=True)
+            # as torch.autograd.grad, which would hide what the surrogate asks in its derivative; with create_graph,
+            # since PyTorch then writes derivatives in operations that have kernels
+            run_backward = Variable._execution_engine.run_backward
+            found = run_backward(
+                roots, starts, True, True, tuple(leaves), allow_unreachable=True, accumulate_grad=False
+            )
+            return [*outputs, *found]
+
+    def _step(self, x: Tensor, *rest: Tensor) -> list[Tensor]:
+        n = len(self.states)
+        state, c = dict(zip(self.states, rest[:n], strict=True)), dict(zip(self.coefficients, rest[n:], strict=True))
+        s, new = self.cell.step(x, state, c, self.cell.spike)
+        if set(new) != set(self.states):
+            raise Unfusable(f"{self.name}.step returns the states {sorted(new)}, declared are {sorted(self.states)}")
+        return [s, *(new[key] for key in self.states)]
+
+    def check(self, graph: torch.fx.GraphModule) -> None:
+        """The trace saw numbers; on tensors, too, it must say what the step says."""
+        n, k = len(self.states), len(self.coefficients)
+        frame: tuple[int, ...] = (2, 3)
+        shapes: list[tuple[int, ...]] = [()] * k
+        if self.sized:
+            small = torch.Size(self.call.shape).numel() <= _CHECKED
+            frame = tuple(size if small else min(size, 3) for size in self.call.shape)
+            shapes = [tuple(size if small else min(size, 3) for size in shape) for _, shape in self.call.coefficients]
+        generator = torch.Generator().manual_seed(0)
+        inputs = [torch.rand(s, generator=generator) + 0.25 for s in (*[frame] * (1 + n), *shapes, *[frame] * (1 + n))]
+        leave_step(graph, 1 + n, 1 + n + k)
+        with self._named(), torch.no_grad():
+            with self._again(frame):
+                expected = self._step(*inputs[: 1 + n + k])
+            got = graph(*inputs)
+            pairs = [torch.broadcast_tensors(a, b) for a, b in zip(expected, got, strict=True)]
+            same = all(torch.allclose(a, b, equal_nan=True) for a, b in pairs)
+        if not same:
+            raise Unfusable(f"{self.name}.step is not element-wise: on a tensor it differs from itself on numbers")
+
+    @contextmanager
+    def _named(self) -> Iterator[None]:
+        """Whatever goes wrong inside is an Unfusable with the neuron's name and the line."""
+        try:
+            yield
+        except Stop as error:
+            raise Unfusable(f"{self.name}.step{line_of(error.__traceback__)} {error}") from error
+        except Unfusable as error:
+            if str(error).startswith(f"{self.name}.step"):
+                raise
+            raise Unfusable(f"{self.name}.step{line_of(error.__traceback__)} cannot be fused: {error}") from error
         except Exception as error:
             reason = str(error).strip().splitlines()[0] if str(error).strip() else ""
-            line = _line(error.__traceback__)
-            raise Unfusable(f"{name}.step{line} cannot be fused: {type(error).__name__}: {reason}") from error
+            line = line_of(error.__traceback__)
+            raise Unfusable(f"{self.name}.step{line} cannot be fused: {type(error).__name__}: {reason}") from error
 
-
-def _check_elementwise(name: str, step: Any, graph: torch.fx.GraphModule, states: int, coefficients: int) -> None:
-    """The trace saw scalars; on tensors, too, it must say what the step says (x.dim(), x.numel() would not)."""
-    generator = torch.Generator().manual_seed(0)
-
-    def random(*shape: int) -> Tensor:
-        return torch.rand(shape, generator=generator, device="cpu", dtype=torch.float32) + 0.25
-
-    inputs = (random(2, 3), [random(2, 3) for _ in range(states)], [random() for _ in range(coefficients)])
-    try:
-        with torch.no_grad():
-            expected, got = step(*inputs), graph(*inputs)
-        same = all(torch.allclose(a, b, equal_nan=True) for a, b in _pairs(expected, got))
-    except Unfusable:
-        raise
-    except Exception as error:
-        raise Unfusable(f"{name}.step{_line(error.__traceback__)} cannot be fused: {error}") from error
-    if not same:
-        raise Unfusable(f"{name}.step is not element-wise: on a tensor it differs from itself on numbers")
-
-
-def _pairs(a: Any, b: Any) -> list[tuple[Tensor, Tensor]]:
-    flat_a, flat_b = (torch.utils._pytree.tree_leaves(tree) for tree in (a, b))
-    return [torch.broadcast_tensors(x, y) for x, y in zip(flat_a, flat_b, strict=True)]
-
-
-def _line(trace_back: TracebackType | None) -> str:
-    frames = [f for f in traceback.extract_tb(trace_back) if not f.filename.startswith(_OWN)]
-    return f" ({frames[-1].filename}:{frames[-1].lineno})" if frames else ""
-
-
-class _Finder(TorchDispatchMode):
-    """Remembers the source line of the first call of one operation."""
-
-    def __init__(self, op: str) -> None:
-        super().__init__()
-        self.op, self.found = op, ""
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if str(func) == self.op and not self.found:
-            frames = [f for f in traceback.extract_stack() if not f.filename.startswith(_OWN)]
-            self.found = f" ({frames[-1].filename}:{frames[-1].lineno})" if frames else ""
-        return func(*args, **(kwargs or {}))
-
-
-def _where(cell: Cell, step: Any, inputs: tuple[Any, ...], op: str) -> str:
-    """` (file:line)` of the first use of `op` in the step; empty if only its derivative uses it."""
-    with _Finder(op) as finder, torch.no_grad():
-        step(*inputs)
-    return finder.found
+    def where(self, op: str) -> str:
+        """` (file:line)` of the first use of `op` in the step; empty if only its derivative uses it."""
+        numbers = [torch.full((), 0.5) for _ in range(1 + len(self.states) + len(self.coefficients))]
+        with Finder(op) as finder, torch.no_grad(), self._again(()):
+            self._step(*numbers)
+        return finder.found

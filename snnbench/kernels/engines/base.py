@@ -137,6 +137,12 @@ class FrameKernel:
         expected, given = self.signature.strides[len(self.signature.shape) - x.dim() :], x.stride()
         if given == expected or same_frames(tuple(x.shape), given, expected):
             return x
+        if x.dim() == len(expected) and expected[0] == 0:
+            return (
+                torch.empty_strided(x.shape[1:], expected[1:], dtype=x.dtype, device=x.device)
+                .copy_(x[0])
+                .expand(x.shape)
+            )
         return torch.empty_strided(x.shape, expected, dtype=x.dtype, device=x.device).copy_(x)
 
     def like(self, x: Tensor, skip: int) -> Tensor:

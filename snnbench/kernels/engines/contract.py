@@ -17,9 +17,10 @@ Gradients = tuple[Tensor | None, list[Tensor | None], list[Tensor | None]]
 class Kernel(Protocol):
     """A program made ready for calls of one signature, which may come from several threads at once.
 
-    Tensors lie on the engine's kind of device. x has the signature's shape, or that of one frame where it is `static`;
-    its dtype is the signature's, that of states and coefficients float32. A state is shaped like a frame of x, and None
-    is a state of zeros. Work goes to PyTorch's current stream and waits for nothing: no value is read on the host.
+    Tensors lie on the engine's kind of device. x has the signature's shape; where it is `static`, its stride over time
+    is 0, or time is left out. Its dtype is the signature's, that of states and coefficients float32. A state is shaped
+    like a frame of x, and None is a state of zeros. Work goes to PyTorch's current stream and waits for nothing: no
+    value is read on the host.
     Under torch.compile, calls come from inside an op, where autograd is not at work: do not lean on it.
     """
 
@@ -50,7 +51,8 @@ class Kernel(Protocol):
         """Gradients of sum(spikes x gs) + sum(final states x g_last); None among these means zeros.
 
         Only x, the first states and the coefficients were saved: the membrane is computed anew. `wanted` has one entry
-        for x, one for each state, one for each coefficient. The gradient of a `static` x is the sum over time.
+        for x, one for each state, one for each coefficient. The gradient of a `static` x is that of its one
+        frame, the sum over time.
         The same call gives the same bits.
         """
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import dataclasses
 import functools
 import itertools
 import os
@@ -12,6 +13,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from snnbench.kernels.cell import NoEngine
 from snnbench.kernels.codegen.cpu import cpu_source
 from snnbench.kernels.codegen.passes import Variant
 from snnbench.kernels.codegen.source import KernelSource
@@ -47,6 +49,12 @@ class CpuEngine:
         return CpuKernel(program, signature)
 
 
+SPECIAL = 32
+"""Up to so many timesteps a kernel of their number is a little faster than one for any number."""
+LONGEST = 1 << 22
+"""So many timesteps take some GB for a block of neurons; more are refused rather than asked for."""
+_first: dict[tuple[Program, Variant, bool], int] = {}
+
 Run = Callable[[object], None]
 """Takes an array of int64."""
 Pack = Callable[..., bytes]
@@ -60,6 +68,26 @@ def compiled(program: Program, variant: Variant, backward: bool) -> tuple[Run, t
     run = build.build(source.text).run
     run.argtypes, run.restype = [ctypes.c_void_p], None
     return run, source.parameters
+
+
+def any_steps(variant: Variant) -> Variant:
+    return dataclasses.replace(variant, steps=0)
+
+
+def chosen(program: Program, variant: Variant, backward: bool) -> Variant:
+    """The variant to compile for `variant`: itself, or one for any T, which has the same bits.
+
+    A program's first T gets a kernel of its own, and each whose kernel is in the cache; others share one, since to
+    compile for each would take seconds. A process that meets one T is served best, one that meets many at once.
+    """
+    if not variant.steps:
+        return variant
+    if len(_first) > 4096:
+        _first.clear()
+    first = _first.setdefault((program, any_steps(variant), backward), variant.steps)
+    if first == variant.steps or build.cached(cpu_source(program, variant, backward).text):
+        return variant
+    return any_steps(variant)
 
 
 @functools.cache
@@ -95,10 +123,18 @@ class CpuKernel(FrameKernel):
     def source(self, wanted: Wanted) -> KernelSource:
         return cpu_source(self.program, self.variant(wanted, self.period), wanted is not None)
 
+    def variant(self, wanted: Wanted, period: bool = False) -> Variant:
+        own = super().variant(wanted, period)
+        return own if own.steps <= SPECIAL else any_steps(own)
+
     def load(self, wanted: Wanted) -> tuple[Run, Values, Pack]:
-        run, parameters = compiled(self.program, self.variant(wanted, self.period), wanted is not None)
+        if self.layout.steps > LONGEST:
+            raise NoEngine(f"T={self.layout.steps} is more than a kernel can keep")
+        variant = chosen(self.program, self.variant(wanted, self.period), wanted is not None)
+        run, parameters = compiled(self.program, variant, wanted is not None)
         gradients = {} if wanted is None else {"gcp": sum(wanted)}
-        values = self.values(parameters, wanted, self.settled(wanted), numbers=["threads"], groups=gradients)
+        settled = self.settled(wanted) | ({} if variant.steps else {"steps": self.layout.steps})
+        values = self.values(parameters, wanted, settled, numbers=["threads"], groups=gradients)
         pack = struct.Struct(f"{len(parameters)}q").pack  # faster than making one of ctypes' arrays
         self.kernels[wanted] = run, values, pack
         return self.kernels[wanted]

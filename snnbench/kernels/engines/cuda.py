@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from snnbench.kernels.cell import NoEngine
-from snnbench.kernels.codegen.cuda import REGISTERS, cuda_source
+from snnbench.kernels.codegen.cuda import REGISTERS, cuda_source, kept_bytes
 from snnbench.kernels.codegen.passes import Variant
 from snnbench.kernels.codegen.source import KernelSource
 from snnbench.kernels.codegen.trace import Program
@@ -28,6 +28,9 @@ OPTIONS = ("-std=c++17", "--fmad=false")
 BLOCK = 256
 LANES = 1 << 18
 """Threads that a backward uses to add up gradients of coefficients: enough to fill a device, few to add up."""
+
+LOCAL = 1 << 14
+"""Bytes of local memory that a thread may ask for; the device sets them aside for all threads that it can hold."""
 
 Launch = Callable[[int, int, Sequence[int], torch.device], None]
 
@@ -89,8 +92,11 @@ def load(source: KernelSource) -> Launch:
 
     def launch(grid: int, block: int, arguments: Sequence[int], device: torch.device) -> None:
         stream = _stream(torch.cuda.current_stream(device).cuda_stream, device.index)
-        with module.cuda.Device(device.index), stream:
-            kernel((grid,), (block,), tuple([np.int64(a) for a in arguments]))
+        try:
+            with module.cuda.Device(device.index), stream:
+                kernel((grid,), (block,), tuple([np.int64(a) for a in arguments]))
+        except module.cuda.driver.CUDADriverError as error:
+            raise NoEngine(f"the device does not start the kernel ({error})") from error
 
     return launch
 
@@ -130,6 +136,8 @@ class CudaKernel(FrameKernel):
         found = self.kernels.get((wanted, vec))
         if found is None:
             variant, place = self.variant(wanted), self.layout
+            if wanted is not None and kept_bytes(self.program, variant, vec) > LOCAL:
+                raise NoEngine(f"T={variant.steps} is more than a thread of a CUDA device can keep")
             launch, parameters = compiled(self.program, variant, wanted is not None, vec)
             slots = len(variant.slots(self.program))
             lanes = self.lanes(vec) if slots else place.size

@@ -50,6 +50,7 @@ def layout(shape: tuple[int, ...], strides: tuple[int, ...], per_channel: bool) 
     return Layout(shape[0], size, channels, inner, dense, time_stride, (size, *frame))
 
 
+@functools.lru_cache(maxsize=4096)
 def is_dense(shape: tuple[int, ...], strides: tuple[int, ...]) -> bool:
     """Whether the elements fill a block of memory, in any order of dimensions."""
     expected = 1

@@ -2,26 +2,77 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 import torch
 from torch import Tensor
 
 from snnbench.kernels.cell import Cell, State
+from snnbench.kernels.coefficients import coefficients_of
+
+States = Sequence[Tensor | None]
 
 
-def run(cell: Cell, x: Tensor, state: State | None) -> tuple[Tensor, State]:
-    """Run `cell` over x [T, B, ...]; states and arithmetic are at least float32, spikes have x's dtype."""
+def run(cell: Cell, x: Tensor, state: State | None, given: Mapping[str, Tensor] | None = None) -> tuple[Tensor, State]:
+    """Run `cell` over x [T, B, ...]; states and arithmetic are at least float32, spikes have x's dtype.
+
+    `given` is what the cell has returned as its coefficients for this call, if it was asked already.
+    """
     dtype = torch.promote_types(x.dtype, torch.float32)
-    coefficients = {name: value.to(dtype) for name, value in cell.coefficients().items()}
+    given = coefficients_of(cell, x.device) if given is None else given
+    coefficients = {name: value.to(dtype) for name, value in given.items()}
     state = dict(state) if state is not None else {}
     for name in cell.states:
         state.setdefault(name, torch.zeros_like(x[0], dtype=dtype))
     spikes = []
-    with torch.autocast(x.device.type, enabled=False):
+    kind = x.device.type
+    with torch.autocast(kind if torch.amp.is_autocast_available(kind) else "cpu", enabled=False):
         for t, current in enumerate(x.unbind(0)):
             c = {name: _at(value, t, name in cell.per_step, x) for name, value in coefficients.items()}
             s, state = cell.step(current.to(dtype), state, c, cell.spike)
             spikes.append(s)
         return torch.stack(spikes).to(x.dtype), state
+
+
+def backward(
+    cell: Cell,
+    names: Sequence[str],
+    x: Tensor,
+    states: States,
+    coefficients: Sequence[Tensor],
+    grads: Sequence[Tensor | None],
+    wanted: Sequence[bool],
+) -> list[Tensor | None]:
+    """The gradients that autograd gives for `run`, which is run once more.
+
+    Args:
+        cell: the neuron.
+        names: of its coefficients.
+        x, states, coefficients: what was given to it.
+        grads: of the spikes and of each final state, None being zeros.
+        wanted: whether a gradient is wanted of x, of each state, of each coefficient.
+
+    Returns:
+        As many gradients, None where not wanted or where there is none. They can be differentiated again if gradients
+        are enabled.
+    """
+    again = torch.is_grad_enabled()
+    with torch.enable_grad():
+        given = [
+            value if value is None else value.view_as(value) if again and want else value.detach().requires_grad_(want)
+            for value, want in zip((x, *states, *coefficients), wanted, strict=True)
+        ]
+        n = len(states)
+        state = {k: v for k, v in zip(cell.states, given[1 : n + 1], strict=True) if v is not None}
+        s, finals = run(cell, given[0], state, dict(zip(names, given[n + 1 :], strict=True)))  # type: ignore[arg-type]
+        results = [s, *(finals[name] for name in cell.states)]
+        pairs = [(r, g) for r, g in zip(results, grads, strict=False) if g is not None and r.requires_grad]
+        inputs = [value for value, want in zip(given, wanted, strict=True) if want and value is not None]
+        if not pairs or not inputs:
+            return [None] * len(wanted)
+        ends, starts = zip(*pairs, strict=True)
+        found = iter(torch.autograd.grad(ends, inputs, starts, create_graph=again, allow_unused=True))
+    return [next(found) if want and value is not None else None for value, want in zip(given, wanted, strict=True)]
 
 
 def _at(value: Tensor, t: int, per_step: bool, x: Tensor) -> Tensor:

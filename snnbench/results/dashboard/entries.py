@@ -7,6 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from snnbench import commands
 from snnbench.results import labels, selection
 from snnbench.runs.quantities import QUANTITIES
 from snnbench.runs.quantity import finite
@@ -47,7 +48,16 @@ def _entry(run: Run) -> dict[str, Any]:
         "provenance": run.provenance,
         "recipe": run.recipe,
         "command": run.command,
+        "later": _later(run),
     }
+
+
+def _later(run: Run) -> dict[str, str]:
+    """By quantity that a finished run lacks, the command that measures it."""
+    lacking = [one for one in QUANTITIES.values() if one.later and one.of(run.result) is None]
+    if run.status != "finished":
+        return {}
+    return {quantity.key: commands.evaluate(run=run.folder, **(quantity.later or {})) for quantity in lacking}
 
 
 def quantities() -> list[dict[str, Any]]:
@@ -63,7 +73,7 @@ def quantities() -> list[dict[str, Any]]:
             "format": [quantity.format.kind, quantity.format.digits],
             "better": quantity.better,
             "shown": quantity.shown,
-            "hint": quantity.later or quantity.needs,
+            "hint": quantity.needs,
         }
         for quantity in QUANTITIES.values()
     ]

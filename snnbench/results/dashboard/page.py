@@ -27,10 +27,10 @@ def page(data: Mapping[str, Any], details: list[str]) -> str:
 
     tables = Path(itables.options.dt_bundle)
     modules = {path.stem: path for path in sorted(HERE.glob("*.js"))} | {"datatables": tables}
-    return Template((HERE / "page.html").read_text()).substitute(
+    return Template((HERE / "page.html").read_text("utf-8")).substitute(
         imports=_json({"imports": {name: _url(path) for name, path in modules.items()}}),
-        table_style=tables.with_suffix(".css").read_text(),
-        style="\n".join((HERE / name).read_text() for name in STYLES),
+        table_style=tables.with_suffix(".css").read_text("utf-8"),
+        style="\n".join((HERE / name).read_text("utf-8") for name in STYLES),
         data=_json(data),
         details=_json(details),
         plotly=compressed(get_plotlyjs()),

@@ -58,7 +58,7 @@ function source(value, run) {
 function measured(quantity) {
   const { key, short, over } = quantity;
   const unit = unitOf(quantity, runs.map((run) => valueOf(run, quantity)));
-  const at = (run) => (key in run.chosen ? `epoch ${run.chosen[key]}` : null);
+  const at = (run) => (key in run.chosen ? `epoch ${run.chosen[key] + 1}` : null);
   return column(`values.${key}`, over ? [titled(over, unit), halved(short)] : halved(titled(short, unit)), {
     show: (value, run) => element("span", { title: at(run) }, number(quantity, value, unit)),
     visible: quantity.shown.includes("runs"),

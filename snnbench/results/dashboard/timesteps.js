@@ -36,7 +36,7 @@ export function timesteps(node, found, redraw) {
       choice("Quantity", CHOICES, state.key, (key) => set({ key })),
       hint(notes.filter(Boolean).join("; ")),
     ),
-    lines.length ? chart : empty(["None of these runs has it", quantity.hint].filter(Boolean).join(": ")),
+    lines.length ? chart : empty(["None of these runs has it", wanted(quantity, here)].filter(Boolean).join(": ")),
   );
   if (!lines.length) return undefined;
   const ticks = [...new Set(lines.flatMap(({ customdata }) => customdata.map(([T]) => T)))].sort((a, b) => a - b);
@@ -45,6 +45,12 @@ export function timesteps(node, found, redraw) {
     yaxis: { title: { text: plain(scale.title) } },
     showlegend: true,
   });
+}
+
+// What gives them a quantity that none has: the command for one of them, or what they should have been given.
+function wanted({ key, hint }, here) {
+  const command = here.map((run) => run.later[key]).find(Boolean);
+  return command ? `${command} measures it in one` : hint;
 }
 
 function padded(ticks) {

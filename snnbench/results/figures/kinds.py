@@ -125,7 +125,7 @@ class Kind:
 
     draw: Callable[[Sequence[Run], str], Drawn]
     needs: str
-    command: str
+    command: tuple[str, ...]
 
     def choose(self, runs: Sequence[Run], protocol: str) -> Drawn:
         """The figures of the runs whose configs say what they are of."""
@@ -139,29 +139,29 @@ KINDS = {
     "coefficients": Kind(
         coefficients,
         "finished runs of a neuron that learns coefficients",
-        "python train.py -m neuron=dalif seed=0,1,2",
+        ("-m", "neuron=dalif", "seed=0,1,2"),
     ),
     "grid": Kind(
         grid,
         "finished runs of DA-LIF with fixed decays, over two or more of each",
-        "python train.py -m +sweep=dalif_grid",
+        ("-m", "+sweep=dalif_grid"),
     ),
     "accuracy": Kind(
         accuracy,
         "finished runs of one recipe with two or more T",
-        "python train.py -m neuron=lif,dalif T=2,4 seed=0,1,2",
+        ("-m", "neuron=lif,dalif", "T=2,4", "seed=0,1,2"),
     ),
-    "firing": Kind(firing, "finished runs", "python train.py -m neuron=lif,dalif seed=0,1,2"),
-    "energy": Kind(energy, "finished runs", "python train.py -m neuron=lif,dalif seed=0,1,2"),
+    "firing": Kind(firing, "finished runs", ("-m", "neuron=lif,dalif", "seed=0,1,2")),
+    "energy": Kind(energy, "finished runs", ("-m", "neuron=lif,dalif", "seed=0,1,2")),
     "curves": Kind(
         curves,
         "finished runs of a row with a curve of the authors",
-        "python train.py -m experiment=plif/mnist_plifnet_t8 seed=0,1,2",
+        ("-m", "experiment=plif/mnist_plifnet_t8", "seed=0,1,2"),
     ),
     "order": Kind(
         order,
         "finished runs of a masked or sliding PSN under the recipe of its row",
-        "python train.py -m +sweep=psn_masked_order",
+        ("-m", "+sweep=psn_masked_order"),
     ),
 }
 

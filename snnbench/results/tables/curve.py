@@ -27,6 +27,7 @@ from snnbench.results.tables.render import render
 from snnbench.runs.code import row_flat
 from snnbench.runs.read import Run
 
+EPOCHS = "epochs (from 0)"
 LINES = 12  # of a table over epochs
 SIDES = {1: "above", -1: "below", 0: ""}
 
@@ -68,7 +69,7 @@ def check_curve(outcome: Outcome, curve: OfficialCurve | None, compose: Compose 
         lines.append(layers)
     meanwhile = [f"{SIDES[side]} in epochs {a} to {b}" for side, a, b in excursions(found)]
     lines.append(
-        f"{row.id}: {said}; in epochs {last.first} to {last.last} {last.difference:+.2f} percentage points, "
+        f"{row.id}: {said}; in epochs {last.first} to {last.last} (from 0) {last.difference:+.2f} percentage points, "
         f"limit ± {last.limit:.2f}" + (f"; before that {', '.join(meanwhile)}" if meanwhile else "")
     )
     return (AGREES if said.agrees else DIFFERS), render(tables, lines, "text").rstrip()
@@ -79,7 +80,7 @@ def _table(title: str, found: Sequence[Block]) -> Table:
     since = verdict(found).since
     last = len(found) - 1
     shown = {round(step * last / (LINES - 1)) for step in range(LINES)} if last >= LINES else set(range(last + 1))
-    columns = ("epochs", "own", "authors'", "difference", "limit ±", "own noise", "authors' noise", "")
+    columns = (EPOCHS, "own", "authors'", "difference", "limit ±", "own noise", "authors' noise", "")
     table = Table(title, columns)
     for place, block in enumerate(found):
         if place in shown or block.first == since:
@@ -108,7 +109,7 @@ def _layers(runs: Sequence[Run], curve: OfficialCurve) -> Table | str | None:
         return f"w of PLIF is not compared: {len(names)} layers, in the authors' log {len(curve.w)}"
     table = Table(
         f"w of PLIF by layer, 1 / tau = sigmoid(w); seeds may differ by {W_TOLERANCE:g}",
-        ("layer", "epochs", "own w", "authors' w", "difference", "limit ±", "own tau", "authors' tau", "w"),
+        ("layer", EPOCHS, "own w", "authors' w", "difference", "limit ±", "own tau", "authors' tau", "w"),
     )
     for place, (name, official) in enumerate(zip(names, curve.w, strict=True)):
         found = blocks(mean_curve(list(w.values())[place] for w in measured), official, W_TOLERANCE)

@@ -12,22 +12,27 @@ from snnbench.runs.read import Ledger
 from snnbench.runs.schema import protocol_label
 
 COLUMNS = ("row", "reported", "reproduced", "difference", "protocol", "last epoch", "epochs", "recipe", "status")
+LEAST = ("recipe", "epochs", "last epoch", "protocol", "difference", "status", "reproduced", "reported")
 
 
 @dataclass
 class Table:
-    """Cells as text. `footnotes` are the meanings of the marks in them, [a]; `notes` stand below the table."""
+    """Cells as text. `footnotes` are the meanings of the marks in them, [a]; `notes` stand below the table.
+
+    Where a line is too short for all columns, those in `least` go, in that order; by default the last one goes first.
+    """
 
     title: str
     columns: tuple[str, ...]
     lines: list[list[str]] = field(default_factory=list)
     footnotes: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    least: tuple[str, ...] = ()
 
 
 def paper_table(paper: str, registry: Registry, outcomes: Iterable[Outcome]) -> Table:
     """The table of one paper: its rows, then those that cannot be run."""
-    table = Table(_title(paper, registry.papers[paper]), COLUMNS)
+    table = Table(_title(paper, registry.papers[paper]), COLUMNS, least=LEAST)
     marks: dict[str, str] = {}
 
     def marked(text: str, meaning: str) -> str:
@@ -109,7 +114,7 @@ def groups_table(groups: Iterable[Group]) -> Table:
     """Runs that belong to no row."""
     protocols = ("last_epoch", "best_test_epoch")
     columns = ("name", "recipe", *map(protocol_label, protocols), "epochs", "data")
-    table = Table("Runs of no row", columns)
+    table = Table("Runs of no row", columns, least=("recipe", "epochs", "best test epoch", "data", "last epoch"))
     for group in groups:
         spreads = []
         for protocol in protocols:

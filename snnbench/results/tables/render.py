@@ -5,8 +5,12 @@ from __future__ import annotations
 import csv
 import html
 import io
+import re
 from collections.abc import Callable, Iterable, Sequence
 
+from rich.cells import cell_len
+
+from snnbench import terminal
 from snnbench.results.tables.papers import Table
 
 LATEX = {
@@ -16,6 +20,10 @@ LATEX = {
     "^": r"\textasciicircum{}",
     "±": r"$\pm$",
 }
+
+NOTHING = {"", "-"}
+GAP = 3  # blanks between columns
+WIDEST = 10_000  # characters, of a line that no terminal breaks
 
 
 def render(tables: Sequence[Table], notes: Sequence[str], form: str) -> str:
@@ -101,31 +109,63 @@ def _html_list(notes: Sequence[str]) -> str:
 
 
 def _terminal(tables: Iterable[Table], notes: Sequence[str]) -> str:
+    width = terminal.width()
+    parts = []
+    for table in tables:
+        cells, cut = _fitted(table, width)
+        below = [f"[{mark}] {meaning}" for mark, meaning in table.footnotes.items()] + table.notes
+        if cut:
+            below.append(f"no room for {', '.join(cut)}: a wider terminal, a pipe, and --format md have it")
+        parts.append("\n".join([table.title, "", cells, *below, ""]))
+    return "\n".join([*parts, *notes]).rstrip("\n") + "\n"
+
+
+def _fitted(table: Table, width: int | None) -> tuple[str, list[str]]:
+    """The cells as lines of at most `width` characters, and the columns that were left out for that.
+
+    Columns that say nothing go anyhow, then the least important ones, until the others' longest words have room beside
+    the first column, the name of a line. Where that is not enough for two, both are folded.
+    """
     from rich import box
     from rich.console import Console
     from rich.table import Table as RichTable
     from rich.text import Text
 
-    console = Console(file=io.StringIO(), width=None if _is_terminal() else 200)
-    for table in tables:
-        shown = RichTable(title=Text(table.title), title_justify="left", box=box.SIMPLE)
-        for column in table.columns:
-            shown.add_column(column)
-        for line in table.lines:
-            shown.add_row(*map(Text, line))
-        console.print(shown)
-        for text in [*(f"[{mark}] {meaning}" for mark, meaning in table.footnotes.items()), *table.notes]:
-            console.print(Text(text), soft_wrap=True)
-    for note in notes:
-        console.print(Text(note), soft_wrap=True)
+    places = [n for n in range(len(table.columns)) if n == 0 or any(line[n] not in NOTHING for line in table.lines)]
+    order = [table.columns.index(name) for name in table.least] or list(range(len(table.columns)))[:1:-1]
+    cut = []
+
+    def have_room() -> bool:
+        return width is None or 1 + sum(_narrowest(table, n, n == 0) + GAP for n in places) <= width
+
+    for place in order:
+        if have_room() or len(places) == 2:
+            break
+        if place in places:
+            places.remove(place)
+            cut.append(table.columns[place])
+    shown = RichTable(box=box.SIMPLE)
+    for n in places:
+        least = _narrowest(table, n, n == 0) if have_room() else None
+        shown.add_column(table.columns[n], no_wrap=n == 0 and have_room(), min_width=least, overflow="fold")
+    for line in table.lines:
+        shown.add_row(*(Text(_glued(line[n])) for n in places))
+    console = Console(file=io.StringIO(), width=width or WIDEST, color_system=None)
+    console.print(shown)
     assert isinstance(console.file, io.StringIO)
-    return console.file.getvalue()
+    lines = [line.rstrip() for line in console.file.getvalue().replace("\u00a0", " ").splitlines()]
+    return "\n".join(line for line in lines if line), cut
 
 
-def _is_terminal() -> bool:
-    import sys
+def _glued(cell: str) -> str:
+    """The cell, in which a mark stays beside what it marks, and a deviation beside its mean."""
+    return re.sub(r" (?=\[\w+\]|± )|(?<=±) ", "\u00a0", cell)
 
-    return sys.stdout.isatty()
+
+def _narrowest(table: Table, column: int, whole: bool) -> int:
+    """How narrow the column can be: as its widest cell, or as its longest word."""
+    cells = [table.columns[column], *(_glued(line[column]) for line in table.lines)]
+    return max((cell_len(part) for cell in cells for part in ([cell] if whole else cell.split(" "))), default=1)
 
 
 FORMATS: dict[str, Callable[[Sequence[Table], Sequence[str]], str]] = {

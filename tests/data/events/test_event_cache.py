@@ -97,7 +97,7 @@ DAMAGE = {
     "a file cut off": (lambda npy, js: os.truncate(npy, npy.stat().st_size - 10), "cannot be read"),
     "an empty file": (lambda npy, js: npy.write_bytes(b""), "cannot be read"),
     "a foreign array": (lambda npy, js: np.save(npy, np.zeros((3, 2))), "it holds float64"),
-    "another version": (lambda npy, js: js.write_text(js.read_text().replace('"format": 1', '"format": 0')), "format"),
+    "another version": (lambda npy, js: js.write_text(js.read_text().replace('"format": 2', '"format": 0')), "format"),
     "a header cut off": (lambda npy, js: js.write_text(js.read_text()[:200]), "cannot be read"),
     "a header of something else": (lambda npy, js: js.write_text("[1]"), "cannot be read"),
     "no header": (lambda npy, js: js.unlink(), ".json is missing"),

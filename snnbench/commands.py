@@ -1,0 +1,82 @@
+"""Commands that are printed to be pasted: their words quoted for Hydra, and then for the shell. And paths as typed."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+_PLAIN = re.compile(r"[\w.][\w.-]*/[\w./-]*|/[\w./-]*|[A-Za-z]\w*", re.ASCII)
+"""What neither Hydra nor a shell reads as anything but text: with a slash, or a name."""
+_NO_TEXT = {"null", "true", "false", "nan", "inf"}
+_INTERPOLATION = re.compile(r"(\\*)\$\{")
+
+
+def train(*flags: str, **values: object) -> str:
+    """`python train.py`, these words as they are, and these keys with their values."""
+    return command("train.py", *flags, *(override(key, value) for key, value in values.items()))
+
+
+def evaluate(**values: object) -> str:
+    """`python eval.py` with these keys and values."""
+    return command("eval.py", *(override(key, value) for key, value in values.items()))
+
+
+def command(script: str, *words: object) -> str:
+    """`python <script>`, of this checkout, with these words, which are Hydra's overrides already or none."""
+    here = ROOT / script
+    words = (here if here.is_file() else script, *words)
+    return shlex.join(["python", *(typed(word) if isinstance(word, Path) else str(word) for word in words)])
+
+
+def override(key: str, value: object) -> str:
+    """`key=value` as Hydra's grammar reads it back to that very text: a path may hold any character."""
+    if isinstance(value, bool) or value is None:
+        return f"{key}={str(value).lower() if value is not None else 'null'}"
+    if isinstance(value, int | float):
+        return f"{key}={value}"
+    text = typed(value) if isinstance(value, Path) else str(value)
+    if _PLAIN.fullmatch(text) and text.lower() not in _NO_TEXT:
+        return f"{key}={text}"
+    return f"{key}={_quoted(literal(text))}"
+
+
+def literal(text: str) -> str:
+    """`text` as OmegaConf gives it back as it is: with `${` in it, it would be an interpolation."""
+    return _INTERPOLATION.sub(lambda found: found[1] * 2 + "\\${", text)
+
+
+def literals(value: Any) -> Any:
+    """A resolved config, in which every text is to stand for itself, as OmegaConf has to be given it."""
+    if isinstance(value, dict):
+        return {key: literals(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [literals(item) for item in value]
+    return literal(value) if isinstance(value, str) else value
+
+
+def _quoted(text: str) -> str:
+    """In Hydra's quotes: backslashes before a quote are doubled, and a quote has one before it."""
+    inner = re.sub(r'(\\*)"', lambda found: found[1] * 2 + '\\"', text)
+    end = len(inner) - len(inner.rstrip("\\"))
+    return f'"{inner}{inner[len(inner) - end :]}"'
+
+
+def typed(path: Path) -> str:
+    """The path as a person would type it here: the shorter of absolute and relative, and never like an option."""
+    try:
+        text = min(str(path), os.path.relpath(path), key=len)
+    except OSError:  # the folder that this is in was deleted
+        text = str(path)
+    return f"./{text}" if text.startswith(("-", "~")) else text
+
+
+def home(path: str | Path) -> Path:
+    """The path, with `~` for the home folder as in a shell, which expands none in `key=~/x` or in quotes."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:  # no such user, or nobody knows the home
+        return Path(path)

@@ -1,0 +1,126 @@
+"""A run of a step, followed instruction by instruction.
+
+The interpreter reports each instruction of the step, and of all Python that it calls, before it is executed
+(`sys.settrace`). A name that is loaded from a known object is a read of that object; from one that is not known, say
+the result of a call, it is taken for a read of every object reached so far that has the name. So no read is missed.
+"""
+
+from __future__ import annotations
+
+import builtins
+import sys
+import threading
+import types
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from snnbench.kernels import values
+from snnbench.kernels.frames import ASKING, FORBIDDEN, Frame
+from snnbench.kernels.reads import REMEDY, Reads, Stop, functions_of
+
+_OWN = str(Path(__file__).parent)
+_PROJECT = Path(__file__).parents[1].name
+
+
+@contextmanager
+def followed(reads: Reads) -> Iterator[None]:
+    """What this thread runs inside is noted in `reads`. Raises Stop, from within, before what cannot be watched."""
+    thread, before = threading.get_ident(), sys.gettrace()
+    asking = {function.__name__: _asking(reads, thread, function) for function in ASKING}
+    names = vars(builtins)
+    try:
+        names.update(asking)
+        sys.settrace(lambda frame, event, arg: None if reads.looking else reads.look(_entered, reads, frame))
+        yield
+    finally:
+        sys.settrace(before)
+        names.update({function.__name__: function for function in ASKING})
+
+
+def _asking(reads: Reads, thread: int, original: Any) -> Any:
+    """getattr or one of its kin, noting what it is asked by the followed code of this thread."""
+
+    def ask(*args: Any) -> Any:
+        code = sys._getframe(1).f_code
+        ours = threading.get_ident() == thread and not reads.looking
+        if ours and len(args) > 1 and type(args[1]) is str and not (_is_hidden(code) or code in reads.errands):
+            name = args[1]
+            if name.startswith("__") and values.is_library_code(code):
+                return original(*args)
+            if name in FORBIDDEN:
+                raise Stop(f"uses {name}, behind which all may change; {REMEDY}")
+            reads.look(reads.storing, name) if original in ASKING[2:] else reads.look(reads.read, args[0], name)
+        return original(*args)
+
+    ask.__wrapped__ = original  # type: ignore[attr-defined]
+    return ask
+
+
+def _is_hidden(code: types.CodeType) -> bool:
+    return values.is_closed_code(code) or code.co_filename.startswith(_OWN)
+
+
+def _entered(reads: Reads, frame: types.FrameType) -> Any:
+    """Of a call, what follows it; None for code that reads nothing of the user's."""
+    code = frame.f_code
+    if _is_hidden(code):
+        return None
+    if _is_errand(reads, frame):
+        reads.errands.add(code)
+        return None
+    frame.f_trace_lines, frame.f_trace_opcodes = False, True
+    if not values.is_library_code(code):
+        for function in _functions(reads, frame):
+            for kind in ("__defaults__", "__kwdefaults__"):
+                if getattr(function, kind):
+                    label = f"the defaults of {function.__name__}"
+                    reads.note(function, kind, None, getattr(function, kind), label)
+        if code.co_name == "__getattr__" and code.co_argcount == 2:
+            holder, name = (frame.f_locals[key] for key in code.co_varnames[:2])
+            reads.read(holder, name)
+    return Frame(reads, code, str(frame.f_globals.get("__name__")).startswith(f"{_PROJECT}."))
+
+
+def _is_errand(reads: Reads, frame: types.FrameType) -> bool:
+    """Whether it is a library's function that PyTorch has called for itself."""
+    back, code = frame.f_back, frame.f_code
+    if back is None or not (_is_hidden(back.f_code) or back.f_code in reads.errands) or code in reads.functions:
+        return False
+    return code.co_filename.startswith(values.INSTALLED) and not code.co_filename.startswith(values.LAYERS)
+
+
+def _functions(reads: Reads, frame: types.FrameType) -> list[types.FunctionType]:
+    """The functions that may have this frame's code; none if the step itself made it.
+
+    Raises:
+        Stop: it was called by no way that is seen.
+    """
+    code = frame.f_code
+    if code in reads.functions:
+        return reads.functions[code]
+    for kind in [value for value, *_ in reads.reached.values() if isinstance(value, type)]:
+        for base in kind.__mro__:
+            for name, value in list(vars(base).items()):
+                if any(function.__code__ is code for function in functions_of(value)):
+                    reads.note(base, "dict", name, value, f"{base.__name__}.{name}")
+                    return reads.functions.get(code, [])
+    outer = [c for known in [*reads.functions, *_made(frame)] for c in _nested(known)]
+    if code in outer or values.is_library_code(code):
+        return []
+    raise Stop(f"runs {code.co_qualname}, which it reaches by a way that is not seen")
+
+
+def _made(frame: types.FrameType) -> Iterator[types.CodeType]:
+    back = frame.f_back
+    while back is not None:
+        yield back.f_code
+        back = back.f_back
+
+
+def _nested(code: types.CodeType) -> Iterator[types.CodeType]:
+    for constant in code.co_consts:
+        if isinstance(constant, types.CodeType):
+            yield constant
+            yield from _nested(constant)

@@ -1,0 +1,1 @@
+"""Spikes as bits, and layers that only add where a bit is set."""

@@ -1,0 +1,147 @@
+"""A convolution of spikes on the CPU: it adds weights where there is a spike, and keeps a bit of each for the backward.
+
+With x in {0, 1}, y[p] = bias + sum of w[:, c, tap] over the taps and channels whose spike is set, and the weight's
+gradient is the sum of the output's gradient over the positions whose spike is set. Work falls with the firing rate.
+Both sums are made in an order that depends on shapes alone. The input's gradient is dense, and needs no x.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd import Function
+from torch.nn import functional
+
+from snnbench.kernels.engines.build import machine
+from snnbench.kernels.plain import plain, watched
+from snnbench.kernels.spikes.bits import WORD, Bits, memory_format, pack
+from snnbench.kernels.spikes.library import call, library, threads
+
+FEWEST = 32
+"""Channels, of input and of output, below which the dense convolution is faster."""
+PLACES = 1 << 16
+"""Positions of a frame with its border must stay below."""
+FIELDS = "n height width channels outputs kernel stride padding rows columns block threads last ones"
+"""The numbers of spikes.cpp's Shape."""
+
+
+@functools.cache
+def limits() -> tuple[float, float]:
+    """Shares of ones above which the dense forward, and the dense weight gradient, are faster on this machine.
+
+    Fixed numbers, not times taken on the way: two equal runs must take the same path. Where a core multiplies 32
+    numbers at once, the dense convolution catches up earlier (`python scripts/benchmark_step.py`, column auto).
+    """
+    return (0.28, 0.22) if " avx512f " in machine() else (0.6, 0.45)
+
+
+def convolve(x: Tensor, weight: Tensor, bias: Tensor | None, stride: int, padding: int) -> Tensor | None:
+    """As `torch.nn.functional.conv2d`; None where x is not spikes, or the dense convolution is as good.
+
+    Args:
+        x: [N, C, H, W].
+        weight: [O, C, K, K].
+        bias: [O] or None.
+        stride, padding: of both directions.
+
+    Returns:
+        [N, O, H', W'], laid out in memory as x is. Its sums are not in oneDNN's order, but as near to exact.
+    """
+    if not _suits(x, weight, bias, stride, padding):
+        return None
+    bits = pack(x.detach())
+    if bits is None:
+        return None
+    trains = torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in (x, weight, bias))
+    if not trains and bits.density > limits()[0]:
+        return None
+    y: Tensor = _Convolution.apply(x, weight, bias, bits, stride, padding)
+    return y
+
+
+def _suits(x: Tensor, weight: Tensor, bias: Tensor | None, stride: int, padding: int) -> bool:
+    outputs, channels, kernel, width = weight.shape
+    given = (x, weight) if bias is None else (x, weight, bias)
+    return (
+        channels == x.shape[1]
+        and min(channels, outputs) >= FEWEST
+        and outputs % 16 == 0
+        and kernel == width
+        and padding < kernel
+        and (x.shape[2] + 2 * kernel) * (x.shape[3] + 2 * kernel) < PLACES
+        and x.numel() < 1 << 32
+        and min(x.shape[2:]) + 2 * padding >= kernel
+        and x.device.type == "cpu"
+        and all(t.dtype == torch.float32 for t in given)
+        and plain(x.device, *given)
+        and not watched()
+        and not torch.is_autocast_enabled("cpu")
+        and library() is not None
+    )
+
+
+class _Convolution(Function):
+    """Saves the bits and the weight, never x."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, bits: Bits, stride: int, padding: int
+    ) -> Tensor:
+        ctx.save_for_backward(weight, bits.words)
+        ctx.bits, ctx.stride, ctx.padding = (bits.shape, bits.last, bits.ones), stride, padding
+        if bits.density > limits()[0]:
+            return functional.conv2d(x, weight, bias, stride, padding)
+        shape = _Shape(bits, weight, stride, padding)
+        o, c, k, _ = weight.shape
+        arranged = torch.empty(o * bits.words.shape[-1] * WORD * k * k)
+        call("arrange", weight.contiguous(), arranged, o, c, k * k, shape.block, threads(weight.numel()))
+        y = torch.empty((shape.n, o, shape.rows, shape.columns), memory_format=memory_format(bits.last))
+        call("convolve", shape.array(), bits.words, arranged, None if bias is None else bias.contiguous(), y)
+        return y
+
+    @staticmethod
+    def backward(ctx: Any, gy: Tensor) -> Any:
+        if torch.is_grad_enabled():
+            raise RuntimeError("the convolution of spikes has no second derivative; take engine='reference'")
+        weight, words = ctx.saved_tensors
+        bits, stride, padding = Bits(words, *ctx.bits), ctx.stride, ctx.padding
+        wants_x, wants_weight, wants_bias, *_ = ctx.needs_input_grad
+        adds = wants_weight and bits.density <= limits()[1] and plain(gy.device, gy)
+        gx, gw = _dense(gy, bits, weight, stride, padding, (wants_x, wants_weight and not adds, False))
+        if adds:
+            gw = torch.empty(weight.shape)
+            g = gy.contiguous(memory_format=memory_format(bits.last))
+            call("differentiate", _Shape(bits, weight, stride, padding).array(), words, g, gw)
+        return gx, gw, gy.sum((0, 2, 3)) if wants_bias else None, None, None, None
+
+
+def _dense(
+    gy: Tensor, bits: Bits, weight: Tensor, stride: int, padding: int, wanted: tuple[bool, bool, bool]
+) -> tuple[Tensor | None, Tensor | None]:
+    """The gradients of x and of the weight by oneDNN. For x's own, nothing of x is read but shape and layout."""
+    if not any(wanted):
+        return None, None
+    x = bits.unpack() if wanted[1] else torch.empty(bits.shape, memory_format=memory_format(bits.last))
+    fixed = ((stride, stride), (padding, padding), (1, 1), False, (0, 0), 1)
+    gx, gw, _ = torch.ops.aten.convolution_backward(gy, x, weight, None, *fixed, wanted)
+    return gx, gw
+
+
+class _Shape:
+    """The numbers of spikes.cpp's Shape."""
+
+    def __init__(self, bits: Bits, weight: Tensor, stride: int, padding: int) -> None:
+        self.n, self.channels, self.height, self.width = bits.shape
+        self.outputs, _, self.kernel, _ = weight.shape
+        self.stride, self.padding, self.last, self.ones = stride, padding, int(bits.last), bits.ones
+        self.rows, self.columns = ((side + 2 * padding - self.kernel) // stride + 1 for side in bits.shape[2:])
+        self.block = 32 if self.outputs % 32 == 0 else 16
+        self.threads = threads(self.n * self.rows * self.columns * self.outputs)
+
+    def array(self) -> ctypes.Array[ctypes.c_long]:
+        values = [int(getattr(self, name)) for name in FIELDS.split()]
+        return (ctypes.c_long * len(values))(*values)

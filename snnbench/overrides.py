@@ -1,0 +1,160 @@
+"""What was typed after `python train.py`, looked at before Hydra does, whose refusals name other words or none."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hydra.errors import HydraException
+from omegaconf import DictConfig
+
+from snnbench import commands
+from snnbench.errors import UserError, did_you_mean
+
+if TYPE_CHECKING:
+    from hydra.core.override_parser.types import Override
+
+MOST = 12  # names in a message
+
+
+@dataclass(frozen=True)
+class CommandLine:
+    """The words of a command.
+
+    Attributes:
+        config_name: the primary config; the script has its name.
+        folders: where configs are found: the project's, and that of --config-dir.
+        words: all of them, flags included.
+        overrides: those that set a key or choose a config.
+        multirun: whether it is a sweep.
+    """
+
+    config_name: str
+    folders: tuple[Path, ...]
+    words: tuple[str, ...] = ()
+    overrides: tuple[str, ...] = ()
+    multirun: bool = False
+
+    @classmethod
+    def read(cls, words: Sequence[str], config_dir: Path, config_name: str) -> CommandLine:
+        """As Hydra will read it; without overrides where Hydra will refuse to read it, saying why."""
+        from hydra._internal.utils import get_args_parser
+
+        parser = get_args_parser()
+        parser.error = _refuse  # type: ignore[method-assign, assignment]
+        parser.exit = _refuse  # type: ignore[method-assign, assignment]
+        known = [word for word in words if word != "--version"]
+        try:
+            found = parser.parse_args(known)
+        except _Refused:
+            return cls(config_name, (config_dir,), tuple(words))
+        folders = (config_dir, *([Path(found.config_dir)] if found.config_dir else []))
+        return cls(config_name, folders, tuple(words), tuple(found.overrides), found.multirun)
+
+    @cached_property
+    def parsed(self) -> list[Override]:
+        """Those overrides that are ones."""
+        from hydra.core.override_parser.overrides_parser import OverridesParser
+
+        parser, found = OverridesParser.create(), []
+        for word in self.overrides:
+            try:
+                found.append(parser.parse_override(word))
+            except HydraException:  # said by Hydra itself
+                continue
+        return found
+
+    def as_sweep(self) -> str:
+        """The same command with -m."""
+        return commands.command(f"{self.config_name}.py", "-m", *self.words)
+
+    def options(self, group: str) -> list[str]:
+        """The names of the configs of a group, which may lie in folders of it; none of what is no group."""
+        found = [folder / group for folder in self.folders if group and (folder / group).is_dir()]
+        direct = {path.stem for folder in found for path in folder.glob("*.yaml")}
+        deeper = {str(path.relative_to(folder).with_suffix("")) for folder in found for path in folder.rglob("*.yaml")}
+        return sorted(direct or deeper)
+
+    def is_group(self, key: str) -> bool:
+        return bool(key) and any((folder / key).is_dir() for folder in self.folders)
+
+    def choices(self) -> Iterator[tuple[str, str, str]]:
+        """Each config that was chosen: the word, the group, the name; of a sweep, the first one."""
+        for override in self.parsed:
+            if self.is_group(override.key_or_group) and not override.is_delete():
+                for value in _values(override)[:1]:
+                    yield str(override.input_line), override.key_or_group, str(value)
+
+    def check(self) -> None:
+        """Refuse a sweep without -m, and a group that is given what is not the name of one config.
+
+        Raises:
+            UserError: names the word.
+        """
+        for override in self.parsed:
+            word, group = str(override.input_line), override.key_or_group
+            if override.is_hydra_override() or override.is_delete():
+                continue
+            if override.is_sweep_override() and not self.multirun:
+                hint = f"needs -m: {self.as_sweep()}\nAs one value it is a list, {_as_list(word)}, or a quoted text."
+                raise UserError(f"{word}: is a sweep of several runs, which {hint}")
+            if self.is_group(group) and any(not isinstance(value, str) for value in _values(override)):
+                raise UserError(f"{word}: {self.wanted(group)}")
+
+    def wanted(self, group: str, name: str = "") -> str:
+        """What a group takes; with the name that is nearest."""
+        options = self.options(group)
+        known = ", ".join(options[:MOST]) + (", ...; see --help" if len(options) > MOST else "")
+        return f"must be the name of a config of {group}.{did_you_mean(name, options)} Known: {known or 'none'}."
+
+    def keys(self) -> list[str]:
+        """Every dotted key of the config with the configs that were chosen, as far as they compose."""
+        import hydra
+
+        words = [f"{group}={name}" for _, group, name in self.choices() if group != "sweep"]
+        main, *more = (str(folder.absolute()) for folder in self.folders)
+        path = [f"hydra.searchpath=[{','.join(map(_file, more))}]"] if more else []
+        with hydra.initialize_config_dir(main, version_base="1.3"):
+            for chosen in ([*words, *path], path, []):
+                try:
+                    return list(_dotted("", hydra.compose(self.config_name, chosen)))
+                except Exception:  # what is chosen does not compose, which is then what is wrong
+                    continue
+        return []
+
+
+def _file(folder: str) -> str:
+    return commands.override("x", f"file://{folder}")[2:]
+
+
+def _values(override: Override) -> list[Any]:
+    from hydra.core.override_parser.types import QuotedString
+
+    if not override.is_sweep_override():
+        return [override.value()]
+    if not override.is_choice_sweep() or not isinstance(getattr(override.value(), "list", None), list):
+        return []
+    values: Any = override.sweep_iterator()
+    return [value.text if isinstance(value, QuotedString) else value for value in values]
+
+
+def _as_list(word: str) -> str:
+    key, _, value = word.partition("=")
+    return f"{key}=[{value}]"
+
+
+def _dotted(prefix: str, node: Any) -> Iterator[str]:
+    for key, value in node.items_ex(resolve=False) if isinstance(node, DictConfig) else []:
+        yield f"{prefix}{key!s}"
+        yield from _dotted(f"{prefix}{key!s}.", value)
+
+
+class _Refused(Exception):
+    pass
+
+
+def _refuse(*_: object) -> None:
+    raise _Refused

@@ -1,0 +1,94 @@
+"""What a training would be stopped by once its folder is there, found before."""
+
+from __future__ import annotations
+
+import inspect
+import tempfile
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+from hydra.utils import get_object
+from omegaconf import DictConfig, OmegaConf
+
+from snnbench import log, soundness
+from snnbench.errors import UserError, did_you_mean
+from snnbench.runs.recipe import TECHNICAL
+from snnbench.training import build
+from snnbench.training.annotated import check_options
+
+HANDED_ON = {"TensorBoardLogger": "torch.utils.tensorboard.SummaryWriter", "WandbLogger": "wandb.init"}
+"""To what some loggers hand the options that they do not know, when they first log."""
+
+
+def check_trainer(cfg: DictConfig, passes: Sequence[str] = ()) -> None:
+    """Build trainer, callbacks and logger once to see that they can be, before the run has a folder.
+
+    Of wandb's logger only the arguments are looked at, since to make one may start a process.
+
+    Args:
+        cfg: the run's config.
+        passes: names of its evaluations, whose losses and accuracies callbacks may monitor; where they are known.
+
+    Raises:
+        UserError: what Lightning, or a callback, has to say against their options.
+    """
+    log.quieten()
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        cfg = cfg.copy()
+        cfg.paths.output_dir = folder
+        resolved: Any = OmegaConf.to_container(cfg, resolve=True)
+        nodes = {"trainer": resolved["trainer"], "logger": resolved.get("logger")}
+        nodes |= {f"callbacks.{key}": node for key, node in resolved["callbacks"].items()}
+        for key, node in nodes.items():
+            if node and node.get("_target_"):
+                check_options(key, node)
+        trainer = build.build_trainer(cfg, [])
+        measured = [f"{name}/{what}" for name in passes for what in ("acc", "loss")]
+        for callback in trainer.callbacks if measured else ():  # type: ignore[attr-defined]
+            monitor = getattr(callback, "monitor", None)
+            if monitor is not None and monitor not in measured:
+                raise UserError(
+                    f"callbacks: monitor={monitor} of {type(callback).__name__} is not measured. "
+                    f"Allowed: {', '.join(measured)}."
+                )
+        _check_logger(cfg)
+        soundness.check_numbers(resolved)
+
+
+def _check_logger(cfg: DictConfig) -> None:
+    target = str(cfg.logger.get("_target_") or "") if cfg.logger else ""
+    if not target:
+        return
+    taken = _parameters(target) | TECHNICAL | {"_target_"}
+    name = target.rpartition(".")[2]
+    for key in (key for key in cfg.logger if key not in taken and "kwargs" in taken):
+        if name in HANDED_ON and key not in _parameters(HANDED_ON[name]):
+            raise UserError(f"logger.{key}: {name} has no such option.{did_you_mean(key, taken)}")
+    if name != "WandbLogger":
+        logger = build.make(cfg, "logger", drop=())
+        try:
+            _ = logger.name, logger.version, logger.save_dir, getattr(logger, "log_dir", None)
+        except (TypeError, ValueError) as error:
+            raise UserError(f"logger: {error}") from error
+
+
+def _parameters(target: str) -> set[str]:
+    try:
+        return set(inspect.signature(get_object(target)).parameters)
+    except Exception as error:  # importing it may raise anything
+        raise UserError(f"logger._target_={target}: {' '.join(str(error).split())}") from error
+
+
+def check_lengths(cfg: DictConfig, data: Any) -> None:
+    """Refuse a share of an epoch's batches that is none.
+
+    Raises:
+        UserError: names the key.
+    """
+    loaders = {"limit_train_batches": [data.steps_per_epoch], "limit_val_batches": map(len, data.val_dataloader())}
+    for key, lengths in loaders.items():
+        share, batches = cfg.trainer.get(key, 1.0), min(lengths)
+        if isinstance(share, float) and int(share * batches) < 1:
+            raise UserError(f"trainer.{key}={share}: is no batch of the {batches} that there are; give a larger share.")

@@ -1,0 +1,224 @@
+"""Commands end quietly and with the right code wherever their output goes, and fit a terminal of any width."""
+
+import io
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from rich.console import Console
+
+from snnbench import terminal
+from snnbench.runs.read import read_ledger
+from tests.conftest import CONFIGS, ROOT
+from tests.results.made_up_runs import run
+
+SPLIT = "µ ± ─│ ü \udcff \N{MULTIPLICATION SIGN} …"
+
+
+def child(main, out, *, encoding="utf-8", prints=True, err=None):
+    """The exit code of `main` as a command of its own, its standard output being `out`; and what went to stderr."""
+    log, place = os.pipe()
+    number = os.fork()
+    if number == 0:
+        os.dup2(place if err is None else err, 2)
+        if out is None:
+            os.close(1)
+            sys.stdout = None
+        else:
+            os.dup2(out, 1)
+            sys.stdout = io.TextIOWrapper(io.FileIO(1, "wb", closefd=False), encoding, "strict", line_buffering=True)
+        sys.stderr = io.TextIOWrapper(io.FileIO(2, "wb", closefd=False), encoding, "strict", write_through=True)
+        try:
+            code = terminal.run(main, prints=prints)
+        except BaseException as error:
+            os.write(place, f"raised {error!r}".encode())
+            code = 99
+        os._exit(code)
+    os.close(place)
+    with open(log, "rb") as file:
+        said = file.read().decode(errors="replace")
+    return os.waitstatus_to_exitcode(os.waitpid(number, 0)[1]), said
+
+
+@pytest.fixture
+def nobody():
+    """A pipe whose reader is gone."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    yield writer
+    os.close(writer)
+
+
+@pytest.fixture
+def full():
+    place = os.open("/dev/full", os.O_WRONLY)
+    yield place
+    os.close(place)
+
+
+@pytest.fixture
+def outputs(tmp_path):
+    for neuron in ("lif", "dalif"):
+        for T in (2, 4):
+            run(tmp_path / "outputs", neuron, T)
+    return tmp_path / "outputs"
+
+
+def scripts(outputs):
+    from scripts import compare, dashboard, figures, prepare_data, publish_code, sync_wandb, tables
+    from snnbench import doctor
+    from snnbench.kernels import show
+
+    folder = str(outputs)
+    return {
+        "tables": (lambda: tables.main([folder]), 0),
+        "tables of nothing": (lambda: tables.main(["--check", "arlif/cifar10_resnet18_t4", folder]), 2),
+        "compare": (lambda: compare.main([folder]), 0),
+        "compare nothing": (lambda: compare.main([str(outputs / "run0")]), 2),
+        "dashboard": (lambda: dashboard.main([folder]), 0),
+        "figures": (lambda: figures.main([folder, "--kind", "grid", "--output", f"{folder}/f"]), 2),
+        "sync_wandb": (lambda: sync_wandb.main([folder, "--plan"]), 0),
+        "prepare_data": (lambda: prepare_data.main(["digits", f"paths.data={folder}"]), 0),
+        "publish_code": (lambda: publish_code.main(["--help"]), 0),
+        "doctor": (doctor.main, 0),
+        "show": (lambda: show.main(["neuron=lif"]), 0),
+    }
+
+
+NAMES = list(scripts(Path("x")))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_script_whose_reader_is_gone_ends_quietly_with_its_own_code(outputs, nobody, name):
+    main, code = scripts(outputs)[name]
+    said = child(main, nobody)
+    assert said[0] == code, said[1]
+    assert "Traceback" not in said[1]
+    assert "BrokenPipe" not in said[1]
+
+
+def test_so_it_does_where_stdout_is_closed_or_has_no_such_letters(outputs):
+    main, _ = scripts(outputs)["tables"]
+    assert child(main, None) == (0, "")
+    reader, writer = os.pipe()
+    code, said = child(lambda: print(SPLIT) or 0, writer, encoding="ascii")
+    os.close(writer)
+    assert (code, said) == (0, "")
+    assert os.read(reader, 100) == b"u +- -| \\xfc \xff x ...\n"
+    os.close(reader)
+
+
+def test_a_full_disk_is_said_and_fails_what_only_prints(outputs, full):
+    main, _ = scripts(outputs)["tables"]
+    code, said = child(main, full)
+    assert code == 1
+    assert said == "error: the output could not be written: No space left on device\n"
+    assert child(lambda: print("x") or 0, full, prints=False)[0] == 0
+    assert child(lambda: print("x") or 3, full)[0] == 3
+
+
+def test_exits_and_interruptions_have_their_codes(nobody):
+    def refuse():
+        sys.exit("no")
+
+    def interrupt():
+        raise KeyboardInterrupt
+
+    assert child(refuse, nobody) == (1, "no\n")
+    assert child(interrupt, nobody) == (130, "")
+
+
+@pytest.mark.parametrize("where", ["nobody", "full", "ascii", "closed"])
+def test_a_training_is_finished_wherever_its_output_went(tmp_path, monkeypatch, nobody, full, where):
+    from snnbench import cli
+    from snnbench.training.run import train
+
+    words = ["epochs=1", "data.limit=64", "backbone.width=4", "T=1", "logger=none", "engine=reference"]
+    folder = tmp_path / "µ ± run"
+    monkeypatch.setattr(sys, "argv", ["train.py", *words, f'paths.output_dir="{folder}"'])
+    monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)
+    sink = {"nobody": nobody, "full": full, "ascii": os.open(os.devnull, os.O_WRONLY), "closed": None}[where]
+    encoding = "ascii" if where == "ascii" else "utf-8"
+    code, said = child(lambda: cli.main(train, CONFIGS, "train"), sink, encoding=encoding, prints=False, err=sink)
+    assert code == 0, said
+    assert json.loads((folder / "result.json").read_text())["status"] == "finished"
+
+
+def test_every_command_is_protected():
+    files = [ROOT / "train.py", ROOT / "eval.py", *(ROOT / "scripts").glob("*.py"), *(ROOT / "snnbench").rglob("*.py")]
+    commands = [path for path in files if '\nif __name__ == "__main__":' in path.read_text()]
+    assert len(commands) > 10
+    assert [path.name for path in commands if "terminal.run(" not in path.read_text()] == []
+
+
+class Trainer(SimpleNamespace):
+    """What the progress asks of Lightning's trainer."""
+
+    num_training_batches, max_epochs, current_epoch, is_global_zero = 1000, 400, 0, True
+
+
+def progress(monkeypatch, **options):
+    """Shows an epoch and a bit; what was printed, and the bar's last line where there is one."""
+    from snnbench.training import progress
+
+    now = [0.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(progress, "classifier", lambda module: module)
+    values = {"test/acc": 91.234, "test/loss": 0.4567, "train/acc": 95.5, "train/loss": 0.1}
+    module, trainer, shown = SimpleNamespace(epoch_values=values), Trainer(), progress.Progress()
+    shown._console = Console(file=io.StringIO(), **options)
+    shown.on_train_start(trainer, module)
+    for epoch in (0, 1):
+        trainer.current_epoch = epoch
+        for batch in range(1000 if epoch == 0 else 10):
+            now[0] += 0.2
+            shown.on_train_batch_end(trainer, module, None, None, batch)
+        if epoch == 0:
+            shown.on_train_epoch_end(trainer, module)
+    bar = Console(width=shown._console.width, file=io.StringIO(), force_terminal=True, color_system=None)
+    if shown._bar:
+        bar.print(shown._bar.get_renderable())
+    shown.on_train_end(trainer, module)
+    return shown._console.file.getvalue(), bar.file.getvalue()
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_the_bar_keeps_epoch_time_left_and_accuracy_and_leaves_a_line(monkeypatch, width):
+    text, bar = progress(monkeypatch, force_terminal=True, width=width, color_system=None)
+    (line,) = bar.splitlines()
+    assert len(line) <= width
+    for part in ("epoch 2/400", "22:09:58 left", "test 91.23 %"):
+        assert part in line
+    history = [
+        line for line in text.replace("\r", "\n").splitlines() if "epoch 1/400  test 91.23 % (loss 0.457)" in line
+    ]
+    assert len(history) == 1
+    assert "train 95.50 % (loss 0.1)" in history[0]
+
+
+def test_a_pipe_has_a_line_at_once_in_a_long_epoch_and_after_each(monkeypatch):
+    text, bar = progress(monkeypatch, width=80)
+    assert bar == ""
+    lines = text.splitlines()
+    assert lines[0] == "epoch 1/400 begins; 1,000 steps an epoch"
+    assert lines[1].startswith("epoch 1/400  5 % of its steps")
+    assert 3 < len(lines) < 10  # ever fewer
+    assert lines[-1] == "epoch 1/400  test 91.23 % (loss 0.457)  train 95.50 % (loss 0.1)  22:10:00 left"
+
+
+def test_a_machine_whose_locale_knows_ascii_alone_can_train_and_read(tmp_path):
+    """In processes of their own: Python asks for the locale when it starts."""
+    outputs = tmp_path / os.fsdecode(b"r\xc3\xbc\xff")  # of which the last byte is no UTF-8
+    words = ["epochs=1", "data.limit=64", "backbone.width=4", "T=1", "logger=none", "engine=reference"]
+    ascii_only = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "PYTHONPATH": str(ROOT)}
+    environment = {**os.environ, **ascii_only, "SNNBENCH_OUTPUTS": str(outputs)}
+    for command in (["train.py", *words], ["scripts/dashboard.py", str(outputs)], ["scripts/tables.py", str(outputs)]):
+        done = subprocess.run([sys.executable, *command], cwd=ROOT, env=environment, capture_output=True, check=False)
+        assert done.returncode == 0, done.stderr[-2000:]
+    assert b"digits-convnet-dalif-T1" in done.stdout
+    ledger = read_ledger([outputs])
+    assert (len(ledger.runs), ledger.problems) == (1, [])
