@@ -16,6 +16,7 @@ from torch.nn.utils import parametrize
 
 from snnbench.errors import UserError
 from snnbench.kernels.engines.cpu import CpuKernel
+from snnbench.kernels.plans import plan_of
 from snnbench.neurons import DALIF, GLIF, KLIF, LIF, PLIF
 from tests.neurons.neuron_cases import NEURONS, make
 
@@ -232,3 +233,7 @@ def test_glif_whose_time_is_batched() -> None:
     neuron = GLIF(T=3, channels=6)
     runs = torch.stack([X, -X])
     assert torch.equal(torch.func.vmap(neuron)(runs), torch.stack([neuron(x) for x in runs]))
+
+
+def test_numbers_have_a_program_without_a_call() -> None:
+    assert plan_of(Amplified()).obstacle == ""

@@ -117,7 +117,7 @@ READS: dict[str, tuple[Any, Any]] = {
 }
 
 
-ASIDE = {"numpy", "one of several", "buffer itself", "attrgetter", "format", "another neuron"}
+ASIDE = {"one of several", "buffer itself", "attrgetter", "format", "another neuron"}
 """What is right, but not fused."""
 
 

@@ -19,6 +19,7 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from snnbench.kernels.cell import Unfusable
+from snnbench.kernels.coefficients import coefficients_of
 
 _TORCH, _OWN = str(Path(torch.__file__).parent), str(Path(__file__).parents[1])
 _SIZES = {"dim", "ndim", "shape", "size", "numel", "nelement", "__len__"}
@@ -61,7 +62,7 @@ class Call:
 def default_call(cell: Any) -> Call:
     """One of few neurons, for who asks for a program without a call."""
     with torch.no_grad():
-        coefficients = cell.coefficients()
+        coefficients = coefficients_of(cell, torch.device("cpu"))
     channels = [value.shape[-1] for name, value in coefficients.items() if value.dim() > (name in cell.per_step)]
     x = torch.empty((1, 2, *channels[:1]), device="meta")
     return dataclasses.replace(Call.of(x, coefficients, cell.per_step), device=torch.device("cpu"))
