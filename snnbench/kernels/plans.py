@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import Tensor
 
-from snnbench.kernels.cell import Cell, State
+from snnbench.kernels.cell import Cell, State, check_call
 from snnbench.kernels.codegen.graph import Node, needed
 from snnbench.kernels.codegen.queries import Call, default_call, shapes_of
 from snnbench.kernels.codegen.trace import Program, refuse_inside, traced
@@ -139,6 +139,9 @@ def plan_of(cell: Cell, x: Tensor | None = None, coefficients: Mapping[str, Tens
 
     Its step is traced anew where it would read something else than in every call before: an attribute, a global, a
     number in a buffer, a size that it asks for.
+
+    Raises:
+        ValueError: x or a coefficient has a shape or dtype that no engine can take.
     """
     last = _by_cell.get(id(cell))
     if last is not None and last.entry is not None and last.cell() is cell:
@@ -177,6 +180,8 @@ def _search(cell: Cell, x: Tensor | None, coefficients: Mapping[str, Tensor] | N
         return last.entry
     entry = next((one for one in reversed(known) if one.serves(cell, x, coefficients)), None)
     if entry is None:
+        if x is not None and coefficients is not None:
+            check_call(cell, x, None, coefficients)  # what no engine could run says nothing about the step
         call = default_call(cell) if x is None or coefficients is None else Call.of(x, coefficients, cell.per_step)
         entry = _Entry(cell, call)
         last.restless = last.restless + 1 if last.entry is not None and last.entry.uses < 2 else 0

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn.utils import prune
 
 from snnbench.kernels import plans, run
-from snnbench.neurons import DALIF, LIF, PLIF
+from snnbench.neurons import DALIF, GLIF, LIF, PLIF
 
 
 @pytest.fixture
@@ -47,6 +47,17 @@ def test_a_hook_that_stores_outputs_costs_nothing(traced: list[Any]) -> None:
     assert step(450) - before < 8 * 4 * 256 * 64 * 4 / 1024, "as much as eight calls would keep"
     assert network[1].calls == 500
     assert len(traced) <= 2  # a test before may have traced the same
+
+
+@pytest.mark.parametrize("shape", [(4, 2, 5), (3, 2, 3), (4,), (0, 2, 3), (4, 2, 5, 3)])
+def test_a_call_of_the_wrong_shape_says_nothing_about_the_step(shape: tuple[int, ...]) -> None:
+    class Gated(GLIF):
+        pass
+
+    neuron = Gated(T=4, channels=3)
+    with pytest.raises(ValueError, match="Gated"):
+        neuron(torch.randn(shape))
+    assert plans.plan_of(neuron, torch.randn(4, 5, 3), neuron.coefficients()).obstacle == ""
 
 
 def test_nothing_is_kept_alive() -> None:
