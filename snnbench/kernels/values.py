@@ -55,7 +55,10 @@ _STATEFUL = {"random", "_random", "threading", "_thread", "queue", "io", "_io", 
 _STDLIB, _TORCH, _NUMPY = sysconfig.get_path("stdlib"), *(str(Path(str(m.__file__)).parent) for m in (torch, np))
 INSTALLED, LAYERS = (_STDLIB, sysconfig.get_path("purelib")), f"{_TORCH}/nn/"
 """Where libraries lie, and the code of torch's layers."""
-_SIMPLE = ("enum", "typing", "abc", "functools", "dataclasses", "collections", "_collections_abc", "numbers", "types")
+_SIMPLE = (
+    *("enum", "typing", "abc", "functools", "dataclasses", "collections", "_collections_abc", "numbers", "types"),
+    *("inspect", "warnings", "contextlib", "linecache", "importlib", "tokenize", "textwrap", "dis", "ast"),
+)
 _LIBRARY_CODE = (_TORCH, _NUMPY, "<frozen", *(f"{_STDLIB}/{name}" for name in _SIMPLE))
 _ACCESS = {getattr(nn.Module, name).__code__ for name in ("__getattr__", "__setattr__", "__delattr__")}
 
