@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from snnbench.check import shown
+from snnbench.commands import home
 from snnbench.data.tree import contents, spelt
 from snnbench.errors import UserError
 
@@ -113,7 +114,7 @@ def folder_path(key: str, value: str | Path) -> Path:
     """`value`, if it is a path, with the home folder in place of `~`."""
     if not isinstance(value, str | Path) or not str(value):
         raise UserError(f"{key}={shown(value)}: must be a folder. Without {key} it follows paths.data=<folder>.")
-    return Path(value).expanduser()
+    return home(value)
 
 
 def damaged(path: str | Path, what: str) -> UserError:

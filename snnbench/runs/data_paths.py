@@ -10,7 +10,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from snnbench.commands import literal
+from snnbench.commands import home, literal
 from snnbench.runs.schema import ENVIRONMENTS
 
 VARIABLE = "SNNBENCH_DATA"
@@ -41,7 +41,7 @@ def fix_data_paths(cfg: DictConfig, words: Sequence[str]) -> None:
 
 
 def absolute(path: str) -> str:
-    return os.path.abspath(os.path.expanduser(path))
+    return os.path.abspath(home(path))
 
 
 def data_folder(folder: Path, cfg: DictConfig, wanted: str | None = None) -> str:

@@ -30,7 +30,12 @@ class KernelSource:
     @property
     def text(self) -> str:
         """The whole translation unit: what is compiled, and what its name in the cache is made from."""
-        return _INCLUDE.sub(lambda found: _header(found[1]), self.frame)
+        return with_headers(self.frame, _HERE)
+
+
+def with_headers(text: str, folder: Path) -> str:
+    """`text` with the headers of `folder` that it includes written in."""
+    return _INCLUDE.sub(lambda found: _header(folder / found[1]), text)
 
 
 def fill(frame: str, **holes: Any) -> str:
@@ -59,5 +64,5 @@ def _environment() -> jinja2.Environment:
 
 
 @functools.cache
-def _header(name: str) -> str:
-    return (_HERE / name).read_text("utf-8")
+def _header(path: Path) -> str:
+    return path.read_text("utf-8")

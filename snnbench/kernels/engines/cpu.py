@@ -99,6 +99,11 @@ def last_level_cache() -> int:
         return 1 << 25
 
 
+def threads(work: int) -> int:
+    """For so many numbers."""
+    return 1 if work <= SERIAL else torch.get_num_threads()
+
+
 class CpuKernel(FrameKernel):
     """A program for calls of one signature on the CPU."""
 
@@ -149,7 +154,7 @@ class CpuKernel(FrameKernel):
 
     def launch_forward(self, x: Tensor, first: States, c: tuple[Tensor, ...], s: Tensor, last: States) -> None:
         run, values, pack = self.kernels.get(None) or self.load(None)
-        run(pack(*values(threads=self.threads(), xp=x, sp=s, first=first, last=last, cp=c)))
+        run(pack(*values(threads=threads(self.work), xp=x, sp=s, first=first, last=last, cp=c)))
 
     def launch_backward(
         self,
@@ -167,8 +172,5 @@ class CpuKernel(FrameKernel):
         gc = [value for value in sums if value is not None]
         gs_t = gs.stride(0) if gs.shape[0] > 1 else 0
         states = {"first": first, "glast": g_last, "gfirst": g_first}
-        run(pack(*values(threads=self.threads(), xp=x, gsp=gs, gsp_t=gs_t, gxp=gx, cp=c, gcp=gc, **states)))
+        run(pack(*values(threads=threads(self.work), xp=x, gsp=gs, gsp_t=gs_t, gxp=gx, cp=c, gcp=gc, **states)))
         return sums
-
-    def threads(self) -> int:
-        return 1 if self.work <= SERIAL else torch.get_num_threads()

@@ -7,7 +7,8 @@ import dataclasses
 import torch
 from torch import Tensor
 
-from snnbench.kernels.spikes.library import call, threads
+from snnbench.kernels.engines.cpu import threads
+from snnbench.kernels.spikes.library import call
 
 WORD = 64
 

@@ -17,9 +17,10 @@ from torch.autograd import Function
 from torch.nn import functional
 
 from snnbench.kernels.engines.build import machine
+from snnbench.kernels.engines.cpu import threads
 from snnbench.kernels.plain import plain, watched
 from snnbench.kernels.spikes.bits import WORD, Bits, memory_format, pack
-from snnbench.kernels.spikes.library import call, library, threads
+from snnbench.kernels.spikes.library import call, library
 
 FEWEST = 32
 """Channels, of input and of output, below which the dense convolution is faster."""

@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import ctypes
 import functools
-import re
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
 from snnbench.kernels.cell import NoEngine
+from snnbench.kernels.codegen.source import with_headers
 from snnbench.kernels.engines import build
-
-SERIAL = 1 << 15
-"""Up to so many numbers, one thread is faster than waking others."""
 
 
 @functools.cache
@@ -33,9 +29,7 @@ def library() -> ctypes.CDLL | None:
 def text() -> str:
     """The translation unit: spikes.cpp with its headers of this folder written in."""
     here = Path(__file__).parent
-    return re.sub(
-        r'^#include "(\w+\.h)"$', lambda m: (here / m[1]).read_text(), (here / "spikes.cpp").read_text(), flags=re.M
-    )
+    return with_headers((here / "spikes.cpp").read_text("utf-8"), here)
 
 
 def call(name: str, *arguments: Tensor | int | ctypes.Array[ctypes.c_long] | None) -> int:
@@ -49,8 +43,3 @@ def _plain(value: Tensor | int | ctypes.Array[ctypes.c_long] | None) -> object:
     if value is None or isinstance(value, Tensor):
         return ctypes.c_void_p(value.data_ptr() if value is not None else None)
     return ctypes.c_long(value) if isinstance(value, int) else value
-
-
-def threads(work: int) -> int:
-    """For so many numbers."""
-    return 1 if work <= SERIAL else torch.get_num_threads()
