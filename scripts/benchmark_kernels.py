@@ -99,9 +99,9 @@ def kernel_alone(case: Case, seconds: float) -> dict[str, Any]:
     wanted = (True,) * len(coefficients)
     steps: dict[str, Callable[[], Any]] = {
         "copy": lambda: out.copy_(x),
-        "forward": lambda: kernel.launch_forward(x, none, coefficients, s, none),
+        "forward": lambda: kernel.launch_forward(x, None, none, coefficients, s, none),
         "read2write1": lambda: torch.add(x, g, out=out),
-        "backward": lambda: kernel.launch_backward(x, none, coefficients, g, none, gx, none, wanted),
+        "backward": lambda: kernel.launch_backward(x, None, none, coefficients, g, none, gx, none, wanted),
     }
     medians, unsteady = timed(steps, case.device, seconds)
     return {

@@ -7,9 +7,11 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.nn.modules.module import _has_any_global_hook
 
 from snnbench.check import choice, flag, number
 from snnbench.kernels import repeat
+from snnbench.kernels.norms import unit
 from snnbench.kernels.spikes.convolution import convolve
 from snnbench.neurons import SpikingNeuron
 
@@ -107,7 +109,12 @@ class SpikingUnit(nn.Module):
     Args:
         norm: a norm over [T, B, C, ...] (`snnbench.backbones.norms`).
         neuron: the neuron that reads it.
+
+    Attributes:
+        fuses: whether the two run as one operation where they can; nothing but time and memory depends on it.
     """
+
+    fuses = True
 
     def __init__(self, norm: nn.Module, neuron: SpikingNeuron) -> None:
         super().__init__()
@@ -126,12 +133,32 @@ class SpikingUnit(nn.Module):
         Returns:
             Spikes [T * repeats, B, C, ...].
         """
+        found = self._together(x, repeats, residual)
+        if found is not None:
+            return found
         current = self.norm(x, repeats)
         if repeats > 1:
             current = repeat(current, repeats)
         if residual is not None:
             current = current + residual
         return self.neuron(current)
+
+    def _together(self, x: Tensor, repeats: int, residual: Tensor | None) -> Tensor | None:
+        """Norm and neuron as one operation; None where each must be called, for one, because a hook looks on."""
+        norm, neuron = self.norm, self.neuron
+        kind = type(neuron)
+        own = kind.run is SpikingNeuron.run and kind.forward is SpikingNeuron.forward
+        if not (self.fuses and own and unhooked(norm) and unhooked(neuron)):
+            return None
+        operation = getattr(norm, "operation", None)
+        operation = operation(repeats) if operation is not None else None
+        return None if operation is None else unit.run(neuron, operation, x, repeats, residual)
+
+
+def unhooked(module: nn.Module) -> bool:
+    """Whether calling the module does no more than its class's forward."""
+    hooks = module._forward_hooks or module._forward_pre_hooks or module._backward_hooks or module._backward_pre_hooks
+    return not (hooks or "forward" in vars(module) or _has_any_global_hook())
 
 
 def unit_factory(norm: NormFactory, neuron: NeuronFactory) -> UnitFactory:

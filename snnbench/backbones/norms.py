@@ -9,8 +9,10 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from snnbench.backbones.layers import over_time
+from snnbench.backbones.layers import over_time, unhooked
 from snnbench.check import flag, number
+from snnbench.kernels.norms.alone import batch_norm
+from snnbench.kernels.norms.norm import Norm
 
 
 class BatchNorm(nn.Module):
@@ -30,7 +32,12 @@ class BatchNorm(nn.Module):
             is normalised, as in code that runs its first layers once for each image (SEW, PLIF repositories).
         gain: a fixed factor beside the weight, above 0: y = gain * weight * (x - mean) / std + bias. The network gives
             it, where several norms are added up.
+
+    Attributes:
+        fuses: whether kernels of this project run it where they can.
     """
+
+    fuses = True
 
     def __init__(
         self,
@@ -66,10 +73,42 @@ class BatchNorm(nn.Module):
             raise ValueError(f"a norm takes [T, B, C, H, W] or [T, B, C], got {list(x.shape)}")
         if repeats > 1 and x.shape[0] != 1:
             raise ValueError(f"repeats={repeats} needs a single frame, got T={x.shape[0]}")
+        operation = self.operation(repeats)
+        found = batch_norm(x, operation) if operation is not None else None
+        if found is not None:
+            return found
         frames = x if x.dim() == 5 else x[..., None, None]
         counted = repeats if self.count_repeats else 1
         y = self._train(frames, counted) if self.training else self._folded(frames)
         return y if x.dim() == 5 else y[..., 0, 0]
+
+    def operation(self, repeats: int) -> Norm | None:
+        """This norm as one operation of `snnbench.kernels.norms`; None where PyTorch's layer must be called.
+
+        So it must where somebody looks on (hooks, torch.compile), or it was replaced (SyncBatchNorm, parametrizations).
+        """
+        bn, momentum = self.bn, self.bn.momentum
+        whole = bn.weight is not None and bn.running_mean is not None and momentum is not None
+        if not self.fuses or type(self) not in _OWN or type(bn) is not nn.BatchNorm2d or not whole:
+            return None
+        if torch.compiler.is_compiling() or bn.training != self.training or not unhooked(bn):
+            return None
+        assert bn.running_mean is not None and bn.running_var is not None and bn.num_batches_tracked is not None
+        per_step, counted = isinstance(self, BatchNormPerStep), repeats if self.count_repeats else 1
+        return Norm(
+            bn.weight,
+            bn.bias,
+            bn.running_mean,
+            bn.running_var,
+            eps=bn.eps,
+            momentum=1 - (1 - momentum) ** counted if per_step else momentum,
+            gain=self.gain,
+            per_step=per_step,
+            repeats=1 if per_step else counted,
+            training=bn.training,
+            tracked=bn.num_batches_tracked,
+            updates=counted if per_step else 1,
+        )
 
     def extra_repr(self) -> str:
         return f"count_repeats={self.count_repeats}" + ("" if self.gain == 1 else f", gain={self.gain:g}")
@@ -147,3 +186,6 @@ class TDBatchNorm(BatchNorm):
     ) -> None:
         scale = number("norm.alpha", alpha, "(0, inf)") * number("norm.v_th", v_th, "(0, inf)")
         super().__init__(channels, eps=eps, momentum=momentum, count_repeats=count_repeats, gain=scale * gain)
+
+
+_OWN = {BatchNorm, BatchNormPerStep, TDBatchNorm}

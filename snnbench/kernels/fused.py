@@ -14,6 +14,7 @@ from snnbench.kernels import fused_ops
 from snnbench.kernels.bind import Bound, bind
 from snnbench.kernels.bind import _tell as tell
 from snnbench.kernels.cell import Cell, NoEngine, State, check_call
+from snnbench.kernels.codegen.trace import Program
 from snnbench.kernels.coefficients import coefficients_of
 from snnbench.kernels.engines import reference
 from snnbench.kernels.engines.contract import Gradients
@@ -67,7 +68,7 @@ class Fused(Function):
             found = _by_kernel(call, once, x, rest, grads, wanted)
         if found is None:
             names = call.bound.program.coefficients
-            _check_unchanged(call, x, dict(zip(names, rest[call.n :], strict=True)))
+            check_unchanged(call.cell, call.bound.program, x, dict(zip(names, rest[call.n :], strict=True)))
             gx, *others = reference.backward(call.cell, names, x, rest[: call.n], rest[call.n :], grads, wanted)
             return (None, gx, None, None, *others)
         gx, g_states, g_coefficients = found
@@ -94,10 +95,11 @@ def _by_kernel(
         return None
 
 
-def _check_unchanged(call: Call, x: Tensor, coefficients: dict[str, Tensor]) -> None:
-    if plan_of(call.cell, x, coefficients).program is not call.bound.program:
+def check_unchanged(cell: Cell, program: Program | None, x: Tensor, coefficients: dict[str, Tensor]) -> None:
+    """Refuse to run a neuron once more whose step is not what it was in the forward pass."""
+    if plan_of(cell, x, coefficients).program is not program:
         raise RuntimeError(
-            f"{type(call.cell).__name__} was changed between forward and backward (an attribute that step reads), and "
+            f"{type(cell).__name__} was changed between forward and backward (an attribute that step reads), and "
             "this backward has to run it again; change it later, or build the neuron with engine='reference'"
         )
 
@@ -115,7 +117,7 @@ def run(cell: Cell, x: Tensor, state: State | None, last: bool) -> tuple[Tensor,
     if plan.cuts:
         x, state, named = plan.cut(x, state, named, last)
         states = [state.get(name) for name in cell.states] if state else states
-    coefficients = [_float32(value) for value in named.values()]
+    coefficients = [float32(value) for value in named.values()]
     static = constant(x)
     frame = frame_of(x) if static and x.requires_grad else None
     static = static and (frame is not None or not x.requires_grad)
@@ -164,7 +166,8 @@ def _wide(state: State | None) -> bool:
     return any(value.dtype is torch.float64 or value.is_complex() for value in (state or {}).values())
 
 
-def _float32(value: Tensor) -> Tensor:
+def float32(value: Tensor) -> Tensor:
+    """A coefficient as kernels take it."""
     if value.dtype is not torch.float32:
         value = value.float()
     return value if value.layout is not torch.strided or value.is_contiguous() else value.contiguous()

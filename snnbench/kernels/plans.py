@@ -30,6 +30,8 @@ class Plan:
     def __init__(self, program: Program | None, obstacle: str = "") -> None:
         self.program, self.obstacle = program, obstacle
         self.kernels: dict[Any, Any] = {}
+        self.behind: dict[tuple[bool, bool], Plan] = {}
+        """The plans of the same step behind a norm: one for each timestep or not, with a residual or not."""
         self.key = _digest(program) if program else ""
         self._live: dict[tuple[int, bool], tuple[bool, ...]] = {}
         self.cuts = program is not None and not all(self.live(1, False))
@@ -210,4 +212,5 @@ def _digest(program: Program) -> str:
 
     text = ";".join(map(show, needed(outputs))) + "|" + ",".join(str(o.index) for o in outputs)
     text += f"|{program.states}|{program.coefficients}|{program.per_step}|{program.name}|{program.connected}"
+    text += "|residual" if program.residual else ""
     return hashlib.sha256(text.encode()).hexdigest()[:24]

@@ -85,7 +85,8 @@ def _places(program: Program, slots: list[tuple[int, int]], variant: Variant) ->
 def _inputs(program: Program, variant: Variant, along: list[int]) -> list[Stream]:
     coefficients = [Stream(f"cp{i}", "float", "T" if program.per_step[i] else "1", "IN | ALONG") for i in along]
     states = [Stream(f"first{i}", "float", "1", "IN") for i in range(len(program.states))]
-    return [Stream("xp", "IO", "1" if variant.static else "T", "IN"), *states, *coefficients]
+    beside = [Stream("rp", "IO", "T", "IN")] * program.residual
+    return [Stream("xp", "IO", "1" if variant.static else "T", "IN"), *beside, *states, *coefficients]
 
 
 def _results(program: Program) -> list[Stream]:

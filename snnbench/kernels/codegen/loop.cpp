@@ -2,7 +2,7 @@
 // A neuron's kernel on a CPU: time runs inside a block of VECS vectors of neighbouring neurons. chunks.h cuts a call
 // into such blocks; `span` goes through some of them. Whatever is walked block by block is a stream: a pointer p, its
 // stride over time p_t, a number of steps. A null pointer to a state means zeros, one to a result that it is not wanted.
-// x and s are input and spikes, v<i> a state, c<i> a coefficient, n<i> a statement; g stands before a gradient.
+// x and s are input and spikes, r what is added to a norm's output, v<i> a state, c<i> a coefficient, n<i> a statement; g stands before a gradient.
 
 //% macro tables(streams)
   static constexpr int STEPS = T, GIVEN = ${streams | rejectattr("sum") | list | length}, UNIFORMS = ${uniform | length};
@@ -120,6 +120,9 @@ struct Forward {
 //% print timestep(forward)
         EACH_VECTOR {
 //% print input("xp", "x", not static)
+//% if program.residual
+//% print input("rp", "r", true)
+//% endif
 //% print states_of_timestep()
 //% print step(forward)
           put(past, sp + t * sp_t + k * W, ${forward.value(program.spikes)});
@@ -176,6 +179,9 @@ struct Backward {
           if (t == T - 1) continue;
 //% endif
 //% print input("xp", "x", not static)
+//% if program.residual
+//% print input("rp", "r", true)
+//% endif
 //% print states_of_timestep()
 //% print step(replay)
 //% for node in kept
@@ -202,6 +208,9 @@ struct Backward {
           const V gv${i} = g[${i}][k];
 //% endfor
 //% print input("xp", "x", not static)
+//% if program.residual
+//% print input("rp", "r", true)
+//% endif
 //% for i in taped
           const V v${i} = tape[t][${loop.index0}][k];
 //% endfor

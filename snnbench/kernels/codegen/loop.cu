@@ -6,7 +6,7 @@
 // parts. Where T x states would outgrow the registers, the backward keeps the states only at the start of each segment
 // of timesteps, and goes through the segments from the last to the first, replaying each.
 //
-// x and s are input and spikes, v<i> a state, c<i> a coefficient, n<i> a statement of the step; g stands before the name
+// x and s are input and spikes, r what is added to a norm's output, v<i> a state, c<i> a coefficient, n<i> a statement of the step; g stands before the name
 // of a gradient. A pointer p to a tensor comes with its strides: p_t over time, p_c over channels. A null pointer to a
 // state means zeros, one to a result that it is not wanted.
 
@@ -35,10 +35,16 @@
 //% if not static
       const Pack in = get(xp + t * xp_t + i);
 //% endif
+//% if program.residual
+      const Pack beside = get(rp + t * rp_t + i);
+//% endif
 //% endmacro
 
 //% macro step(sweep, state)
         const V x = from_io(in.at[j]);
+//% if program.residual
+        const V r = from_io(beside.at[j]);
+//% endif
 //% for i in states
         const V v${i} = ${state}[${i}][j];
 //% endfor
@@ -101,7 +107,11 @@ extern "C" __global__ void __launch_bounds__(256) forward(
 //% for i in states
     const V* first${i}, V* last${i},
 //% endfor
-    const IO* xp, I xp_t, IO* sp, I sp_t, I size, I lanes, I inner, I channels) {
+    const IO* xp, I xp_t,
+//% if program.residual
+    const IO* rp, I rp_t,
+//% endif
+    IO* sp, I sp_t, I size, I lanes, I inner, I channels) {
 //% print lane()
   for (I i = lane; i < size; i += lanes) {
 //% print first_states()
@@ -129,7 +139,11 @@ extern "C" __global__ void __launch_bounds__(256) backward(
 //% for i in states
     const V* first${i}, const V* glast${i}, V* gfirst${i},
 //% endfor
-    const IO* xp, I xp_t, const IO* gsp, I gsp_t, IO* gxp, I gxp_t, V* partial,
+    const IO* xp, I xp_t,
+//% if program.residual
+    const IO* rp, I rp_t,
+//% endif
+    const IO* gsp, I gsp_t, IO* gxp, I gxp_t, V* partial,
     I size, I lanes, I inner, I channels) {
 //% print lane()
 //% for i in wanted

@@ -109,7 +109,7 @@ def wanted(items: Sequence[Node], variant: Variant) -> list[Node]:
 
 
 def _varies(node: Node) -> bool:
-    return any(n.op == "input" and n.args[0] in ("x", "v") for n in needed([node]))
+    return any(n.op == "input" and n.args[0] in ("x", "v", "r") for n in needed([node]))
 
 
 def split(
@@ -131,8 +131,10 @@ def split(
 
 
 def input_names(nodes: Sequence[Node]) -> dict[Node, str]:
-    """x, v0, c1, gs, gv0, ...: what the loops call the inputs."""
-    return {n: n.args[0] if n.args[0] in ("x", "gs") else f"{n.args[0]}{n.args[1]}" for n in nodes if n.op == "input"}
+    """x, r, v0, c1, gs, gv0, ...: what the loops call the inputs."""
+    return {
+        n: n.args[0] if n.args[0] in ("x", "r", "gs") else f"{n.args[0]}{n.args[1]}" for n in nodes if n.op == "input"
+    }
 
 
 class SweepText:

@@ -30,9 +30,9 @@ _CHECKED = 1 << 16
 
 @dataclasses.dataclass(frozen=True)
 class Program:
-    """A traced step. Inputs are nodes with op "input" and args ("x",), ("v", i), ("c", i), ("gs",) or ("gv", i).
+    """A traced step. Inputs are nodes with op "input" and args ("x", 0), ("v", i), ("c", i), ("gs", 0) or ("gv", i).
 
-    `connected` says of x, each state and each coefficient whether autograd finds a way from it to any output.
+    `residual` says whether there is another input ("r", 0), shaped like x (see normed.py). `connected` says of x, each state and each coefficient whether autograd finds a way from it to any output.
     """
 
     name: str
@@ -45,6 +45,7 @@ class Program:
     grad_states: tuple[Node, ...]
     grad_coefficients: tuple[Node, ...]
     connected: tuple[bool, ...]
+    residual: bool = False
 
 
 @dataclasses.dataclass(frozen=True)

@@ -6,6 +6,7 @@ An engine whose kernels take tensors frame by frame, as loop.cpp and loop.cu do,
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -51,12 +52,15 @@ class FrameKernel:
     def text(self, backward: bool) -> str:
         return self.source((True,) * len(self.program.coefficients) if backward else None).frame
 
-    def launch_forward(self, x: Tensor, first: States, c: tuple[Tensor, ...], s: Tensor, last: States) -> None:
+    def launch_forward(
+        self, x: Tensor, r: Tensor | None, first: States, c: tuple[Tensor, ...], s: Tensor, last: States
+    ) -> None:
         raise NotImplementedError
 
     def launch_backward(
         self,
         x: Tensor,
+        r: Tensor | None,
         first: States,
         c: tuple[Tensor, ...],
         gs: Tensor,
@@ -77,6 +81,7 @@ class FrameKernel:
         """What a kernel's launches have in common: strides over time and, of coefficients, over channels."""
         size = self.layout.size
         result = {"sp_t": size} if wanted is None else {"gxp_t": 0 if self.signature.static else size}
+        result |= {"rp_t": size} if self.program.residual else {}
         return {"xp_t": self.x_stride} | result | strides_of("cp", self.coefficient_strides)
 
     def values(
@@ -91,20 +96,26 @@ class FrameKernel:
         """What puts a launch's arguments in order: those that every launch gives, and those named here."""
         n = len(self.program.states)
         groups = {"first": n, "cp": len(self.program.coefficients)} | (groups or {})
+        inputs = ["xp", "rp"] if self.program.residual else ["xp"]
         if wanted is None:
-            return values_of(parameters, settled, numbers, ["xp", "sp", *tensors], groups | {"last": n})
+            return values_of(parameters, settled, numbers, [*inputs, "sp", *tensors], groups | {"last": n})
         groups |= {"glast": n, "gfirst": n}
-        return values_of(parameters, settled, ["gsp_t", *numbers], ["xp", "gsp", "gxp", *tensors], groups)
+        return values_of(parameters, settled, ["gsp_t", *numbers], [*inputs, "gsp", "gxp", *tensors], groups)
 
     def forward(
-        self, x: Tensor, states: States, coefficients: tuple[Tensor, ...], last: bool
+        self,
+        x: Tensor,
+        states: States,
+        coefficients: tuple[Tensor, ...],
+        last: bool,
+        residual: Tensor | None = None,
     ) -> tuple[Tensor, list[Tensor]]:
         """Spikes, and the final states if `last`."""
         s = self.like(x, 0)
         finals = [self.state_like(x) for _ in states] if last else []
         if self.work:
             x, first = self.given(x, states)
-            self.launch_forward(x, first, coefficients, s, tuple(finals) or self.none)
+            self.launch_forward(x, self.beside(residual), first, coefficients, s, tuple(finals) or self.none)
         return s, finals
 
     def backward(
@@ -115,6 +126,7 @@ class FrameKernel:
         gs: Tensor | None,
         g_last: States,
         wanted: tuple[bool, ...],
+        residual: Tensor | None = None,
     ) -> Gradients:
         """Of the sum of spikes x gs and final states x g_last, the gradients that `wanted` asks for."""
         n = len(states)
@@ -129,7 +141,8 @@ class FrameKernel:
             gs = torch.zeros(self.signature.shape[1:], dtype=x.dtype, device=x.device).expand(self.signature.shape)
         x, first = self.given(x, states)
         last = tuple([g if g is None else frame(g, strides) for g in g_last])
-        sums = self.launch_backward(x, first, coefficients, frames(gs, strides), last, gx, tuple(g_first), want)
+        r, g = self.beside(residual), frames(gs, strides)
+        sums = self.launch_backward(x, r, first, coefficients, g, last, gx, tuple(g_first), want)
         return gx, g_first, sums
 
     def as_it_was(self, x: Tensor) -> Tensor:
@@ -152,6 +165,16 @@ class FrameKernel:
         shape, strides = self.signature.shape[skip:], self.layout.strides[skip:]
         return torch.empty_strided(shape, strides, dtype=x.dtype, device=x.device)
 
+    def beside(self, residual: Tensor | None) -> Tensor | None:
+        """The residual, frames one after the other as the kernels take it."""
+        if residual is None:
+            return None
+        strides = self.layout.strides
+        r = frames(residual, strides)
+        if r.stride(0) != strides[0] and r.shape[0] > 1:
+            r = torch.empty_strided(r.shape, strides, dtype=r.dtype, device=r.device).copy_(r)
+        return r
+
     def state_like(self, x: Tensor) -> Tensor:
         """Memory for a state or its gradient."""
         shape, strides = self.signature.shape[1:], self.layout.strides[1:]
@@ -163,6 +186,11 @@ class FrameKernel:
         if not self.layout.dense:
             x = frames(x, strides)
         return x, tuple([state if state is None else frame(state, strides) for state in states])
+
+
+def inputs(x: Tensor, r: Tensor | None) -> dict[str, Any]:
+    """What a launch reads, by the names of the parameters."""
+    return {"xp": x} if r is None else {"xp": x, "rp": r}
 
 
 def strides_of(pointer: str, strides: Sequence[tuple[int, int]]) -> dict[str, int]:

@@ -32,10 +32,16 @@ class Kernel(Protocol):
         """
 
     def forward(
-        self, x: Tensor, states: States, coefficients: tuple[Tensor, ...], last: bool
+        self,
+        x: Tensor,
+        states: States,
+        coefficients: tuple[Tensor, ...],
+        last: bool,
+        residual: Tensor | None = None,
     ) -> tuple[Tensor, list[Tensor]]:
         """Spikes [T, B, ...] in x's dtype, and the states after the last timestep if `last`, else none.
 
+        A `residual`, shaped like x, is given to a program that reads one, and to no other.
         No result may share memory with an argument.
         """
 
@@ -47,6 +53,7 @@ class Kernel(Protocol):
         gs: Tensor | None,
         g_last: States,
         wanted: tuple[bool, ...],
+        residual: Tensor | None = None,
     ) -> Gradients:
         """Gradients of sum(spikes x gs) + sum(final states x g_last); None among these means zeros.
 

@@ -20,7 +20,7 @@ from snnbench.kernels.codegen.source import KernelSource
 from snnbench.kernels.codegen.trace import Program
 from snnbench.kernels.engines import build
 from snnbench.kernels.engines.arguments import Values
-from snnbench.kernels.engines.base import FrameKernel, Wanted, strides_of
+from snnbench.kernels.engines.base import FrameKernel, Wanted, inputs, strides_of
 from snnbench.kernels.engines.contract import States
 from snnbench.kernels.engines.signature import Signature
 
@@ -152,13 +152,16 @@ class CpuKernel(FrameKernel):
             del numbers[f"cp{i}_c"]
         return numbers | strides_of("gcp", [*itertools.compress(self.coefficient_strides, wanted or ())])
 
-    def launch_forward(self, x: Tensor, first: States, c: tuple[Tensor, ...], s: Tensor, last: States) -> None:
+    def launch_forward(
+        self, x: Tensor, r: Tensor | None, first: States, c: tuple[Tensor, ...], s: Tensor, last: States
+    ) -> None:
         run, values, pack = self.kernels.get(None) or self.load(None)
-        run(pack(*values(threads=threads(self.work), xp=x, sp=s, first=first, last=last, cp=c)))
+        run(pack(*values(threads=threads(self.work), **inputs(x, r), sp=s, first=first, last=last, cp=c)))
 
     def launch_backward(
         self,
         x: Tensor,
+        r: Tensor | None,
         first: States,
         c: tuple[Tensor, ...],
         gs: Tensor,
@@ -172,5 +175,6 @@ class CpuKernel(FrameKernel):
         gc = [value for value in sums if value is not None]
         gs_t = gs.stride(0) if gs.shape[0] > 1 else 0
         states = {"first": first, "glast": g_last, "gfirst": g_first}
-        run(pack(*values(threads=threads(self.work), xp=x, gsp=gs, gsp_t=gs_t, gxp=gx, cp=c, gcp=gc, **states)))
+        given = inputs(x, r) | {"gsp": gs, "gsp_t": gs_t, "gxp": gx, "cp": c, "gcp": gc}
+        run(pack(*values(threads=threads(self.work), **given, **states)))
         return sums

@@ -20,7 +20,7 @@ from snnbench.kernels.codegen.passes import Variant
 from snnbench.kernels.codegen.source import KernelSource
 from snnbench.kernels.codegen.trace import Program
 from snnbench.kernels.engines.arguments import Values
-from snnbench.kernels.engines.base import FrameKernel, Wanted
+from snnbench.kernels.engines.base import FrameKernel, Wanted, inputs
 from snnbench.kernels.engines.contract import States
 from snnbench.kernels.engines.signature import Signature
 
@@ -147,15 +147,18 @@ class CudaKernel(FrameKernel):
             found = self.kernels[wanted, vec] = Loaded(launch, values, lanes, slots)
         return found
 
-    def launch_forward(self, x: Tensor, first: States, c: tuple[Tensor, ...], s: Tensor, last: States) -> None:
-        vec = self.vec(x, s)
+    def launch_forward(
+        self, x: Tensor, r: Tensor | None, first: States, c: tuple[Tensor, ...], s: Tensor, last: States
+    ) -> None:
+        vec = self.vec(x, r, s)
         kernel = self.load(None, vec)
-        values = kernel.values(xp=x, sp=s, first=first, last=last, cp=c)
+        values = kernel.values(**inputs(x, r), sp=s, first=first, last=last, cp=c)
         kernel.launch(-(-kernel.lanes // (vec * BLOCK)), BLOCK, values, x.device)
 
     def launch_backward(
         self,
         x: Tensor,
+        r: Tensor | None,
         first: States,
         c: tuple[Tensor, ...],
         gs: Tensor,
@@ -164,14 +167,13 @@ class CudaKernel(FrameKernel):
         g_first: States,
         wanted: tuple[bool, ...],
     ) -> list[Tensor | None]:
-        vec = self.vec(x, gs, gx)
+        vec = self.vec(x, r, gs, gx)
         kernel = self.load(wanted, vec)
         shape = (kernel.slots, kernel.lanes)
         partial = torch.empty(shape, dtype=torch.float32, device=x.device) if kernel.slots else None
         gs_t = gs.stride(0) if gs.shape[0] > 1 else 0
-        values = kernel.values(
-            xp=x, gsp=gs, gsp_t=gs_t, gxp=gx, first=first, glast=g_last, gfirst=g_first, cp=c, partial=partial
-        )
+        given = inputs(x, r) | {"gsp": gs, "gsp_t": gs_t, "gxp": gx, "cp": c, "partial": partial}
+        values = kernel.values(**given, first=first, glast=g_last, gfirst=g_first)
         kernel.launch(-(-kernel.lanes // (vec * BLOCK)), BLOCK, values, x.device)
         return self.add_up(partial, c, wanted)
 

@@ -1,0 +1,90 @@
+"""A batch norm that no neuron follows, as an autograd function: two passes forward, two backward; y is kept."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd import Function
+from torch.nn import functional
+
+from snnbench.kernels.norms.norm import Norm, Place, available, differentiate, fits, gather, normalize, table
+from snnbench.kernels.plain import plain, watched
+
+
+def suits(y: Tensor, norm: Norm) -> bool:
+    """Whether the functions of norm.py may run this call; else it is PyTorch's."""
+    values = (y, norm.weight, norm.bias, norm.running_mean, norm.running_var)
+    return (
+        y.device.type == "cpu"
+        and all([value.dtype is torch.float32 for value in values])
+        and y.dim() >= 3
+        and y.numel() > y.shape[2] * (y.shape[0] if norm.per_step else 1)
+        and plain(y.device, *values)
+        and fits(y)
+        and not watched()
+        and available()
+    )
+
+
+def batch_norm(y: Tensor, norm: Norm) -> Tensor | None:
+    """The norm of y [T, B, C, ...]; None where PyTorch's own must run."""
+    if not suits(y, norm):
+        return None
+    z: Tensor = _Norm.apply(norm, y, norm.weight, norm.bias)
+    return z
+
+
+class _Norm(Function):
+    @staticmethod
+    def forward(ctx: Any, norm: Norm, y: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        place = Place(y, norm)
+        found = table(norm, y, place)
+        if True in ctx.needs_input_grad:
+            ctx.save_for_backward(y, weight, bias, found)
+            ctx.norm, ctx.place = norm, place
+        return normalize(y, found, place)
+
+    @staticmethod
+    def backward(ctx: Any, gz: Tensor) -> Any:
+        y, weight, bias, found = ctx.saved_tensors
+        _, wants_y, wants_weight, wants_bias = ctx.needs_input_grad
+        y, gz = ctx.place.laid(y), ctx.place.laid(gz)
+        if torch.is_grad_enabled() or watched() or not plain(y.device, y, gz):
+            wanted = (wants_y, wants_weight, wants_bias)
+            return (None, *again(lambda *given: by_pytorch(ctx.norm, found, *given), (y, weight, bias), wanted, gz))
+        gy = torch.empty_like(y) if wants_y else None
+        sums = gather(y, gz, found, ctx.place)
+        gweight, gbias = differentiate((ctx.norm.gain, ctx.norm.training), y, gz, gy, found, sums, ctx.place)
+        return None, gy, gweight if wants_weight else None, gbias if wants_bias else None
+
+
+def by_pytorch(norm: Norm, found: Tensor, y: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """The norm in PyTorch's operations, for a derivative that no function here gives; no running statistics move."""
+    scaled = weight * norm.gain
+    if not norm.training:
+        shape = (-1, *[1] * (y.dim() - 3))
+        mean, invstd = found[2].view(shape), found[3].view(shape)
+        return (y - mean) * (invstd * scaled.view(shape)) + bias.view(shape)
+    frames = y.flatten(0, 1)
+    if norm.per_step:
+        parts = [functional.batch_norm(frame, None, None, scaled, bias, True, 0.0, norm.eps) for frame in y]
+        return torch.stack(parts)
+    return functional.batch_norm(frames, None, None, scaled, bias, True, 0.0, norm.eps).unflatten(0, y.shape[:2])
+
+
+def again(
+    function: Any, given: tuple[Tensor | None, ...], wanted: tuple[bool, ...], gradient: Tensor
+) -> list[Tensor | None]:
+    """The gradients of `function`, which is run once more; they can be differentiated if gradients are enabled."""
+    further = torch.is_grad_enabled()
+    with torch.enable_grad():
+        inputs = [
+            v if v is None else v.view_as(v) if further and want else v.detach().requires_grad_(want)
+            for v, want in zip(given, wanted, strict=True)
+        ]
+        result = function(*inputs)
+        asked = [v for v, want in zip(inputs, wanted, strict=True) if want and v is not None]
+        found = iter(torch.autograd.grad(result, asked, gradient, create_graph=further, allow_unused=True))
+    return [next(found) if want and v is not None else None for v, want in zip(inputs, wanted, strict=True)]

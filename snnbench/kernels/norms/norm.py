@@ -1,0 +1,136 @@
+"""A batch norm's statistics and gradients over y [T, B, C, ...], in as few passes over memory as there can be.
+
+A norm is a table of four rows, each [C], or [T, C] with the statistics of one timestep at a time:
+scale = weight gain / std and shift = bias - mean scale, so that y scale + shift is the norm, then mean and 1 / std.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import dataclasses
+import math
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from snnbench.kernels.engines.cpu import threads
+from snnbench.kernels.native import Native
+
+_cpp = Native(Path(__file__).with_name("norms.cpp"))
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Norm:
+    """A batch norm in one call.
+
+    Attributes:
+        weight, bias, running_mean, running_var: [C], float32.
+        eps: added to the variance.
+        momentum: weight of the newest statistics in the running ones.
+        gain: a fixed factor beside the weight.
+        per_step: whether each timestep has statistics of its own.
+        repeats: how many equal frames each frame of y is counted as, in the factor n / (n - 1) of the running variance.
+        training: whether the statistics are those of y, which also enter the running ones; else the running ones.
+        tracked: the number of updates of the running statistics so far, int64.
+        updates: by how many it grows for each part: each timestep with statistics of its own.
+    """
+
+    weight: Tensor
+    bias: Tensor
+    running_mean: Tensor
+    running_var: Tensor
+    eps: float
+    momentum: float
+    gain: float
+    per_step: bool
+    repeats: int
+    training: bool
+    tracked: Tensor
+    updates: int
+
+
+class Place:
+    """How a call's y lies in memory, and what of a norm depends on it alone.
+
+    Args:
+        y: [T, B, C, ...], dense, its frames contiguous or channels last.
+        norm: the norm.
+    """
+
+    def __init__(self, y: Tensor, norm: Norm) -> None:
+        steps, batch, self.channels = y.shape[:3]
+        self.strides = y.stride()
+        self.pixels = math.prod(y.shape[3:])
+        self.parts = steps if norm.per_step and norm.training else 1
+        self.frames = steps * batch
+        self.values = self.frames * self.pixels // self.parts
+        """Of a channel, in one part."""
+        self.last = self.pixels > 1 and y.stride(2) == 1 and self.channels > 1 or self.pixels == 1
+        numbers = (self.frames, self.channels, self.pixels, self.parts, int(self.last), threads(y.numel()))
+        self.shape = (ctypes.c_long * len(numbers))(*numbers)
+
+    @property
+    def size(self) -> tuple[int, ...]:
+        """Of a row of the table."""
+        return (self.parts, self.channels) if self.parts > 1 else (self.channels,)
+
+    def laid(self, value: Tensor) -> Tensor:
+        """`value`, shaped like y, in y's layout: itself, or a copy."""
+        if value.stride() == self.strides or value.layout is not torch.strided:
+            return value
+        return torch.empty_strided(value.shape, self.strides, dtype=value.dtype, device=value.device).copy_(value)
+
+
+def fits(y: Tensor) -> bool:
+    """Whether y [T, B, C, ...] lies in memory as the functions here walk through it."""
+    if y.is_contiguous():
+        return True
+    return y.dim() == 5 and y.movedim(2, -1).is_contiguous()
+
+
+def available() -> bool:
+    """Whether the functions here can be had: there is a compiler."""
+    return _cpp.library is not None
+
+
+def table(norm: Norm, y: Tensor, place: Place) -> Tensor:
+    """The norm's table [4, C] or [4, T, C] for y; in training, the running statistics move on."""
+    found = torch.empty((4, *place.size))
+    numbers = (ctypes.c_double * 4)(norm.eps, norm.momentum, norm.gain, place.values * norm.repeats)
+    parameters = (norm.weight, norm.bias, norm.running_mean, norm.running_var, numbers, found)
+    if norm.training:
+        _cpp.call("statistics", place.shape, y, *parameters)
+        norm.tracked.add_(norm.updates * place.parts)
+    else:
+        _cpp.call("settle", place.shape, *parameters)
+    return found
+
+
+def normalize(y: Tensor, found: Tensor, place: Place) -> Tensor:
+    """y scale + shift."""
+    z = torch.empty_like(y)
+    _cpp.call("normalize", place.shape, y, z, found)
+    return z
+
+
+def gather(y: Tensor, gz: Tensor, found: Tensor, place: Place) -> tuple[Tensor, Tensor]:
+    """The sums of gz and of gz (y - mean) over the values of each channel."""
+    sums, moments = torch.empty(place.size), torch.empty(place.size)
+    _cpp.call("gather", place.shape, y, gz, found, sums, moments)
+    return sums, moments
+
+
+def differentiate(
+    norm: Any, y: Tensor, gz: Tensor, gy: Tensor | None, found: Tensor, sums: tuple[Tensor, Tensor], place: Place
+) -> tuple[Tensor, Tensor]:
+    """Writes the gradient of y into gy, which may be gz; returns those of weight and bias.
+
+    gy = scale (gz - (sum gz + (y - mean) sum(gz (y - mean)) / std^2) / n), without the latter where the statistics are
+    the running ones; sums are over the n values of a channel (Ioffe and Szegedy 2015, section 3).
+    """
+    gain, training = norm
+    weight, bias = torch.empty(place.channels), torch.empty(place.channels)
+    _cpp.call("differentiate", place.shape, y, gz, gy, found, *sums, float(gain), int(training), weight, bias)
+    return weight, bias

@@ -1,0 +1,329 @@
+"""A norm and the neuron behind it as one operation, against float64 and against the two one after the other."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+from test_fused_neurons import NEURONS
+from torch import Tensor, nn
+
+from snnbench.backbones import layers
+from snnbench.backbones.layers import SpikingUnit
+from snnbench.backbones.norms import BatchNorm, BatchNormPerStep, TDBatchNorm
+from snnbench.kernels.norms import alone, unit
+
+NORMS = {
+    "bn": lambda C: BatchNorm(C, momentum=0.3, eps=1e-3),
+    "bn_per_step": lambda C: BatchNormPerStep(C, momentum=0.3),
+    "tdbn": lambda C: TDBatchNorm(C, alpha=0.7, v_th=1.3, gain=0.5),
+    "once": lambda C: BatchNorm(C, count_repeats=False),
+}
+SHAPES = {
+    "image": (4, 3, 5, 7, 9),
+    "block": (2, 2, 64, 6, 6),
+    "wide": (3, 2, 83, 3, 3),
+    "row": (2, 4, 19, 1, 1),
+    "vector": (5, 6, 33),
+    "one step": (1, 3, 16, 8, 8),
+    "one channel": (3, 2, 1, 5, 5),
+    "long": (40, 2, 3, 4, 4),
+}
+
+
+def last(x: Tensor) -> Tensor:
+    """x with the channels of its frames last in memory."""
+    return x.movedim(2, -1).contiguous().movedim(-1, 2) if x.dim() == 5 else x
+
+
+def built(norm: str, neuron: str, shape: tuple[int, ...], seed: int = 0) -> SpikingUnit:
+    torch.manual_seed(seed)
+    made = SpikingUnit(NORMS[norm](shape[2]), NEURONS[neuron](shape[0], shape[2]))
+    with torch.no_grad():
+        made.norm.bn.weight.uniform_(0.5, 2)
+        made.norm.bn.bias.normal_(0.5)
+        made.norm.bn.running_mean.normal_()
+        made.norm.bn.running_var.uniform_(0.5, 2)
+    return made
+
+
+def inputs(shape: tuple[int, ...], residual: bool) -> tuple[Tensor, Tensor | None, Tensor]:
+    generator = torch.Generator().manual_seed(sum(shape))
+    offset = torch.linspace(-3, 3, shape[2]).view(-1, *[1] * (len(shape) - 3))
+    y, r, gs = (torch.randn(shape, generator=generator) for _ in range(3))
+    return 2 * y + offset, (r > 0.5).float() if residual else None, gs
+
+
+def apply(
+    made: SpikingUnit, y: Tensor, r: Tensor | None, gs: Tensor, repeats: int = 1
+) -> tuple[Tensor, dict[str, Tensor], dict[str, Tensor]]:
+    """Spikes, gradients, and what the norm remembers."""
+    y = y.detach().requires_grad_()
+    r = None if r is None else r.detach().requires_grad_()
+    s = made(y, repeats, r)
+    s.backward(gs)
+    found = {name: p.grad for name, p in made.named_parameters() if p.grad is not None} | {"y": y.grad}
+    return s.detach(), found | ({} if r is None else {"r": r.grad}), dict(made.norm.bn.named_buffers())
+
+
+def far(a: dict[str, Tensor], b: dict[str, Tensor]) -> dict[str, float]:
+    """How far each tensor of a is from that of b, relative to the largest of b."""
+    assert set(a) == set(b)
+    return {k: float((a[k].double() - b[k]).abs().max() / b[k].abs().max().clamp(min=1e-12)) for k in b}
+
+
+def together(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+    """Which calls of a unit ran as one, from now on."""
+    ran: list[bool] = []
+    run = unit.run
+
+    def spy(*args: object) -> Tensor | None:
+        found = run(*args)  # type: ignore[arg-type]
+        ran.append(found is not None)
+        return found
+
+    monkeypatch.setattr(layers.unit, "run", spy)
+    return ran
+
+
+def check(norm: str, neuron: str, shape: tuple[int, ...], residual: bool, place: str, training: bool = True) -> None:
+    """As near to float64 as PyTorch's norm and the neuron's kernel, one after the other."""
+    y, r, gs = inputs(shape, residual)
+    if place == "last":
+        y = last(y)
+    fused = built(norm, neuron, shape).train(training)
+    apart, exact = copy.deepcopy(fused), copy.deepcopy(fused).double()
+    apart.fuses = apart.norm.fuses = False
+    wide = (v if v is None else v.double() for v in (y, r, gs))
+    s, grads, memory = apply(fused, y, r, gs)
+    s2, grads2, memory2 = apply(apart, y.contiguous(), r, gs)
+    s3, grads3, memory3 = apply(exact, *wide)
+    assert s.stride() == y.stride() or shape[0] == 1 or 1 in shape
+    assert (s != s3).sum() <= (s2 != s3).sum() + 1
+    if torch.equal(s, s3.float()):
+        off, other = far(grads, grads3), far(grads2, grads3)
+        # a neuron's own coefficients may be badly conditioned
+        assert all(off[k] <= max(4 * other[k], 2e-6 if k in ("y", "r") else 1e-5) for k in off), (off, other)
+    assert all(value <= 1e-6 for value in far(memory, memory3).values())
+    assert all(torch.isfinite(g).all() for g in grads.values())
+
+
+@pytest.mark.parametrize("neuron", NEURONS)
+@pytest.mark.parametrize(("norm", "residual"), [("bn", True), ("bn_per_step", False)])
+def test_each_neuron_is_as_near_to_float64_as_apart(norm, neuron, residual, monkeypatch):
+    ran = together(monkeypatch)
+    check(norm, neuron, SHAPES["image"], residual, "first")
+    check(norm, neuron, SHAPES["image"], residual, "last")
+    assert ran.count(True) == 2
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("norm", NORMS)
+@pytest.mark.parametrize("place", ["first", "last"])
+def test_each_shape_norm_and_layout(norm, shape, place):
+    check(norm, "lif", SHAPES[shape], "residual" if shape != "vector" else "", place)
+    check(norm, "dalif", SHAPES[shape], False, place, training=False)
+
+
+@pytest.mark.parametrize("neuron", ["lif", "dalif", "arlif"])
+@pytest.mark.parametrize("norm", NORMS)
+@pytest.mark.parametrize("place", ["first", "last"])
+def test_one_frame_stands_for_many(norm, neuron, place):
+    y, _, gs = inputs((1, 3, 33, 5, 4), False)
+    y, gs = (last(y) if place == "last" else y), gs.expand(6, *gs.shape[1:])
+    fused = built(norm, neuron, (6, 3, 33))
+    apart = copy.deepcopy(fused)
+    apart.fuses = apart.norm.fuses = False
+    s, grads, memory = apply(fused, y, None, gs, 6)
+    s2, grads2, memory2 = apply(apart, y, None, gs, 6)
+    assert torch.equal(s, s2)
+    assert all(value <= 3e-5 for value in far(grads, grads2).values()), far(grads, grads2)
+    assert all(value <= 1e-6 for value in far(memory, memory2).values())
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("norm", NORMS)
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("place", ["first", "last"])
+def test_a_norm_alone(norm, shape, training, place):
+    y, _, g = inputs(SHAPES[shape], False)
+    y = last(y) if place == "last" else y
+    own = built(norm, "lif", SHAPES[shape]).norm.train(training)
+    exact = copy.deepcopy(own).double()
+    results = []
+    for one, v, gz in ((own, y, g), (exact, y.double(), g.double())):
+        v = v.detach().requires_grad_()
+        z = one(v)
+        z.backward(gz)
+        results.append(({"z": z.detach(), "y": v.grad, "w": one.bn.weight.grad, "b": one.bn.bias.grad}, one.bn))
+    (found, bn), (expected, wide) = results
+    assert type(own(y.requires_grad_()).grad_fn).__name__ == "_NormBackward"
+    assert all(value <= 2e-6 for value in far(found, expected).values()), far(found, expected)
+    exact(y.double())
+    assert all(value <= 1e-6 for value in far(dict(bn.named_buffers()), dict(wide.named_buffers())).values())
+
+
+def test_a_mean_far_from_zero_costs_no_digits():
+    y, _, _ = inputs((2, 3, 16, 8, 8), False)
+    y = y + 3000.0
+    own = NORMS["bn"](16)
+    z, exact = own(last(y)), copy.deepcopy(own).double()(y.double())
+    plain = torch.nn.functional.batch_norm(y.flatten(0, 1), None, None, training=True, eps=1e-3)
+    off, other = (z - exact).abs().max(), (plain.unflatten(0, (2, 3)) - exact).abs().max()
+    assert off <= 2 * other, (off, other)
+
+
+def test_running_statistics_that_overflowed_do_not_enter_the_batch():
+    y, r, gs = inputs(SHAPES["block"], True)
+    made = built("bn", "lif", SHAPES["block"])
+    clean = copy.deepcopy(made)
+    made.norm.bn.running_mean.fill_(torch.inf)
+    assert torch.equal(apply(made, y, r, gs)[0], apply(clean, y, r, gs)[0])
+
+
+def test_spikes_are_those_of_evaluation_with_a_hook(monkeypatch):
+    """Firing rates are counted by hooks; the network that is measured must be the one that runs."""
+    ran = together(monkeypatch)
+    y, r, _ = inputs(SHAPES["block"], True)
+    made = built("bn", "lif", SHAPES["block"]).eval()
+    for layout in (y, last(y)):
+        s = made(layout, 1, r)
+        seen: list[Tensor] = []
+        handle = made.neuron.register_forward_hook(lambda _m, args, _s: seen.append(args[0]))
+        assert torch.equal(made(layout, 1, r), s)
+        handle.remove()
+        assert len(seen) == 1
+    assert ran == [True, True]
+
+
+def watch_norm(made: SpikingUnit) -> None:
+    made.norm.bn.register_forward_hook(lambda *_: None)
+
+
+def watch_neuron(made: SpikingUnit) -> None:
+    made.neuron.register_full_backward_hook(lambda *_: None)
+
+
+def synchronise(made: SpikingUnit) -> None:
+    made.norm.bn = nn.SyncBatchNorm.convert_sync_batchnorm(made.norm.bn)
+
+
+def parametrize(made: SpikingUnit) -> None:
+    nn.utils.parametrizations.weight_norm(made.norm.bn, dim=None)
+
+
+def freeze(made: SpikingUnit) -> None:
+    made.norm.bn.eval()
+
+
+def replace(made: SpikingUnit) -> None:
+    made.norm.forward = lambda x, repeats: made.norm.bn.weight.view(-1, 1, 1) * x  # type: ignore[method-assign]
+
+
+def on_reference(made: SpikingUnit) -> None:
+    made.neuron.engine = "reference"
+
+
+def untracked(made: SpikingUnit) -> None:
+    made.norm.bn = nn.BatchNorm2d(made.norm.bn.num_features, track_running_stats=False)
+
+
+CHANGES = [watch_norm, watch_neuron, synchronise, parametrize, freeze, replace, on_reference, untracked]
+
+
+@pytest.mark.parametrize("change", CHANGES, ids=lambda f: f.__name__)
+def test_steps_aside_where_somebody_looks_on_or_has_changed_it(change, monkeypatch):
+    ran = together(monkeypatch)
+    y, r, gs = inputs(SHAPES["block"], True)
+    made = built("bn", "lif", SHAPES["block"])
+    change(made)
+    made(y, 1, r).backward(gs)
+    assert True not in ran
+
+
+def test_a_global_hook_sees_norm_and_neuron():
+    made, seen = built("bn", "lif", SHAPES["block"]), []
+    handle = nn.modules.module.register_module_forward_hook(lambda module, *_: seen.append(type(module).__name__))
+    made(inputs(SHAPES["block"], False)[0])
+    handle.remove()
+    assert {"BatchNorm2d", "LIF"} <= set(seen)
+
+
+def test_a_second_derivative_is_that_of_the_two():
+    y, r, _ = inputs((2, 2, 4, 3, 3), True)
+    found = []
+    for fuses in (True, False):
+        made = built("bn_per_step", "lif", (2, 2, 4))
+        made.fuses = made.norm.fuses = fuses
+        v = y.detach().requires_grad_()
+        (g,) = torch.autograd.grad(made(v, 1, r).sum(), v, create_graph=True)
+        found.append(torch.autograd.grad(g.square().sum(), [v, made.norm.bn.weight]))
+    for a, b in zip(*found, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["half", "double", "gap", "expanded", "meta", "single"])
+def test_other_inputs_take_the_way_of_pytorch(kind, monkeypatch):
+    ran = together(monkeypatch)
+    made = built("bn", "lif", (2, 2, 6))
+    y = inputs((2, 2, 6, 4, 4), False)[0]
+    if kind == "double":
+        made, y = made.double(), y.double()
+    elif kind == "half":
+        made, y = made.bfloat16(), y.bfloat16()
+    elif kind == "gap":
+        y = torch.cat([y, y], -1)[..., :4]
+    elif kind == "expanded":
+        y = y[:, :, :, :1].expand(y.shape)
+    elif kind == "meta":
+        made, y = made.to("meta"), y.to("meta")
+        made.neuron.engine = "reference"
+    elif kind == "single":
+        y = y[:1, :1, :, :1, :1]
+        with pytest.raises(ValueError, match="more than 1 value"):
+            made(y)
+        return
+    assert made(y).shape == y.shape
+    assert True not in ran
+
+
+def test_nothing_but_y_residual_and_small_tables_is_kept():
+    y, r, _ = inputs((4, 8, 16, 16, 16), True)
+    made = built("bn", "lif", (4, 8, 16))
+    kept: dict[int, int] = {}
+
+    def pack(t: Tensor) -> Tensor:
+        kept[t.data_ptr()] = t.numel()
+        return t
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda t: t):
+        made(y.requires_grad_(), 1, r)
+    assert sum(n for n in kept.values()) < 2.01 * y.numel()
+
+
+def test_saved_tensors_may_come_back_in_another_layout():
+    y, r, gs = inputs(SHAPES["block"], True)
+    made = built("bn", "klif", SHAPES["block"])
+    other = copy.deepcopy(made)
+    with torch.autograd.graph.saved_tensors_hooks(lambda t: t, lambda t: last(t).clone() if t.dim() == 5 else t):
+        found = apply(made, y, r, gs)[1]
+    assert all(value <= 1e-5 for value in far(found, apply(other, y, r, gs)[1]).values())
+
+
+def test_threads_do_not_show():
+    y, r, gs = inputs((3, 8, 64, 16, 16), True)
+    found = []
+    for threads in (1, 2):
+        before = torch.get_num_threads()
+        torch.set_num_threads(threads)
+        s, grads, memory = apply(built("bn_per_step", "klif", (3, 8, 64)), last(y), r, gs)
+        torch.set_num_threads(before)
+        found.append([s, *grads.values(), *memory.values()])
+    assert all(torch.equal(a, b) for a, b in zip(*found, strict=True))
+
+
+def test_memory_that_is_not_written_does_not_show(poisoned):
+    check("bn", "lif", SHAPES["wide"], True, "last")
+    y, _, _ = inputs(SHAPES["wide"], False)
+    assert torch.isfinite(alone.batch_norm(y, built("bn", "lif", SHAPES["wide"]).norm.operation(1))).all()
