@@ -93,7 +93,9 @@ class BatchNorm(nn.Module):
             return None
         if torch.compiler.is_compiling() or bn.training != self.training or not unhooked(bn):
             return None
-        assert bn.running_mean is not None and bn.running_var is not None and bn.num_batches_tracked is not None
+        assert bn.running_mean is not None
+        assert bn.running_var is not None
+        assert bn.num_batches_tracked is not None
         per_step, counted = isinstance(self, BatchNormPerStep), repeats if self.count_repeats else 1
         return Norm(
             bn.weight,

@@ -67,7 +67,7 @@ class Place:
         self.frames = steps * batch
         self.values = self.frames * self.pixels // self.parts
         """Of a channel, in one part."""
-        self.last = self.pixels > 1 and y.stride(2) == 1 and self.channels > 1 or self.pixels == 1
+        self.last = (self.pixels > 1 and y.stride(2) == 1 and self.channels > 1) or self.pixels == 1
         numbers = (self.frames, self.channels, self.pixels, self.parts, int(self.last), threads(y.numel()))
         self.shape = (ctypes.c_long * len(numbers))(*numbers)
 
