@@ -27,7 +27,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from snnbench import terminal
-from snnbench.backbones.layers import set_engine
+from snnbench.backbones.step import set_step
 from snnbench.config import CONFIGS, register_schema
 from snnbench.files import write_json
 from snnbench.neurons.base import spiking_layers
@@ -52,7 +52,7 @@ def on_engine(net: nn.Module, neurons: str, convolutions: str) -> nn.Module:
     net = copy.deepcopy(net)
     for layer in spiking_layers(net).values():
         layer.engine = neurons
-    set_engine(net, convolutions)
+    set_step(net, engine=convolutions)
     return net
 
 

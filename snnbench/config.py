@@ -10,12 +10,14 @@ from typing import Any
 from omegaconf import MISSING, DictConfig, OmegaConf
 
 from snnbench import commands, soundness
-from snnbench.check import count, number, shown
+from snnbench.check import choice, count, number, shown
 from snnbench.errors import UserError
 from snnbench.runs.recipe import REPEATS, lookup, normal
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 GROUPS = ("data", "neuron", "backbone", "norm", "augment", "loss", "optimizer", "schedule", "trainer", "paths")
+LAYOUTS = ("auto", "contiguous", "channels_last")
+MEMORY = ("floats", "bits")
 _ABSENT = object()
 
 
@@ -28,6 +30,9 @@ class TrainConfig:
     epochs: int = MISSING
     batch_size: int = MISSING
     engine: str = MISSING
+    layout: str = MISSING
+    fuse: bool = MISSING
+    memory: str = MISSING
     compile: bool = MISSING
     eval_precision: str | None = None
     threads: int | None = MISSING
@@ -110,6 +115,8 @@ def check(cfg: DictConfig) -> None:
     soundness.check_technical(resolved)
     soundness.check_trainer(resolved["trainer"], cfg.epochs)
     _check_eval_precision(cfg)
+    choice("layout", cfg.get("layout", "auto"), LAYOUTS)
+    choice("memory", cfg.get("memory", "floats"), MEMORY)
     if not isinstance(resolved["optimizer"].get("decay"), list):
         decay = resolved["optimizer"].get("decay")
         raise UserError(f"optimizer.decay={shown(decay)}: give a list, such as [weight] or [].")

@@ -33,9 +33,11 @@ class Conv2d(nn.Conv2d):
 
     Attributes:
         engine: "reference" for PyTorch's convolution always; else as for neurons.
+        keeps_recipe: whether its output remembers how it can be computed again.
     """
 
     engine = "auto"
+    keeps_recipe = False
 
     def forward(self, input: Tensor) -> Tensor:
         return over_time(self._convolve, input)
@@ -52,13 +54,6 @@ class Conv2d(nn.Conv2d):
         """Whether it is one that `convolve` knows: square, undivided, with a border of zeros."""
         square = isinstance(self.padding, tuple) and len({*self.stride}) == len({*self.padding}) == 1
         return square and self.groups == 1 and self.dilation == (1, 1) and self.padding_mode == "zeros"
-
-
-def set_engine(network: nn.Module, engine: str) -> None:
-    """Choose what the network's convolutions run on; neurons are told when they are made."""
-    for module in network.modules():
-        if isinstance(module, Conv2d):
-            module.engine = engine
 
 
 class AvgPool2d(nn.AvgPool2d):

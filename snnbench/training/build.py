@@ -19,7 +19,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from snnbench import status
-from snnbench.backbones.layers import set_engine
+from snnbench.backbones.step import set_step
 from snnbench.commands import literals
 from snnbench.data.tree import spelt
 from snnbench.errors import UserError
@@ -78,7 +78,8 @@ def build_network(cfg: DictConfig) -> nn.Module:
     """The backbone with its neurons and norms, initialised from the seed alone."""
     seed_all(cfg.seed)
     network: nn.Module = make(cfg, "backbone", neuron=make(cfg, "neuron"), norm=make(cfg, "norm"))
-    set_engine(network, cfg.engine)
+    later = {"layout": "auto", "fuse": True, "memory": "floats"}  # a run from before has none of these keys
+    set_step(network, engine=cfg.engine, **{key: cfg.get(key, value) for key, value in later.items()})
     return network
 
 

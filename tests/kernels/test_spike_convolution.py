@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional
 
-from snnbench.backbones.layers import Conv2d, set_engine
+from snnbench.backbones.layers import Conv2d
+from snnbench.backbones.step import set_step
 from snnbench.kernels.spikes import convolution, library
 from snnbench.kernels.spikes.bits import pack
 from snnbench.kernels.spikes.convolution import convolve
@@ -154,7 +155,7 @@ def test_the_layer_adds_where_its_input_is_spikes(monkeypatch):
     assert not adds(layer(padding_mode="circular"), x, monkeypatch)
     assert not adds(layer().double(), x.double(), monkeypatch)
     reference = torch.nn.Sequential(layer())
-    set_engine(reference, "reference")
+    set_step(reference, engine="reference")
     assert not adds(reference[0], x, monkeypatch)
 
 
@@ -180,7 +181,7 @@ def test_gradients_that_are_no_memory(always):
     """A gradient that is zero without memory, a negative view, one that stands for many."""
     module, x = layer(), spikes((8, 64, 8, 8), 0.1).unflatten(0, (4, 2)).requires_grad_()
     dense = layer()
-    set_engine(dense, "reference")
+    set_step(dense, engine="reference")
 
     def gradients(of, make):
         y = of(x)

@@ -32,7 +32,8 @@ _CHECKED = 1 << 16
 class Program:
     """A traced step. Inputs are nodes with op "input" and args ("x", 0), ("v", i), ("c", i), ("gs", 0) or ("gv", i).
 
-    `residual` says whether there is another input ("r", 0), shaped like x (see normed.py). `connected` says of x, each state and each coefficient whether autograd finds a way from it to any output.
+    `residual` says whether there is another one, ("r", 0), shaped like x: see normed.py. `connected` says of x, each
+    state and each coefficient whether autograd finds a way from it to any output.
     """
 
     name: str

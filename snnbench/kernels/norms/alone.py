@@ -18,7 +18,7 @@ def suits(y: Tensor, norm: Norm) -> bool:
     values = (y, norm.weight, norm.bias, norm.running_mean, norm.running_var)
     return (
         y.device.type == "cpu"
-        and all([value.dtype is torch.float32 for value in values])
+        and all(value.dtype is torch.float32 for value in values)
         and y.dim() >= 3
         and y.numel() > y.shape[2] * (y.shape[0] if norm.per_step else 1)
         and plain(y.device, *values)

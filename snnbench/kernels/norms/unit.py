@@ -1,8 +1,8 @@
 """A norm and the neuron behind it as one operation: z = y scale + shift (+ residual), made where the neuron reads it.
 
 Forward: a pass of sums over y, then the neuron's kernel, which reads y and writes spikes. Backward: the neuron's kernel
-makes z anew, writes its gradient, and sums it up for each channel; a last pass makes of it the gradient of y. Of y, z and
-spikes only y is kept, and the residual where there is one.
+makes z anew, writes its gradient, and sums it up for each channel; a last pass makes of it the gradient of y. Of y, z
+and spikes only y is kept, and the residual where there is one.
 """
 
 from __future__ import annotations
@@ -167,7 +167,9 @@ def _by_kernel(
         bound.broken = True
         tell(logging.WARNING, f"{type(call.cell).__name__}: reference engine, because {error}")
         return None
-    assert gz is not None and sums is not None and moments is not None
+    assert gz is not None
+    assert sums is not None
+    assert moments is not None
     gz = gz if gz.dim() == y.dim() else gz.unsqueeze(0)
     gy = None
     if wants_y:

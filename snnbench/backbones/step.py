@@ -1,0 +1,51 @@
+"""How a network's training step is computed: nothing here changes what is computed, but for rounding."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import nn
+
+from snnbench.backbones.base import Backbone
+from snnbench.backbones.layers import Conv2d, SpikingUnit
+from snnbench.backbones.norms import BatchNorm
+from snnbench.check import choice, flag
+from snnbench.config import LAYOUTS, MEMORY
+from snnbench.kernels.engines.registry import REFERENCE
+from snnbench.kernels.norms.norm import available
+
+
+def set_step(
+    network: nn.Module, *, engine: str = "auto", layout: str = "auto", fuse: bool = True, memory: str = "floats"
+) -> None:
+    """Choose how the network's layers run; neurons are told their engine when they are made.
+
+    Args:
+        network: its convolutions, norms and spiking units are told.
+        engine: "reference" leaves everything to PyTorch's own layers.
+        layout: of the frames in memory, see `Backbone`. auto keeps them contiguous where norms are PyTorch's: those are
+            less exact with channels last.
+        fuse: whether a norm and the neuron behind it run as one operation, on a CPU.
+        memory: what is kept of a convolution of spikes until the backward pass: with "bits" its input's bits alone, its
+            output is computed again; else the output, too.
+
+    Raises:
+        UserError: a value is none of these.
+    """
+    own = engine != REFERENCE
+    fuses = flag("fuse", fuse) and own
+    bits = choice("memory", memory, MEMORY) == "bits" and fuses
+    layout = choice("layout", layout, LAYOUTS)
+    if layout == "auto" and not (fuses and available()):
+        layout = "contiguous"
+    settings: dict[type[nn.Module], dict[str, Any]] = {
+        Backbone: {"layout": layout},
+        Conv2d: {"engine": engine, "keeps_recipe": bits},
+        BatchNorm: {"fuses": fuses},
+        SpikingUnit: {"fuses": fuses},
+    }
+    for module in network.modules():
+        for kind, values in settings.items():
+            if isinstance(module, kind):
+                for name, value in values.items():
+                    setattr(module, name, value)
