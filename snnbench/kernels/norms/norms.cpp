@@ -28,18 +28,29 @@ template <bool GRADIENT, class N> inline void add(N y, N g, N about, N& first, N
   first += GRADIENT ? g : off;
   second += GRADIENT ? g * off : off * off;
 }
-inline double total(F v) { double r = 0; for (long i = 0; i < LANES; ++i) r += v[i]; return r; }
+inline double total(D v) { double r = 0; for (long i = 0; i < LANES; ++i) r += v[i]; return r; }
+
+// V x 16 numbers, 16 times, in float32; into float64.
+template <bool GRADIENT, int V>
+inline void add_up(const float* y, const float* g, const F* about, long stride, long times, D* first, D* second) {
+  F a[V] = {}, b[V] = {};
+  for (long r = 0; r < times; ++r)
+    for (int v = 0; v < V; ++v) {
+      const long at = r * stride + v * LANES;
+      add<GRADIENT>(*(const F*)(y + at), GRADIENT ? *(const F*)(g + at) : F{}, about[v], a[v], b[v]);
+    }
+  for (int v = 0; v < V; ++v) first[v] += __builtin_convertvector(a[v], D), second[v] += __builtin_convertvector(b[v], D);
+}
 
 template <bool GRADIENT>
 void sum_row(const float* y, const float* g, float about, long n, double& first, double& second) {
-  const F k = about - F{};
+  const F k[4] = {about - F{}, about - F{}, about - F{}, about - F{}};
+  D a[4] = {}, b[4] = {};
   long i = 0;
-  while (i + LANES <= n) {
-    F a = {}, b = {};
-    for (const long end = least(n - n % LANES, i + 16 * LANES); i < end; i += LANES)
-      add<GRADIENT>(*(const F*)(y + i), GRADIENT ? *(const F*)(g + i) : F{}, k, a, b);
-    first += total(a), second += total(b);
-  }
+  for (; i + 4 * LANES <= n; i += 4 * LANES * least(16, (n - i) / (4 * LANES)))
+    add_up<GRADIENT, 4>(y + i, g + i, k, 4 * LANES, least(16, (n - i) / (4 * LANES)), a, b);
+  if (i + LANES <= n) add_up<GRADIENT, 1>(y + i, g + i, k, LANES, (n - i) / LANES, a, b), i += (n - i) / LANES * LANES;
+  first += total(a[0] + a[1] + (a[2] + a[3])), second += total(b[0] + b[1] + (b[2] + b[3]));
   for (; i < n; ++i) add<GRADIENT>((double)y[i], GRADIENT ? (double)g[i] : 0.0, (double)about, first, second);
 }
 
@@ -50,15 +61,8 @@ void sum_columns(const float* y, const float* g, const float* about, long channe
   D a[V] = {}, b[V] = {};
   F k[V];
   for (int v = 0; v < V; ++v) k[v] = *(const F*)(about + c + v * LANES);
-  for (long r = begin; r < end;) {
-    F u[V] = {}, w[V] = {};
-    for (const long stop = least(end, r + 16); r < stop; ++r)
-      for (int v = 0; v < V; ++v) {
-        const long at = r * channels + c + v * LANES;
-        add<GRADIENT>(*(const F*)(y + at), GRADIENT ? *(const F*)(g + at) : F{}, k[v], u[v], w[v]);
-      }
-    for (int v = 0; v < V; ++v) a[v] += __builtin_convertvector(u[v], D), b[v] += __builtin_convertvector(w[v], D);
-  }
+  for (long r = begin; r < end; r += 16)
+    add_up<GRADIENT, V>(y + r * channels + c, g + r * channels + c, k, channels, least(16, end - r), a, b);
   for (int v = 0; v < V; ++v)
     for (long i = 0; i < LANES; ++i) first[c + v * LANES + i] = a[v][i], second[c + v * LANES + i] = b[v][i];
 }
