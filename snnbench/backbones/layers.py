@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from snnbench.check import choice, flag, number
 from snnbench.kernels import repeat
-from snnbench.kernels.spikes.convolution import convolve
+from snnbench.kernels.spikes.convolution import convolve, hand_on
 from snnbench.neurons import SpikingNeuron
 
 NeuronFactory = Callable[..., SpikingNeuron]
@@ -31,16 +31,21 @@ class Conv2d(nn.Conv2d):
 
     Attributes:
         engine: "reference" for PyTorch's convolution always; else as for neurons.
+        keeps_recipe: whether an output that was added up remembers from what (`kernels.spikes.convolution.again`).
     """
 
     engine = "auto"
+    keeps_recipe = False
 
     def forward(self, input: Tensor) -> Tensor:
-        return over_time(self._convolve, input)
+        if not self.keeps_recipe:
+            return over_time(self._convolve, input)
+        y = self._convolve(input.view(-1, *input.shape[2:]))
+        return hand_on(y, y.unflatten(0, input.shape[:2]))
 
     def _convolve(self, x: Tensor) -> Tensor:
         if self.engine in ("auto", "cpu") and not torch.compiler.is_compiling() and self._plain:
-            found = convolve(x, self.weight, self.bias, self.stride[0], int(self.padding[0]))
+            found = convolve(x, self.weight, self.bias, self.stride[0], int(self.padding[0]), keeps=self.keeps_recipe)
             if found is not None:
                 return found
         return super().forward(x)
