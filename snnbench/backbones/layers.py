@@ -11,6 +11,7 @@ from torch.nn import functional
 from snnbench.check import choice, flag, number
 from snnbench.kernels import repeat
 from snnbench.kernels.spikes.convolution import convolve, hand_on
+from snnbench.kernels.spikes.pools import Windows, adaptive_average_pool, average_pool, max_pool
 from snnbench.neurons import SpikingNeuron
 
 NeuronFactory = Callable[..., SpikingNeuron]
@@ -44,7 +45,7 @@ class Conv2d(nn.Conv2d):
         return hand_on(y, y.unflatten(0, input.shape[:2]))
 
     def _convolve(self, x: Tensor) -> Tensor:
-        if self.engine in ("auto", "cpu") and not torch.compiler.is_compiling() and self._plain:
+        if _has_kernels(self) and self._plain:
             found = convolve(x, self.weight, self.bias, self.stride[0], int(self.padding[0]), keeps=self.keeps_recipe)
             if found is not None:
                 return found
@@ -58,31 +59,66 @@ class Conv2d(nn.Conv2d):
 
 
 def set_engine(network: nn.Module, engine: str) -> None:
-    """Choose what the network's convolutions run on; neurons are told when they are made."""
+    """Choose what the network's convolutions and pools run on; neurons are told when they are made."""
     for module in network.modules():
-        if isinstance(module, Conv2d):
+        if isinstance(module, Conv2d | AvgPool2d | MaxPool2d | AdaptiveAvgPool2d):
             module.engine = engine
 
 
+def _has_kernels(layer: Conv2d | AvgPool2d | MaxPool2d | AdaptiveAvgPool2d) -> bool:
+    return layer.engine in ("auto", "cpu") and not torch.compiler.is_compiling()
+
+
 class AvgPool2d(nn.AvgPool2d):
-    """`nn.AvgPool2d` over [T, B, C, H, W]."""
+    """`nn.AvgPool2d` over [T, B, C, H, W]. On a CPU it keeps nothing for the backward."""
+
+    engine = "auto"
 
     def forward(self, input: Tensor) -> Tensor:
-        return over_time(super().forward, input)
+        return over_time(self._pool, input)
+
+    def _pool(self, x: Tensor) -> Tensor:
+        y = None
+        if _has_kernels(self) and self.divisor_override is None:
+            y = average_pool(x, _windows(self, self.count_include_pad))
+        return super().forward(x) if y is None else y
 
 
 class MaxPool2d(nn.MaxPool2d):
-    """`nn.MaxPool2d` over [T, B, C, H, W]; of spikes, the logical or."""
+    """`nn.MaxPool2d` over [T, B, C, H, W]; of spikes, the logical or. On a CPU it keeps a byte an output."""
+
+    engine = "auto"
 
     def forward(self, input: Tensor) -> Tensor:
-        return over_time(super().forward, input)
+        return over_time(self._pool, input)
+
+    def _pool(self, x: Tensor) -> Tensor:
+        y = None
+        if _has_kernels(self) and _pair(self.dilation) == (1, 1) and not self.return_indices:
+            y = max_pool(x, _windows(self))
+        return super().forward(x) if y is None else y
 
 
 class AdaptiveAvgPool2d(nn.AdaptiveAvgPool2d):
-    """`nn.AdaptiveAvgPool2d` over [T, B, C, H, W]."""
+    """`nn.AdaptiveAvgPool2d` over [T, B, C, H, W]. On a CPU it keeps nothing for the backward."""
+
+    engine = "auto"
 
     def forward(self, input: Tensor) -> Tensor:
-        return over_time(super().forward, input)
+        return over_time(self._pool, input)
+
+    def _pool(self, x: Tensor) -> Tensor:
+        y = adaptive_average_pool(x, self.output_size) if _has_kernels(self) else None
+        return super().forward(x) if y is None else y
+
+
+def _windows(pool: nn.AvgPool2d | nn.MaxPool2d, include_pad: bool = False) -> Windows:
+    sides = map(_pair, (pool.kernel_size, pool.stride, pool.padding))
+    return Windows(*sides, pool.ceil_mode, include_pad)
+
+
+def _pair(value: int | tuple[int, ...]) -> tuple[int, int]:
+    return (value, value) if isinstance(value, int) else (value[0], value[1])
 
 
 POOLS: dict[str, Callable[[int], nn.Module]] = {"avg": AvgPool2d, "max": MaxPool2d}
