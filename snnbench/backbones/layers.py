@@ -12,7 +12,8 @@ from torch.nn.modules.module import _has_any_global_hook
 from snnbench.check import choice, flag, number
 from snnbench.kernels import repeat
 from snnbench.kernels.norms import unit
-from snnbench.kernels.spikes.convolution import convolve
+from snnbench.kernels.spikes.convolution import convolve, hand_on
+from snnbench.kernels.spikes.pools import Windows, adaptive_average_pool, average_pool, max_pool
 from snnbench.neurons import SpikingNeuron
 
 NeuronFactory = Callable[..., SpikingNeuron]
@@ -33,18 +34,21 @@ class Conv2d(nn.Conv2d):
 
     Attributes:
         engine: "reference" for PyTorch's convolution always; else as for neurons.
-        keeps_recipe: whether its output remembers how it can be computed again.
+        keeps_recipe: whether an output that was added up remembers from what (`kernels.spikes.convolution.again`).
     """
 
     engine = "auto"
     keeps_recipe = False
 
     def forward(self, input: Tensor) -> Tensor:
-        return over_time(self._convolve, input)
+        if not self.keeps_recipe:
+            return over_time(self._convolve, input)
+        y = self._convolve(input.view(-1, *input.shape[2:]))
+        return hand_on(y, y.unflatten(0, input.shape[:2]))
 
     def _convolve(self, x: Tensor) -> Tensor:
-        if self.engine in ("auto", "cpu") and not torch.compiler.is_compiling() and self._plain:
-            found = convolve(x, self.weight, self.bias, self.stride[0], int(self.padding[0]))
+        if _has_kernels(self) and self._plain:
+            found = convolve(x, self.weight, self.bias, self.stride[0], int(self.padding[0]), keeps=self.keeps_recipe)
             if found is not None:
                 return found
         return super().forward(x)
@@ -56,25 +60,60 @@ class Conv2d(nn.Conv2d):
         return square and self.groups == 1 and self.dilation == (1, 1) and self.padding_mode == "zeros"
 
 
+def _has_kernels(layer: Conv2d | AvgPool2d | MaxPool2d | AdaptiveAvgPool2d) -> bool:
+    return layer.engine in ("auto", "cpu") and not torch.compiler.is_compiling()
+
+
 class AvgPool2d(nn.AvgPool2d):
-    """`nn.AvgPool2d` over [T, B, C, H, W]."""
+    """`nn.AvgPool2d` over [T, B, C, H, W]. On a CPU it keeps nothing for the backward."""
+
+    engine = "auto"
 
     def forward(self, input: Tensor) -> Tensor:
-        return over_time(super().forward, input)
+        return over_time(self._pool, input)
+
+    def _pool(self, x: Tensor) -> Tensor:
+        y = None
+        if _has_kernels(self) and self.divisor_override is None:
+            y = average_pool(x, _windows(self, self.count_include_pad))
+        return super().forward(x) if y is None else y
 
 
 class MaxPool2d(nn.MaxPool2d):
-    """`nn.MaxPool2d` over [T, B, C, H, W]; of spikes, the logical or."""
+    """`nn.MaxPool2d` over [T, B, C, H, W]; of spikes, the logical or. On a CPU it keeps a byte an output."""
+
+    engine = "auto"
 
     def forward(self, input: Tensor) -> Tensor:
-        return over_time(super().forward, input)
+        return over_time(self._pool, input)
+
+    def _pool(self, x: Tensor) -> Tensor:
+        y = None
+        if _has_kernels(self) and _pair(self.dilation) == (1, 1) and not self.return_indices:
+            y = max_pool(x, _windows(self))
+        return super().forward(x) if y is None else y
 
 
 class AdaptiveAvgPool2d(nn.AdaptiveAvgPool2d):
-    """`nn.AdaptiveAvgPool2d` over [T, B, C, H, W]."""
+    """`nn.AdaptiveAvgPool2d` over [T, B, C, H, W]. On a CPU it keeps nothing for the backward."""
+
+    engine = "auto"
 
     def forward(self, input: Tensor) -> Tensor:
-        return over_time(super().forward, input)
+        return over_time(self._pool, input)
+
+    def _pool(self, x: Tensor) -> Tensor:
+        y = adaptive_average_pool(x, self.output_size) if _has_kernels(self) else None
+        return super().forward(x) if y is None else y
+
+
+def _windows(pool: nn.AvgPool2d | nn.MaxPool2d, include_pad: bool = False) -> Windows:
+    sides = map(_pair, (pool.kernel_size, pool.stride, pool.padding))
+    return Windows(*sides, pool.ceil_mode, include_pad)
+
+
+def _pair(value: int | tuple[int, ...]) -> tuple[int, int]:
+    return (value, value) if isinstance(value, int) else (value[0], value[1])
 
 
 POOLS: dict[str, Callable[[int], nn.Module]] = {"avg": AvgPool2d, "max": MaxPool2d}

@@ -7,7 +7,7 @@ from typing import Any
 from torch import nn
 
 from snnbench.backbones.base import Backbone
-from snnbench.backbones.layers import Conv2d, SpikingUnit
+from snnbench.backbones.layers import AdaptiveAvgPool2d, AvgPool2d, Conv2d, MaxPool2d, SpikingUnit
 from snnbench.backbones.norms import BatchNorm
 from snnbench.check import choice, flag
 from snnbench.config import LAYOUTS, MEMORY
@@ -21,7 +21,7 @@ def set_step(
     """Choose how the network's layers run; neurons are told their engine when they are made.
 
     Args:
-        network: its convolutions, norms and spiking units are told.
+        network: its convolutions, pools, norms and spiking units are told.
         engine: "reference" leaves everything to PyTorch's own layers.
         layout: of the frames in memory, see `Backbone`. auto keeps them contiguous where norms are PyTorch's: those are
             less exact with channels last.
@@ -41,6 +41,7 @@ def set_step(
     settings: dict[type[nn.Module], dict[str, Any]] = {
         Backbone: {"layout": layout},
         Conv2d: {"engine": engine, "keeps_recipe": bits},
+        **{pool: {"engine": engine} for pool in (AvgPool2d, MaxPool2d, AdaptiveAvgPool2d)},
         BatchNorm: {"fuses": fuses},
         SpikingUnit: {"fuses": fuses},
     }

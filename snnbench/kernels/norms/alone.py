@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -53,10 +55,11 @@ class _Norm(Function):
         y, gz = ctx.place.laid(y), ctx.place.laid(gz)
         if torch.is_grad_enabled() or watched() or not plain(y.device, y, gz):
             wanted = (wants_y, wants_weight, wants_bias)
-            return (None, *again(lambda *given: by_pytorch(ctx.norm, found, *given), (y, weight, bias), wanted, gz))
+            function = functools.partial(by_pytorch, ctx.norm, found)
+            return (None, *differentiated(function, (y, weight, bias), wanted, gz))
         gy = torch.empty_like(y) if wants_y else None
         sums = gather(y, gz, found, ctx.place)
-        gweight, gbias = differentiate((ctx.norm.gain, ctx.norm.training), y, gz, gy, found, sums, ctx.place)
+        gweight, gbias = differentiate(ctx.norm, y, gz, gy, found, sums, ctx.place)
         return None, gy, gweight if wants_weight else None, gbias if wants_bias else None
 
 
@@ -74,8 +77,8 @@ def by_pytorch(norm: Norm, found: Tensor, y: Tensor, weight: Tensor, bias: Tenso
     return functional.batch_norm(frames, None, None, scaled, bias, True, 0.0, norm.eps).unflatten(0, y.shape[:2])
 
 
-def again(
-    function: Any, given: tuple[Tensor | None, ...], wanted: tuple[bool, ...], gradient: Tensor
+def differentiated(
+    function: Callable[..., Tensor], given: Sequence[Tensor | None], wanted: Sequence[bool], gradient: Tensor
 ) -> list[Tensor | None]:
     """The gradients of `function`, which is run once more; they can be differentiated if gradients are enabled."""
     further = torch.is_grad_enabled()

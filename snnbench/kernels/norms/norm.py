@@ -10,7 +10,6 @@ import ctypes
 import dataclasses
 import math
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -123,14 +122,14 @@ def gather(y: Tensor, gz: Tensor, found: Tensor, place: Place) -> tuple[Tensor, 
 
 
 def differentiate(
-    norm: Any, y: Tensor, gz: Tensor, gy: Tensor | None, found: Tensor, sums: tuple[Tensor, Tensor], place: Place
+    norm: Norm, y: Tensor, gz: Tensor, gy: Tensor | None, found: Tensor, sums: tuple[Tensor, Tensor], place: Place
 ) -> tuple[Tensor, Tensor]:
-    """Writes the gradient of y into gy, which may be gz; returns those of weight and bias.
+    """Writes the gradient of y into gy, which may be gz or y; returns those of weight and bias.
 
     gy = scale (gz - (sum gz + (y - mean) sum(gz (y - mean)) / std^2) / n), without the latter where the statistics are
     the running ones; sums are over the n values of a channel (Ioffe and Szegedy 2015, section 3).
     """
-    gain, training = norm
     weight, bias = torch.empty(place.channels), torch.empty(place.channels)
-    _cpp.call("differentiate", place.shape, y, gz, gy, found, *sums, float(gain), int(training), weight, bias)
+    options = (float(norm.gain), int(norm.training))
+    _cpp.call("differentiate", place.shape, y, gz, gy, found, *sums, *options, weight, bias)
     return weight, bias

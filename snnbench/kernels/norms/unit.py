@@ -2,13 +2,16 @@
 
 Forward: a pass of sums over y, then the neuron's kernel, which reads y and writes spikes. Backward: the neuron's kernel
 makes z anew, writes its gradient, and sums it up for each channel; a last pass makes of it the gradient of y. Of y, z
-and spikes only y is kept, and the residual where there is one.
+and spikes only y is kept, and the residual where there is one; of these only bits, where y is the output of a
+convolution of spikes that remembers how it came about (memory=bits).
 """
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import logging
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -24,15 +27,25 @@ from snnbench.kernels.engines import reference
 from snnbench.kernels.engines.registry import REFERENCE
 from snnbench.kernels.engines.signature import Signature
 from snnbench.kernels.fused import check_unchanged, float32
-from snnbench.kernels.norms.alone import again, by_pytorch, suits
+from snnbench.kernels.norms.alone import by_pytorch, differentiated, suits
 from snnbench.kernels.norms.norm import Norm, Place, differentiate, table
 from snnbench.kernels.plain import plain, watched
 from snnbench.kernels.plans import Plan, plan_of
+from snnbench.kernels.spikes.bits import Bits, pack
+from snnbench.kernels.spikes.convolution import again
 
 
 @dataclasses.dataclass(slots=True)
 class Call:
-    """Of one call, what is no tensor."""
+    """Of one call, what is no tensor.
+
+    Attributes:
+        bound: the kernel of the two together.
+        alone: the neuron's plan.
+        names: of the neuron's coefficients.
+        compute: makes y again, which is not kept then; else None.
+        bits: of the residual, which is not kept then.
+    """
 
     bound: Bound
     alone: Plan
@@ -41,7 +54,8 @@ class Call:
     place: Place
     repeats: int
     names: tuple[str, ...]
-    """Of the neuron's coefficients."""
+    compute: Callable[[], Tensor] | None
+    bits: Bits | None = None
 
     def spikes(self, found: Tensor, y: Tensor, weight: Tensor, bias: Tensor, r: Tensor | None, *c: Tensor) -> Tensor:
         """What the two do, in PyTorch's operations."""
@@ -77,7 +91,7 @@ def run(cell: Cell, norm: Norm, y: Tensor, repeats: int = 1, residual: Tensor | 
         if not found[1].live(len(x), False)[0]:
             return None
         named = found[1].cut(x, None, named, False)[2]
-    call = Call(*found, cell, norm, place, repeats, tuple(named))
+    call = Call(*found, cell, norm, place, repeats, tuple(named), again(y))
     coefficients = [float32(value) for value in named.values()]
     s: Tensor = _Unit.apply(call, y, norm.weight, norm.bias, residual, *coefficients)
     return s
@@ -118,7 +132,10 @@ class _Unit(Function):
             ctx.call = call
             ctx.hooked = torch._C._autograd._top_saved_tensors_default_hooks(True) is not None
             ctx.set_materialize_grads(False)
-            ctx.save_for_backward(y, weight, bias, found, residual, *coefficients)
+            if call.compute is not None and residual is not None:
+                call.bits = pack(residual.flatten(0, 1))
+            kept = (None if call.compute else y, None if call.bits else residual)
+            ctx.save_for_backward(*kept, weight, bias, found, *coefficients)
         x = y.expand(call.repeats, *y.shape[1:]) if call.repeats > 1 else y
         kernel, none = call.bound.kernel, (None,) * len(call.bound.program.states)
         s, _ = kernel.forward(x, none, (*found[: len(NORM)], *coefficients), False, residual)
@@ -128,9 +145,11 @@ class _Unit(Function):
     def backward(ctx: Any, gs: Tensor | None) -> Any:
         if gs is None:
             return (None,) * len(ctx.needs_input_grad)
-        y, weight, bias, found, residual, *coefficients = ctx.saved_tensors
+        y, residual, weight, bias, found, *coefficients = ctx.saved_tensors
         call, need = ctx.call, ctx.needs_input_grad[1:]
-        y = call.place.laid(y)
+        y = call.place.laid(call.compute() if call.compute is not None else y)
+        if call.bits is not None:
+            residual = call.bits.unpack().unflatten(0, y.shape[:2])
         kept = (y, found, residual, *coefficients)
         if (not ctx.hooked or plain(y.device, *kept)) and plain(y.device, gs):
             gradients = _by_kernel(call, *kept[:3], coefficients, gs, need)
@@ -139,8 +158,7 @@ class _Unit(Function):
         named = dict(zip(call.names, coefficients, strict=True))
         check_unchanged(call.cell, call.alone.program, y.expand(call.repeats * len(y), *y.shape[1:]), named)
         given = (y, weight, bias, residual, *coefficients)
-        order = lambda y, w, b, r, *c: call.spikes(found, y, w, b, r, *c)  # noqa: E731
-        return (None, *again(order, given, need, gs))
+        return (None, *differentiated(functools.partial(call.spikes, found), given, need, gs))
 
 
 def _by_kernel(
@@ -173,8 +191,7 @@ def _by_kernel(
     gz = gz if gz.dim() == y.dim() else gz.unsqueeze(0)
     gy = None
     if wants_y:
-        gy = torch.empty_like(gz) if wants_residual else gz
-    norm = call.norm
-    weight, bias = differentiate((norm.gain, norm.training), y, gz, gy, found, (sums, moments), call.place)
+        gy = gz if not wants_residual else y if call.compute is not None else torch.empty_like(gz)
+    weight, bias = differentiate(call.norm, y, gz, gy, found, (sums, moments), call.place)
     first = [gy, weight if wants_weight else None, bias if wants_bias else None, gz if wants_residual else None]
     return [*first, *others]

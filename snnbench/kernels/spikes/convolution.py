@@ -8,7 +8,9 @@ Both sums are made in an order that depends on shapes alone. The input's gradien
 from __future__ import annotations
 
 import ctypes
+import dataclasses
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -40,7 +42,9 @@ def limits() -> tuple[float, float]:
     return (0.28, 0.22) if " avx512f " in machine() else (0.6, 0.45)
 
 
-def convolve(x: Tensor, weight: Tensor, bias: Tensor | None, stride: int, padding: int) -> Tensor | None:
+def convolve(
+    x: Tensor, weight: Tensor, bias: Tensor | None, stride: int, padding: int, *, keeps: bool = False
+) -> Tensor | None:
     """As `torch.nn.functional.conv2d`; None where x is not spikes, or the dense convolution is as good.
 
     Args:
@@ -48,6 +52,7 @@ def convolve(x: Tensor, weight: Tensor, bias: Tensor | None, stride: int, paddin
         weight: [O, C, K, K].
         bias: [O] or None.
         stride, padding: of both directions.
+        keeps: whether the output remembers how it came about, for `again`.
 
     Returns:
         [N, O, H', W'], laid out in memory as x is. Its sums are not in oneDNN's order, but as near to exact.
@@ -61,7 +66,59 @@ def convolve(x: Tensor, weight: Tensor, bias: Tensor | None, stride: int, paddin
     if not trains and bits.density > limits()[0]:
         return None
     y: Tensor = _Convolution.apply(x, weight, bias, bits, stride, padding)
+    if keeps and bits.density <= limits()[0] and not torch.is_inference_mode_enabled():
+        _remember(y, Recipe(bits, weight, bias, stride, padding, _versions(weight, bias)))
     return y
+
+
+def again(y: Tensor) -> Callable[[], Tensor] | None:
+    """A function that computes y, the output of a convolution of spikes, once more: bit for bit, as it lay in memory.
+
+    None where y does not remember it (`convolve(keeps=True)`), or was changed since. What the function stands on
+    are bits, an eighth of a byte for each input, and the weight; it raises RuntimeError if these were changed.
+    """
+    recipe, version = vars(y).get(_RECIPE, (None, None))
+    if recipe is None or version != y._version:
+        return None
+    return functools.partial(_made, recipe, y.shape)
+
+
+def hand_on(y: Tensor, view: Tensor) -> Tensor:
+    """`view`, of all of y in y's order, which remembers what y does."""
+    recipe, version = vars(y).get(_RECIPE, (None, None))
+    if recipe is not None and version == y._version:
+        _remember(view, recipe)
+    return view
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """What an output was computed from."""
+
+    bits: Bits
+    weight: Tensor
+    bias: Tensor | None
+    stride: int
+    padding: int
+    versions: tuple[int, ...]
+
+
+_RECIPE = "snnbench_recipe"
+
+
+def _remember(y: Tensor, recipe: Recipe) -> None:
+    vars(y)[_RECIPE] = (recipe, y._version)
+
+
+def _versions(*values: Tensor | None) -> tuple[int, ...]:
+    return tuple(0 if value is None else value._version for value in values)
+
+
+def _made(recipe: Recipe, shape: torch.Size) -> Tensor:
+    if _versions(recipe.weight, recipe.bias) != recipe.versions:
+        raise RuntimeError("a convolution was to be computed again, but its weight has changed since")
+    with torch.no_grad():
+        return _added(recipe.bits, recipe.weight, recipe.bias, recipe.stride, recipe.padding).view(shape)
 
 
 def _suits(x: Tensor, weight: Tensor, bias: Tensor | None, stride: int, padding: int) -> bool:
@@ -96,13 +153,7 @@ class _Convolution(Function):
         ctx.bits, ctx.stride, ctx.padding = (bits.shape, bits.last, bits.ones), stride, padding
         if bits.density > limits()[0]:
             return functional.conv2d(x, weight, bias, stride, padding)
-        shape = _Shape(bits, weight, stride, padding)
-        o, c, k, _ = weight.shape
-        arranged = torch.empty(o * bits.words.shape[-1] * WORD * k * k)
-        call("arrange", weight.contiguous(), arranged, o, c, k * k, shape.block, threads(weight.numel()))
-        y = torch.empty((shape.n, o, shape.rows, shape.columns), memory_format=memory_format(bits.last))
-        call("convolve", shape.array(), bits.words, arranged, None if bias is None else bias.contiguous(), y)
-        return y
+        return _added(bits, weight, bias, stride, padding)
 
     @staticmethod
     def backward(ctx: Any, gy: Tensor) -> Any:
@@ -118,6 +169,16 @@ class _Convolution(Function):
             g = gy.contiguous(memory_format=memory_format(bits.last))
             call("differentiate", _Shape(bits, weight, stride, padding).array(), words, g, gw)
         return gx, gw, gy.sum((0, 2, 3)) if wants_bias else None, None, None, None
+
+
+def _added(bits: Bits, weight: Tensor, bias: Tensor | None, stride: int, padding: int) -> Tensor:
+    shape = _Shape(bits, weight, stride, padding)
+    o, c, k, _ = weight.shape
+    arranged = torch.empty(o * bits.words.shape[-1] * WORD * k * k)
+    call("arrange", weight.contiguous(), arranged, o, c, k * k, shape.block, threads(weight.numel()))
+    y = torch.empty((shape.n, o, shape.rows, shape.columns), memory_format=memory_format(bits.last))
+    call("convolve", shape.array(), bits.words, arranged, None if bias is None else bias.contiguous(), y)
+    return y
 
 
 def _dense(

@@ -12,6 +12,9 @@ from snnbench.kernels.cell import NoEngine
 from snnbench.kernels.codegen.source import with_headers
 from snnbench.kernels.engines import build
 
+FUNCTIONS = "unpack arrange convolve differentiate maximum_pool maximum_unpool average_pool average_unpool"
+"""What spikes.cpp exports beside `pack`, which alone returns something."""
+
 
 @functools.cache
 def library() -> ctypes.CDLL | None:
@@ -21,7 +24,7 @@ def library() -> ctypes.CDLL | None:
     except NoEngine:
         return None
     found.pack.restype = ctypes.c_long
-    for name in ("unpack", "arrange", "convolve", "differentiate"):
+    for name in FUNCTIONS.split():
         getattr(found, name).restype = None
     return found
 

@@ -63,3 +63,4 @@ struct Lists {
 #include "bits.h"
 #include "forward.h"
 #include "gradient.h"
+#include "pools.h"
