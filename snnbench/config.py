@@ -10,7 +10,7 @@ from typing import Any
 from omegaconf import MISSING, DictConfig, OmegaConf
 
 from snnbench import commands, soundness
-from snnbench.check import choice, count, number, shown
+from snnbench.check import choice, count, flag, number, shown
 from snnbench.errors import UserError
 from snnbench.runs.recipe import REPEATS, lookup, normal
 
@@ -31,7 +31,7 @@ class TrainConfig:
     batch_size: int = MISSING
     engine: str = MISSING
     layout: str = MISSING
-    fuse: bool = MISSING
+    fuse: Any = MISSING
     memory: str = MISSING
     compile: bool = MISSING
     eval_precision: str | None = None
@@ -116,6 +116,8 @@ def check(cfg: DictConfig) -> None:
     soundness.check_trainer(resolved["trainer"], cfg.epochs)
     _check_eval_precision(cfg)
     choice("layout", cfg.get("layout", "auto"), LAYOUTS)
+    if cfg.get("fuse", "auto") != "auto":
+        flag("fuse", cfg.fuse)
     choice("memory", cfg.get("memory", "floats"), MEMORY)
     if not isinstance(resolved["optimizer"].get("decay"), list):
         decay = resolved["optimizer"].get("decay")

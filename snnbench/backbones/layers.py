@@ -145,10 +145,11 @@ class SpikingUnit(nn.Module):
         neuron: the neuron that reads it.
 
     Attributes:
-        fuses: whether the two run as one operation where they can; nothing but time and memory depends on it.
+        fuses: the kinds of device on which the two run as one operation where they can; nothing but time, memory
+            and rounding depends on it.
     """
 
-    fuses = True
+    fuses: tuple[str, ...] = ("cpu",)
 
     def __init__(self, norm: nn.Module, neuron: SpikingNeuron) -> None:
         super().__init__()
@@ -182,7 +183,7 @@ class SpikingUnit(nn.Module):
         norm, neuron = self.norm, self.neuron
         kind = type(neuron)
         own = kind.run is SpikingNeuron.run and kind.forward is SpikingNeuron.forward
-        if not (self.fuses and own and unhooked(norm) and unhooked(neuron)):
+        if not (x.device.type in self.fuses and own and unhooked(norm) and unhooked(neuron)):
             return None
         operation = getattr(norm, "operation", None)
         operation = operation(repeats) if operation is not None else None

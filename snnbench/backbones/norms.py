@@ -34,7 +34,7 @@ class BatchNorm(nn.Module):
             it, where several norms are added up.
 
     Attributes:
-        fuses: whether kernels of this project run it where they can.
+        fuses: whether a kernel of this project runs it, on a CPU, where no neuron follows.
     """
 
     fuses = True
@@ -73,7 +73,7 @@ class BatchNorm(nn.Module):
             raise ValueError(f"a norm takes [T, B, C, H, W] or [T, B, C], got {list(x.shape)}")
         if repeats > 1 and x.shape[0] != 1:
             raise ValueError(f"repeats={repeats} needs a single frame, got T={x.shape[0]}")
-        operation = self.operation(repeats)
+        operation = self.operation(repeats) if self.fuses else None
         found = batch_norm(x, operation) if operation is not None else None
         if found is not None:
             return found
@@ -89,7 +89,7 @@ class BatchNorm(nn.Module):
         """
         bn, momentum = self.bn, self.bn.momentum
         whole = bn.weight is not None and bn.running_mean is not None and momentum is not None
-        if not self.fuses or type(self) not in _OWN or type(bn) is not nn.BatchNorm2d or not whole:
+        if type(self) not in _OWN or type(bn) is not nn.BatchNorm2d or not whole:
             return None
         if torch.compiler.is_compiling() or bn.training != self.training or not unhooked(bn):
             return None

@@ -14,9 +14,12 @@ from snnbench.config import LAYOUTS, MEMORY
 from snnbench.kernels.engines.registry import REFERENCE
 from snnbench.kernels.norms.norm import available
 
+DEVICES: dict[str | bool, tuple[str, ...]] = {"auto": ("cpu",), True: ("cpu", "cuda"), False: ()}
+"""Where norms and neurons are fused."""
+
 
 def set_step(
-    network: nn.Module, *, engine: str = "auto", layout: str = "auto", fuse: bool = True, memory: str = "floats"
+    network: nn.Module, *, engine: str = "auto", layout: str = "auto", fuse: str | bool = "auto", memory: str = "floats"
 ) -> None:
     """Choose how the network's layers run; neurons are told their engine when they are made.
 
@@ -25,7 +28,7 @@ def set_step(
         engine: "reference" leaves everything to PyTorch's own layers.
         layout: of the frames in memory, see `Backbone`. auto keeps them contiguous where norms are PyTorch's: those are
             less exact with channels last.
-        fuse: whether a norm and the neuron behind it run as one operation, on a CPU.
+        fuse: whether a norm and the neuron behind it run as one operation; auto does so on a CPU.
         memory: what is kept of a convolution of spikes until the backward pass: with "bits" its input's bits alone, its
             output is computed again; else the output, too.
 
@@ -33,7 +36,8 @@ def set_step(
         UserError: a value is none of these.
     """
     own = engine != REFERENCE
-    fuses = flag("fuse", fuse) and own
+    fuse = fuse if fuse == "auto" else flag("fuse", fuse)
+    fuses = bool(fuse) and own
     bits = choice("memory", memory, MEMORY) == "bits" and fuses
     layout = choice("layout", layout, LAYOUTS)
     if layout == "auto" and not (fuses and available()):
@@ -43,7 +47,7 @@ def set_step(
         Conv2d: {"engine": engine, "keeps_recipe": bits},
         **{pool: {"engine": engine} for pool in (AvgPool2d, MaxPool2d, AdaptiveAvgPool2d)},
         BatchNorm: {"fuses": fuses},
-        SpikingUnit: {"fuses": fuses},
+        SpikingUnit: {"fuses": DEVICES[fuse] if own else ()},
     }
     for module in network.modules():
         for kind, values in settings.items():

@@ -56,7 +56,7 @@ CAME_LATER: dict[str, Any] = {
     **{f"{norm}.count_repeats": True for norm in ("BatchNorm", "BatchNormPerStep", "TDBatchNorm")},
     "eval_precision": None,
     "layout": "auto",
-    "fuse": True,
+    "fuse": "auto",
     "EventData.antialias": True,
     "EventData.values": "counts",
     **{f"{data}.val_split": "random" for data in ("EventData", "ImageData")},

@@ -78,7 +78,7 @@ def build_network(cfg: DictConfig) -> nn.Module:
     """The backbone with its neurons and norms, initialised from the seed alone."""
     seed_all(cfg.seed)
     network: nn.Module = make(cfg, "backbone", neuron=make(cfg, "neuron"), norm=make(cfg, "norm"))
-    later = {"layout": "auto", "fuse": True, "memory": "floats"}  # a run from before has none of these keys
+    later = {"layout": "auto", "fuse": "auto", "memory": "floats"}  # a run from before has none of these keys
     set_step(network, engine=cfg.engine, **{key: cfg.get(key, value) for key, value in later.items()})
     return network
 

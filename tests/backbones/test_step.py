@@ -63,7 +63,7 @@ def away(found: tuple[Tensor, list[Tensor]], exact: tuple[Tensor, list[Tensor]])
 @pytest.mark.parametrize("moving", [False, True], ids=["image", "frames"])
 @pytest.mark.parametrize("name", NETWORKS)
 def test_every_way_is_as_near_to_float64_as_pytorch(build, name, moving):
-    """A spike within rounding of its threshold may flip: each way may be as far away as the plain one, and some more."""
+    """A spike within rounding of its threshold may flip: each way may be as far off as the plain one, and some more."""
     plain = network(build, name)
     exact = copy.deepcopy(plain).double()
     ways = {"auto": {}, "first": {"layout": "contiguous"}, "apart": {"fuse": False}, "bits": {"memory": "bits"}}

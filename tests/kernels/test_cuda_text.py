@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import pytest
 import shim
+import test_normed
 import torch
 from compare import Fixed, close, outcome
 from test_fused_neurons import DEFAULTS, NEURONS, SHAPES, check_coefficients, inputs
 
+from snnbench.kernels import plans
 from snnbench.kernels.codegen.cuda import cuda_source
 from snnbench.kernels.codegen.passes import Variant
 from snnbench.kernels.codegen.trace import trace
 from snnbench.kernels.engines import cuda
+from snnbench.kernels.norms import norm as norms
+from snnbench.kernels.norms import unit
 
 
 @pytest.fixture
@@ -128,3 +132,27 @@ def test_nvrtc_compiles_every_neuron(name: str, architecture: str, types: tuple[
             for backward in (False, True):
                 text = cuda_source(program, variant, backward, vec).text
                 assert nvrtc(text, architecture) == ""
+
+
+@pytest.mark.usefixtures("poisoned", "shimmed")
+@pytest.mark.parametrize("channels_last", [False, True])
+@pytest.mark.parametrize(
+    ("norm", "name"), [("bn", "dalif"), ("bn_per_step", "lif"), ("tdbn", "glif"), ("once", "klif")]
+)
+def test_behind_a_norm(name: str, norm: str, channels_last: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The host code for devices, on a CPU: PyTorch's operations for the norm, the text of the neuron's kernel."""
+    engine = cuda.CudaEngine()
+    monkeypatch.setattr(norms, "native", lambda y: False)
+    monkeypatch.setattr(unit, "bind", lambda _cell, plan, _x, call: (engine, engine.kernel(plan.program, call)))
+    plans._by_class.clear()
+    plans._by_cell.clear()
+    plans._by_key.clear()
+    place = "last" if channels_last else "first"
+    ran = test_normed.together(monkeypatch)
+    for shape, residual in ((SHAPES["image"], True), ((4, 4, 8, 8), False)):
+        test_normed.check(norm, name, (3, *shape), residual, place)
+        test_normed.check(norm, name, (3, *shape), residual, place, training=False)
+    assert ran.count(True) == 4
+    plans._by_class.clear()
+    plans._by_cell.clear()
+    plans._by_key.clear()

@@ -94,7 +94,7 @@ def check(norm: str, neuron: str, shape: tuple[int, ...], residual: bool, place:
         y = last(y)
     fused = built(norm, neuron, shape).train(training)
     apart, exact = copy.deepcopy(fused), copy.deepcopy(fused).double()
-    apart.fuses = apart.norm.fuses = False
+    apart.fuses, apart.norm.fuses = (), False
     wide = (v if v is None else v.double() for v in (y, r, gs))
     s, grads, memory = apply(fused, y, r, gs)
     s2, grads2, _ = apply(apart, y.contiguous(), r, gs)
@@ -134,7 +134,7 @@ def test_one_frame_stands_for_many(norm, neuron, place):
     y, gs = (last(y) if place == "last" else y), gs.expand(6, *gs.shape[1:])
     fused = built(norm, neuron, (6, 3, 33))
     apart = copy.deepcopy(fused)
-    apart.fuses = apart.norm.fuses = False
+    apart.fuses, apart.norm.fuses = (), False
     s, grads, memory = apply(fused, y, None, gs, 6)
     s2, grads2, memory2 = apply(apart, y, None, gs, 6)
     assert torch.equal(s, s2)
@@ -255,7 +255,7 @@ def test_a_second_derivative_is_that_of_the_two():
     found = []
     for fuses in (True, False):
         made = built("bn_per_step", "lif", (2, 2, 4))
-        made.fuses = made.norm.fuses = fuses
+        made.fuses, made.norm.fuses = ("cpu",) * fuses, fuses
         v = y.detach().requires_grad_()
         (g,) = torch.autograd.grad(made(v, 1, r).sum(), v, create_graph=True)
         found.append(torch.autograd.grad(g.square().sum(), [v, made.norm.bn.weight]))

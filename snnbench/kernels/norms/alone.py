@@ -16,23 +16,22 @@ from snnbench.kernels.plain import plain, watched
 
 
 def suits(y: Tensor, norm: Norm) -> bool:
-    """Whether the functions of norm.py may run this call; else it is PyTorch's."""
+    """Whether the functions of norm.py may run this call; else it is PyTorch's norm and neuron."""
     values = (y, norm.weight, norm.bias, norm.running_mean, norm.running_var)
     return (
-        y.device.type == "cpu"
-        and all(value.dtype is torch.float32 for value in values)
+        all(value.dtype is torch.float32 for value in values)
         and y.dim() >= 3
         and y.numel() > y.shape[2] * (y.shape[0] if norm.per_step else 1)
         and plain(y.device, *values)
         and fits(y)
         and not watched()
-        and available()
+        and (y.device.type != "cpu" or available())
     )
 
 
 def batch_norm(y: Tensor, norm: Norm) -> Tensor | None:
     """The norm of y [T, B, C, ...]; None where PyTorch's own must run."""
-    if not suits(y, norm):
+    if y.device.type != "cpu" or not suits(y, norm):
         return None
     z: Tensor = _Norm.apply(norm, y, norm.weight, norm.bias)
     return z

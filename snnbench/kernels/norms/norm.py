@@ -1,4 +1,4 @@
-"""A batch norm's statistics and gradients over y [T, B, C, ...], in as few passes over memory as there can be.
+"""A batch norm's statistics and gradients over y [T, B, C, ...]: on a CPU in as few passes as there can be (norms.cpp).
 
 A norm is a table of four rows, each [C], or [T, C] with the statistics of one timestep at a time:
 scale = weight gain / std and shift = bias - mean scale, so that y scale + shift is the norm, then mean and 1 / std.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import dataclasses
+import functools
 import math
 from pathlib import Path
 
@@ -89,6 +90,11 @@ def fits(y: Tensor) -> bool:
     return y.dim() == 5 and y.movedim(2, -1).is_contiguous()
 
 
+def native(y: Tensor) -> bool:
+    """Whether norms.cpp does the work for y; else PyTorch's operations do."""
+    return y.is_cpu
+
+
 def available() -> bool:
     """Whether the functions here can be had: there is a compiler."""
     return _cpp.library is not None
@@ -96,6 +102,8 @@ def available() -> bool:
 
 def table(norm: Norm, y: Tensor, place: Place) -> Tensor:
     """The norm's table [4, C] or [4, T, C] for y; in training, the running statistics move on."""
+    if not native(y):
+        return _table(norm, y, place)
     found = torch.empty((4, *place.size))
     numbers = (ctypes.c_double * 4)(norm.eps, norm.momentum, norm.gain, place.values * norm.repeats)
     parameters = (norm.weight, norm.bias, norm.running_mean, norm.running_var, numbers, found)
@@ -129,7 +137,49 @@ def differentiate(
     gy = scale (gz - (sum gz + (y - mean) sum(gz (y - mean)) / std^2) / n), without the latter where the statistics are
     the running ones; sums are over the n values of a channel (Ioffe and Szegedy 2015, section 3).
     """
+    if not native(y):
+        return _differentiate(norm, y, gz, gy, found, sums, place)
     weight, bias = torch.empty(place.channels), torch.empty(place.channels)
     options = (float(norm.gain), int(norm.training))
     _cpp.call("differentiate", place.shape, y, gz, gy, found, *sums, *options, weight, bias)
     return weight, bias
+
+
+def _table(norm: Norm, y: Tensor, place: Place) -> Tensor:
+    """As `table`, in PyTorch's operations; nothing waits for the device."""
+    if norm.training:
+        split = y.view(place.parts, -1, *y.shape[2:])
+        var, mean = torch.var_mean(split, [1, *range(3, split.dim())], correction=0)
+        counted = place.values * norm.repeats
+        weights = _weights(place.parts, norm.momentum, y.device)
+        for running, new in ((norm.running_mean, mean), (norm.running_var, var * (counted / (counted - 1)))):
+            running.mul_((1 - norm.momentum) ** place.parts).add_(weights @ new)
+        norm.tracked.add_(norm.updates * place.parts)
+    else:
+        mean, var = norm.running_mean, norm.running_var
+    invstd = (var + norm.eps).rsqrt()
+    scale = norm.weight * norm.gain * invstd
+    rows = (scale, torch.addcmul(norm.bias, mean, scale, value=-1), mean, invstd)
+    return torch.stack([row.reshape(place.size) for row in rows])
+
+
+@functools.lru_cache(maxsize=256)
+def _weights(parts: int, momentum: float, device: torch.device) -> Tensor:
+    """What the statistics of each part count for in the running ones, which take them in one after the other."""
+    return torch.tensor([momentum * (1 - momentum) ** (parts - 1 - i) for i in range(parts)], device=device)
+
+
+def _differentiate(
+    norm: Norm, y: Tensor, gz: Tensor, gy: Tensor | None, found: Tensor, sums: tuple[Tensor, Tensor], place: Place
+) -> tuple[Tensor, Tensor]:
+    """As `differentiate`, in PyTorch's operations."""
+    scale, _, mean, invstd = found.view(4, place.parts, -1)
+    total, moment = (value.view(place.parts, -1) for value in sums)
+    if gy is not None:
+        over = scale / (-place.values if norm.training else torch.inf)
+        p, q = over * invstd.square() * moment, over * total
+        shape = (place.parts, 1, place.channels, *[1] * (y.dim() - 3))
+        split = [value.view(place.parts, -1, *y.shape[2:]) for value in (y, gz, gy)]
+        own = torch.addcmul((q - mean * p).view(shape), split[0], p.view(shape))
+        torch.addcmul(own, split[1], scale.view(shape), out=split[2])
+    return norm.gain * (invstd * moment).sum(0), total.sum(0)

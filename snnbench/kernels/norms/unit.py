@@ -91,7 +91,7 @@ def run(cell: Cell, norm: Norm, y: Tensor, repeats: int = 1, residual: Tensor | 
         if not found[1].live(len(x), False)[0]:
             return None
         named = found[1].cut(x, None, named, False)[2]
-    call = Call(*found, cell, norm, place, repeats, tuple(named), again(y))
+    call = Call(*found, cell, norm, place, repeats, tuple(named), again(y) if y.is_cpu else None)
     coefficients = [float32(value) for value in named.values()]
     s: Tensor = _Unit.apply(call, y, norm.weight, norm.bias, residual, *coefficients)
     return s
