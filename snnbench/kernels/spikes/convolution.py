@@ -21,14 +21,14 @@ from torch.nn import functional
 from snnbench.kernels.engines.build import machine
 from snnbench.kernels.engines.cpu import threads
 from snnbench.kernels.plain import plain, watched
-from snnbench.kernels.spikes.bits import WORD, Bits, memory_format, pack
+from snnbench.kernels.spikes.bits import Bits, memory_format, pack
 from snnbench.kernels.spikes.library import call, library
 
 FEWEST = 32
 """Channels, of input and of output, below which the dense convolution is faster."""
 PLACES = 1 << 16
 """Positions of a frame with its border must stay below."""
-FIELDS = "n height width channels outputs kernel stride padding rows columns block threads last ones"
+FIELDS = "n height width channels outputs kernel stride padding rows columns threads last ones"
 """The numbers of spikes.cpp's Shape."""
 
 
@@ -173,11 +173,8 @@ class _Convolution(Function):
 
 def _added(bits: Bits, weight: Tensor, bias: Tensor | None, stride: int, padding: int) -> Tensor:
     shape = _Shape(bits, weight, stride, padding)
-    o, c, k, _ = weight.shape
-    arranged = torch.empty(o * bits.words.shape[-1] * WORD * k * k)
-    call("arrange", weight.contiguous(), arranged, o, c, k * k, shape.block, threads(weight.numel()))
-    y = torch.empty((shape.n, o, shape.rows, shape.columns), memory_format=memory_format(bits.last))
-    call("convolve", shape.array(), bits.words, arranged, None if bias is None else bias.contiguous(), y)
+    y = torch.empty((shape.n, shape.outputs, shape.rows, shape.columns), memory_format=memory_format(bits.last))
+    call("convolve", shape.array(), bits.words, weight.contiguous(), None if bias is None else bias.contiguous(), y)
     return y
 
 
@@ -201,7 +198,6 @@ class _Shape:
         self.outputs, _, self.kernel, _ = weight.shape
         self.stride, self.padding, self.last, self.ones = stride, padding, int(bits.last), bits.ones
         self.rows, self.columns = ((side + 2 * padding - self.kernel) // stride + 1 for side in bits.shape[2:])
-        self.block = 32 if self.outputs % 32 == 0 else 16
         self.threads = threads(self.n * self.rows * self.columns * self.outputs)
 
     def array(self) -> ctypes.Array[ctypes.c_long]:

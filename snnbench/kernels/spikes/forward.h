@@ -2,114 +2,158 @@
 
 namespace {
 
-// sum += the rows of B floats of `from` that `e` lists, in two interleaved halves where there are registers for it.
-template <int NV> inline void add(V (&sum)[NV], const float* from, const Entry* e, const Entry* end) {
-  constexpr long B = NV * LANES;
+// The spikes of each row of the input and word of channels, as where their weights lie: row [n, height], word, column and
+// channel in order. A tap's weights are 64 rows of `bytes`, and the taps of a row follow one another; so a spike's are
+// at (column * 64 + channel) * bytes, less what lies left of the output's first tap, and an output's are a run.
+struct Lists {
+  Scratch<unsigned> begin, entry;
+  Lists(const Shape& s, const Word* bits, long bytes) : begin(s.n * s.height * s.words() * s.width + 1), entry(s.ones) {
+    const long words = s.words(), lines = s.n * s.height, step = 32, parts = (lines + step - 1) / step;
+    std::vector<unsigned> before(parts + 1);
+#pragma omp parallel for num_threads(s.threads) if (s.threads > 1)
+    for (long part = 0; part < parts; ++part) {
+      const long size = words * s.width;
+      unsigned count = 0;
+      for (long i = part * step * size; i < least(lines, (part + 1) * step) * size; ++i) count += __builtin_popcountl(bits[i]);
+      before[part + 1] = count;
+    }
+    for (long part = 0; part < parts; ++part) before[part + 1] += before[part];
+#pragma omp parallel for num_threads(s.threads) if (s.threads > 1)
+    for (long part = 0; part < parts; ++part) {
+      long at = before[part];
+      for (long line = part * step; line < least(lines, (part + 1) * step); ++line)
+        for (long word = 0; word < words; ++word)
+          for (long w = 0; w < s.width; ++w) {
+            begin[(line * words + word) * s.width + w] = at;
+            at = list(bits[(line * s.width + w) * words + word], w * WORD, bytes, at, before[part + 1]);
+          }
+    }
+    begin[lines * words * s.width] = s.ones;
+  }
+  // Where the list ends that begins at `at`. Nothing is written from `end` on: there begin another thread's lists.
+  long list(Word word, unsigned first, unsigned bytes, long at, long end) {
 #ifdef __AVX512F__
-  V odd[NV] = {};
-  for (; e + 1 < end; e += 2) {
-    const V *a = (const V*)(from + e[0] * B), *b = (const V*)(from + e[1] * B);
-    for (int j = 0; j < NV; ++j) sum[j] += a[j], odd[j] += b[j];
-  }
-  for (int j = 0; j < NV; ++j) sum[j] += odd[j];
+    if (!word) return at;
+    __m512i lane = _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0);
+    lane = _mm512_mullo_epi32(_mm512_add_epi32(lane, _mm512_set1_epi32(first)), _mm512_set1_epi32(bytes));
+    for (long i = 0; i < WORD; i += LANES, word >>= LANES) {
+      const unsigned count = __builtin_popcount(word & 0xffff);
+      const __m512i packed = _mm512_maskz_compress_epi32((__mmask16)word, lane);
+      if (at + LANES <= end) _mm512_storeu_si512(&entry[at], packed);
+      else _mm512_mask_storeu_epi32(&entry[at], (__mmask16)((1u << count) - 1), packed);
+      lane = _mm512_add_epi32(lane, _mm512_set1_epi32(LANES * bytes)), at += count;
+    }
+#else
+    for (; word; word &= word - 1) entry[at++] = (first + __builtin_ctzl(word)) * bytes;
 #endif
-  for (; e < end; ++e) {
-    const V* a = (const V*)(from + *e * B);
-    for (int j = 0; j < NV; ++j) sum[j] += a[j];
-  }
-}
-
-// Of some neighbouring positions of the output, the entries of `weights` that each adds up: (tap, channel) as
-// tap * 64 + channel, slab after slab, of which each holds one word of channels.
-struct Tile {
-  long first, count;
-  std::vector<Entry> entry;
-  std::vector<unsigned> begin;
-  Tile(const Shape& s, const Lists& lists, long from, long most) : first(from), count(least(most, s.positions() - from)) {
-    const long words = s.words();
-    begin.assign(words * s.kernel * count + 1, 0);
-    entry.resize(4096);
-    long at = 0;
-    for (long slab = 0; slab < words * s.kernel; ++slab)
-      for (long i = 0; i < count; ++i) {
-        const long word = slab / s.kernel, kh = slab % s.kernel;
-        const long p = first + i, row = p / s.columns, image = row / s.rows;
-        const long h = row % s.rows * s.stride - s.padding + kh, left = p % s.columns * s.stride - s.padding;
-        if ((long)entry.size() < at + s.kernel * WORD + LANES) entry.resize(2 * entry.size() + s.kernel * WORD);
-        begin[slab * count + i] = at;
-        if (h < 0 || h >= s.height) continue;
-        for (long kw = 0; kw < s.kernel; ++kw) {
-          if (left + kw < 0 || left + kw >= s.width) continue;
-          const unsigned* of = &lists.begin[((image * s.height + h) * s.width + left + kw) * words + word];
-          for (unsigned k = of[0]; k < of[1]; k += LANES)  // 16 at a time; what is too much is overwritten
-            *(Entries*)(&entry[at + k - of[0]]) = *(const Entries*)(&lists.channel[k]) + (Entry)(kw * WORD);
-          at += of[1] - of[0];
-        }
-      }
-    begin[words * s.kernel * count] = at;
+    return at;
   }
 };
 
-// The sums of a block of outputs, at the tile's positions, into y.
-template <int NV> void write(const Shape& s, const Tile& t, const std::vector<V>& sums, float* y, long block) {
-  constexpr long B = NV * LANES;
-  const float* from = (const float*)sums.data();
-  if (s.last) {
-    for (long i = 0; i < t.count; ++i)
-      __builtin_memcpy(y + (t.first + i) * s.outputs + block * B, from + i * B, B * sizeof(float));
-    return;
+// sum += the rows of NV vectors that e lists, up to `last`, in two halves, so that one addition waits less for another.
+template <int NV> inline void add(V* sum, const char* rows, const unsigned* e, const unsigned* last) {
+  constexpr int N = NV * PARTS;
+  R a[N], odd[N] = {};
+  UNROLL for (int j = 0; j < N; ++j) a[j] = ((const R*)sum)[j];
+  for (; e + 1 < last; e += 2) {
+    const R *p = (const R*)(rows + e[0]), *q = (const R*)(rows + e[1]);
+    UNROLL for (int j = 0; j < N; ++j) a[j] += p[j];
+    UNROLL for (int j = 0; j < N; ++j) odd[j] += q[j];
   }
+  if (e < last)
+    UNROLL for (int j = 0; j < N; ++j) a[j] += ((const R*)(rows + *e))[j];
+  UNROLL for (int j = 0; j < N; ++j) ((R*)sum)[j] = a[j] + odd[j];
+}
+
+// At `count` positions of the output, sums += what a word of channels reaches through the taps of row kh.
+template <int NV>
+void add_slab(const Shape& s, const Lists& lists, const float* slab, long word, long kh, long first, long count, V* sums) {
+  constexpr long ROW = NV * LANES;
+  long row = first / s.columns, column = first % s.columns;
+  for (long i = 0; i < count; ++row, column = 0) {  // a row of the output, or what is left of it
+    const long h = row % s.rows * s.stride - s.padding + kh, end = i + least(count - i, s.columns - column);
+    if (h < 0 || h >= s.height) {
+      i = end;
+      continue;
+    }
+    const unsigned* of = &lists.begin[((row / s.rows * s.height + h) * s.words() + word) * s.width];
+    for (; i < end; ++i, ++column) {
+      const long left = column * s.stride - s.padding;
+      const unsigned begin = of[std::max(left, 0L)], last = of[least(left + s.kernel, s.width)];
+      add<NV>(sums + i * NV, (const char*)(slab - left * WORD * ROW), &lists.entry[begin], &lists.entry[last]);
+    }
+  }
+}
+
+// The sums of a block of outputs, at the tile's positions, into y.
+template <int NV> void write(const Shape& s, const V* sums, float* y, long block, long first, long count) {
+  constexpr long B = NV * LANES;
   const long pixels = s.rows * s.columns;
-  for (long i = 0; i < t.count;) {  // runs of one image
-    const long image = (t.first + i) / pixels, pixel = (t.first + i) % pixels, run = least(t.count - i, pixels - pixel);
-    float* to = y + (image * s.outputs + block * B) * pixels + pixel;
-    for (long o = 0; o < B; ++o)
-      for (long k = 0; k < run; ++k) to[o * pixels + k] = from[(i + k) * B + o];
+  for (long i = 0; i < count;) {  // runs of one image
+    const long image = (first + i) / pixels, pixel = (first + i) % pixels, run = least(count - i, pixels - pixel);
+    if (s.last)
+      for (long k = 0; k < run; ++k)
+        __builtin_memcpy(y + (first + i + k) * s.outputs + block * B, sums + (i + k) * NV, B * sizeof(float));
+    else
+      for (long k = 0; k < run; k += LANES)
+        for (long j = 0; j < NV; ++j) {
+          V v[LANES];
+          const long live = least(LANES, run - k);
+          for (long p = 0; p < live; ++p) v[p] = sums[(i + k + p) * NV + j];
+          transpose(v);
+          float* to = y + (image * s.outputs + block * B + j * LANES) * pixels + pixel + k;
+          for (long o = 0; o < LANES; ++o) store(to + o * pixels, v[o], live);
+        }
     i += run;
   }
 }
 
-// y = bias + sum over taps and spikes of weights[block][word][tap][channel][output].
+// weights [outputs, channels, taps] -> [outputs / B][words][taps][64][B]; channels beyond the last stay unset.
+template <int NV> void arrange(const Shape& s, const float* weights, float* to) {
+  constexpr long B = NV * LANES;
+  const long taps = s.taps(), size = s.channels * taps;
+  std::vector<long> place(size);
+  for (long i = 0; i < size; ++i) place[i] = ((i / taps / WORD * taps + i % taps) * WORD + i / taps % WORD) * B;
+#pragma omp parallel for num_threads(s.threads) if (s.threads > 1)
+  for (long block = 0; block < s.outputs / B; ++block)
+    for (long i = 0; i < size; i += LANES)
+      for (long j = 0; j < NV; ++j) {
+        V v[LANES];
+        const long live = least(LANES, size - i);
+        const float* from = weights + (block * B + j * LANES) * size + i;
+        for (long k = 0; k < LANES; ++k) v[k] = load(from + k * size, live), __builtin_prefetch(from + k * size + 4 * LANES);
+        transpose(v);
+        for (long k = 0; k < live; ++k) *(V*)(to + block * s.words() * taps * WORD * B + place[i + k] + j * LANES) = v[k];
+      }
+}
+
+// y = bias + sum over taps and spikes of weights. A slab, 64 channels and a row of taps, stays in the first-level cache.
 template <int NV> void forward(const Shape& s, const Word* bits, const float* weights, const float* bias, float* y) {
   constexpr long B = NV * LANES;
-  const Lists lists(s, bits);
-  const long most = s.positions() < 512 * s.threads ? 32 : 128, tiles = (s.positions() + most - 1) / most;
+  const long slabs = s.words() * s.kernel, size = s.kernel * WORD * B;
+  const Scratch<float> arranged(s.outputs / B * slabs * size);
+  arrange<NV>(s, weights, arranged.data);
+  const Lists lists(s, bits, B * sizeof(float));
+  const long most = s.threads > 1 && s.positions() < 2048 * s.threads ? 64 : 512, tiles = (s.positions() + most - 1) / most;
 #pragma omp parallel for schedule(dynamic) num_threads(s.threads) if (s.threads > 1)
   for (long tile = 0; tile < tiles; ++tile) {
-    const Tile t(s, lists, tile * most, most);
-    std::vector<V> sums(t.count * NV);
+    const long first = tile * most, count = least(most, s.positions() - first);
+    const Scratch<V> sums(count * NV);
     for (long block = 0; block < s.outputs / B; ++block) {
-      for (long i = 0; i < t.count * NV; ++i) sums[i] = bias ? *(const U*)(bias + block * B + i % NV * LANES) : V{};
-      for (long slab = 0; slab < s.words() * s.kernel; ++slab) {
-        const float* rows = weights + (block * s.words() * s.kernel + slab) * s.kernel * WORD * B;
-        for (long i = 0; i < t.count; ++i) {
-          const unsigned* range = &t.begin[slab * t.count + i];
-          V a[NV];
-          for (int j = 0; j < NV; ++j) a[j] = sums[i * NV + j];
-          add<NV>(a, rows, &t.entry[range[0]], &t.entry[range[1]]);
-          for (int j = 0; j < NV; ++j) sums[i * NV + j] = a[j];
-        }
-      }
-      write<NV>(s, t, sums, y, block);
+      for (long i = 0; i < count * NV; ++i) sums.data[i] = bias ? *(const U*)(bias + block * B + i % NV * LANES) : V{};
+      for (long slab = 0; slab < slabs; ++slab)
+        add_slab<NV>(s, lists, arranged.data + (block * slabs + slab) * size, slab / s.kernel, slab % s.kernel, first,
+                     count, sums.data);
+      write<NV>(s, sums.data, y, block, first, count);
     }
   }
 }
 
 }  // namespace
 
-// weights [outputs, channels, taps] -> [outputs / block][words][taps][64][block]; channels beyond the last stay unset.
-PUBLIC void arrange(const float* weights, float* to, long outputs, long channels, long taps, long block, long threads) {
-  const long words = (channels + WORD - 1) / WORD;
-#pragma omp parallel for num_threads(threads) if (threads > 1)
-  for (long b = 0; b < outputs / block; ++b)
-    for (long c = 0; c < channels; ++c)
-      for (long tap = 0; tap < taps; ++tap) {
-        float* at = to + (((b * words + c / WORD) * taps + tap) * WORD + c % WORD) * block;
-        const float* from = weights + (b * block * channels + c) * taps + tap;
-        for (long o = 0; o < block; ++o) at[o] = from[o * channels * taps];
-      }
-}
-
 PUBLIC void convolve(const Shape& s, const Word* bits, const float* weights, const float* bias, float* y) {
-  s.block == 32 ? forward<2>(s, bits, weights, bias, y) : forward<1>(s, bits, weights, bias, y);
+  constexpr int MOST = REGISTERS / PARTS / 4, FOUR = MOST < 4 ? MOST : 4, TWO = MOST < 2 ? MOST : 2;
+  s.outputs % (FOUR * LANES) == 0  ? forward<FOUR>(s, bits, weights, bias, y)
+  : s.outputs % (TWO * LANES) == 0 ? forward<TWO>(s, bits, weights, bias, y)
+                                   : forward<1>(s, bits, weights, bias, y);
 }

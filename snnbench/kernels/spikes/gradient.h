@@ -2,118 +2,146 @@
 
 namespace {
 
-// Some images' output gradients of up to GROUP times 16 outputs, with a border of zeros: an input position (h, w) meets
-// through the tap (kh, kw) the output at ((h + padding) / stride - kh / stride, ...) if the remainders agree. So of inputs
-// with equal remainders, their class, one list of places serves all of the class's taps, which shift it.
+// Some images' gradients of 16 outputs, with a border of zeros: an input position (h, w) meets through the tap (kh, kw)
+// the output at ((h + padding) / stride - kh / stride, ...) if the remainders agree. So of inputs with equal remainders,
+// their class, one list of places serves all of the class's taps, which shift it.
 struct Bordered {
   const Shape& s;
   const long low, high, wide, images, places;
-  std::vector<V> values;  // [GROUP][places], each of 16 outputs
+  Scratch<V> values;
   Bordered(const Shape& s)
       : s(s), low((s.kernel - 1) / s.stride), high((s.height - 1 + s.padding) / s.stride + low + 1),
-        wide((s.width - 1 + s.padding) / s.stride + low + 1), images(std::max(1L, NEAR / (s.height * s.width))),
-        places(images * high * wide), values(GROUP * places) {}
-  void load(const float* g, long first, long groups, long from, long count) {
+        wide((s.width - 1 + s.padding) / s.stride + low + 1), images(std::max(1L, NEAR / (high * wide))),
+        places(images * high * wide), values(places, V{}) {}
+  void load(const float* g, long output, long from, long count) {
     const long rows = least(s.rows, high - low), columns = least(s.columns, wide - low), pixels = s.rows * s.columns;
     for (long image = 0; image < count; ++image)
-      for (long row = 0; row < rows; ++row)
-        for (long k = 0; k < groups; ++k) {
-          V* to = &values[k * places + (image * high + row + low) * wide + low];
-          const long pixel = row * s.columns, output = (first + k) * LANES;
-          const float* of = g + (from + image) * pixels * s.outputs;
-          if (s.last)
-            for (long i = 0; i < columns; ++i) to[i] = *(const U*)(of + (pixel + i) * s.outputs + output);
-          else
-            for (long o = 0; o < LANES; ++o)
-              for (long i = 0; i < columns; ++i) ((float*)&to[i])[o] = of[(output + o) * pixels + pixel + i];
-        }
+      for (long row = 0; row < rows; ++row) {
+        V* to = &values[(image * high + row + low) * wide + low];
+        const float* of = g + (from + image) * pixels * s.outputs;
+        const long pixel = row * s.columns;
+        if (s.last)
+          for (long i = 0; i < columns; ++i) {
+            const float* p = of + (pixel + i) * s.outputs + output;
+            to[i] = *(const U*)p;
+            for (long o = LANES; output == 0 && o < s.outputs; o += LANES) __builtin_prefetch(p + o);
+          }
+        else
+          for (long i = 0; i < columns; i += LANES) {
+            V v[LANES];
+            const long live = least(LANES, columns - i);
+            for (long o = 0; o < LANES; ++o) v[o] = ::load(of + (output + o) * pixels + pixel + i, live);
+            transpose(v);
+            for (long k = 0; k < live; ++k) to[i + k] = v[k];
+          }
+      }
   }
 };
 
 // Of each channel of a word and class, the places of its spikes in a Bordered.
 struct Places {
   const long room;
-  std::vector<Entry> place;
+  Scratch<Entry> place;
   std::vector<long> count;
   Places(const Shape& s, long room) : room(room), place(s.stride * s.stride * WORD * room), count(s.stride * s.stride * WORD) {}
-  void load(const Shape& s, const Lists& lists, long word, long from, long images, long high, long wide) {
+  void load(const Shape& s, const Word* bits, long word, long from, long images, const Bordered& to) {
     std::fill(count.begin(), count.end(), 0);
     for (long image = 0; image < images; ++image)
-      for (long h = 0; h < s.height; ++h)
+      for (long h = 0; h < s.height; ++h) {
+        const long y = h + s.padding, row = (image * to.high + y / s.stride + to.low) * to.wide + to.low;
+        const Word* of = bits + ((from + image) * s.height + h) * s.width * s.words() + word;
         for (long w = 0; w < s.width; ++w) {
-          const long y = h + s.padding, x = w + s.padding, low = (s.kernel - 1) / s.stride;
-          const long kind = (y % s.stride * s.stride + x % s.stride) * WORD;
-          const Entry at = (image * high + y / s.stride + low) * wide + x / s.stride + low;
-          const unsigned* of = &lists.begin[(((from + image) * s.height + h) * s.width + w) * s.words() + word];
-          for (unsigned k = of[0]; k < of[1]; ++k) {
-            const long list = kind + lists.channel[k];
+          const long x = w + s.padding, kind = (y % s.stride * s.stride + x % s.stride) * WORD;
+          const Entry at = row + x / s.stride;
+          for (Word m = of[w * s.words()]; m; m &= m - 1) {
+            const long list = kind + __builtin_ctzl(m);
             place[list * room + count[list]++] = at;
           }
         }
+      }
   }
 };
 
-// sum[k] += the values that `e` lists, each k places before.
-template <int TAPS> inline void add_taps(V* sum, const V* from, const Entry* e, const Entry* end) {
-  V a[TAPS] = {}, b[TAPS] = {};
-  for (; e + 1 < end; e += 2) {
-    const V *p = from + e[0], *q = from + e[1];
-#pragma GCC unroll 8
-    for (int k = 0; k < TAPS; ++k) a[k] += p[-k], b[k] += q[-k];
+// For each of ROWS x COLUMNS taps, a place apart in columns and `wide` in rows: sum += the values that `e` lists.
+template <int ROWS, int COLUMNS> void add_taps(V* sum, const long* tap, const V* from, long wide, const Entry* e, long count) {
+  constexpr int TAPS = ROWS * COLUMNS, N = TAPS * PARTS, WAYS = TAPS > 4 ? 1 : TAPS > 2 ? 2 : 4;
+  R a[WAYS][N] = {};  // as many sums as hide the adder's delay
+  const R* row[ROWS];
+  UNROLL for (int i = 0; i < ROWS; ++i) row[i] = (const R*)(from - i * wide);
+  for (; count >= WAYS; count -= WAYS, e += WAYS)
+    UNROLL for (int way = 0; way < WAYS; ++way)
+      UNROLL for (int k = 0; k < N; ++k)
+        a[way][k] += row[k / PARTS / COLUMNS][((long)e[way] - k / PARTS % COLUMNS) * PARTS + k % PARTS];
+  for (; count > 0; --count, ++e)
+    UNROLL for (int k = 0; k < N; ++k)
+      a[0][k] += row[k / PARTS / COLUMNS][((long)*e - k / PARTS % COLUMNS) * PARTS + k % PARTS];
+  UNROLL for (int k = 0; k < N; ++k) {
+    UNROLL for (int way = 1; way < WAYS; ++way) a[0][k] += a[way][k];
+    ((R*)(sum + tap[k / PARTS]))[k % PARTS] += a[0][k];
   }
-  if (e < end)
-    for (int k = 0; k < TAPS; ++k) a[k] += from[e[0] - k];
-  for (int k = 0; k < TAPS; ++k) sum[k * WORD] += a[k] + b[k];
 }
 
-// sums[tap][channel] of a word += those of the places, of the k-th 16 outputs of the border.
-void add_word(const Shape& s, const Places& places, const Bordered& border, long k, long word, V* sums) {
-  const bool three = s.kernel == 3 && s.stride == 1;
-  for (long tap = 0; tap < s.taps(); tap += three ? 3 : 1) {
-    const long kh = tap / s.kernel, kw = tap % s.kernel;
-    const long kind = (kh % s.stride * s.stride + kw % s.stride) * WORD;
-    const V* from = &border.values[k * border.places] - (kh / s.stride * border.wide + kw / s.stride);
-    for (long c = 0; c < least(WORD, s.channels - word * WORD); ++c) {
-      const Entry *e = &places.place[(kind + c) * places.room], *end = e + places.count[kind + c];
-      V* sum = sums + tap * WORD + c;
-      three ? add_taps<3>(sum, from, e, end) : add_taps<1>(sum, from, e, end);
+// sums[channel][tap] of a word += those of the places.
+void add_word(const Shape& s, const Places& places, const Bordered& border, long word, V* sums) {
+  constexpr long ROWS = REGISTERS / PARTS > 9 ? 3 : 1;  // of taps at once
+  static constexpr decltype(&add_taps<1, 1>) ADD[3][3] = {{add_taps<1, 1>, add_taps<1, 2>, add_taps<1, 3>},
+                                                          {add_taps<2, 1>, add_taps<2, 2>, add_taps<2, 3>},
+                                                          {add_taps<3, 1>, add_taps<3, 2>, add_taps<3, 3>}};
+  const long step = s.stride, channels = least(WORD, s.channels - word * WORD);
+  for (long i = 0; i < s.kernel; i += i % step == step - 1 ? (ROWS - 1) * step + 1 : 1)
+    for (long j = 0; j < s.kernel; j += j % step == step - 1 ? 2 * step + 1 : 1) {  // the first of up to ROWS x 3 taps
+      const long rows = least(ROWS, (s.kernel - 1 - i) / step + 1), columns = least(3, (s.kernel - 1 - j) / step + 1);
+      long tap[9];
+      for (long k = 0; k < rows * columns; ++k) tap[k] = (i + k / columns * step) * s.kernel + j + k % columns * step;
+      const V* from = &border.values[0] - (i / step * border.wide + j / step);
+      for (long c = 0; c < channels; ++c) {
+        const long list = (i % step * step + j % step) * WORD + c;
+        ADD[rows - 1][columns - 1](sums + c * s.taps(), tap, from, border.wide, &places.place[list * places.room],
+                                   places.count[list]);
+      }
     }
-  }
+}
+
+// gw[output][channel][tap] from sums [part][word][block][channel][tap].
+void collect(const Shape& s, const Scratch<V>& sums, long parts, float* gw) {
+  const long words = s.words(), blocks = s.outputs / LANES, taps = s.taps(), size = WORD * taps;
+#pragma omp parallel for num_threads(s.threads) if (s.threads > 1)
+  for (long block = 0; block < blocks; ++block)
+    for (long word = 0; word < words; ++word) {
+      const long live = least(WORD, s.channels - word * WORD) * taps;
+      for (long i = 0; i < live; i += LANES) {
+        V v[LANES] = {};
+        for (long k = 0; k < least(LANES, live - i); ++k)
+          for (long part = 0; part < parts; ++part) v[k] += sums[((part * words + word) * blocks + block) * size + i + k];
+        transpose(v);
+        for (long o = 0; o < LANES; ++o)
+          store(gw + ((block * LANES + o) * s.channels + word * WORD) * taps + i, v[o], live - i);
+      }
+    }
 }
 
 // gw[output][channel][tap] = sum over the positions with a spike of g[position][output]. Images are dealt to parts, whose
 // sums are added up in order: how many there are depends on shapes alone.
 void weight_gradient(const Shape& s, const Word* bits, const float* g, float* gw) {
-  const Lists lists(s, bits);
-  const long taps = s.taps(), words = s.words(), blocks = s.outputs / LANES, size = words * taps * WORD;
-  const long groups = (blocks + GROUP - 1) / GROUP, images = Bordered(s).images, chunks = (s.n + images - 1) / images;
-  const long parts = std::max(1L, std::min(chunks, 16 / groups));
-  std::vector<V> sums(parts * blocks * size);
+  const long words = s.words(), blocks = s.outputs / LANES, size = s.taps() * WORD;
+  const long images = Bordered(s).images, chunks = (s.n + images - 1) / images;
+  const long parts = std::max(1L, std::min(chunks, 8 / words));
+  Scratch<V> sums(parts * words * blocks * size, V{});
 #pragma omp parallel for schedule(dynamic) num_threads(s.threads) if (s.threads > 1)
-  for (long task = 0; task < parts * groups; ++task) {
-    const long part = task / groups, first = task % groups * GROUP, group = least(GROUP, blocks - first);
+  for (long task = 0; task < parts * words; ++task) {
+    const long part = task / words, word = task % words;
     Bordered border(s);
     Places places(s, images * s.height * s.width);
     for (long chunk = part * chunks / parts; chunk < (part + 1) * chunks / parts; ++chunk) {
       const long from = chunk * images, count = least(images, s.n - from);
-      border.load(g, first, group, from, count);
-      for (long word = 0; word < words; ++word) {
-        places.load(s, lists, word, from, count, border.high, border.wide);
-        for (long k = 0; k < group; ++k)
-          add_word(s, places, border, k, word, &sums[((part * blocks + first + k) * words + word) * taps * WORD]);
+      places.load(s, bits, word, from, count, border);
+      for (long block = 0; block < blocks; ++block) {
+        border.load(g, block * LANES, from, count);
+        add_word(s, places, border, word, &sums[(task * blocks + block) * size]);
       }
     }
   }
-#pragma omp parallel for num_threads(s.threads) if (s.threads > 1)
-  for (long o = 0; o < s.outputs; ++o)
-    for (long c = 0; c < s.channels; ++c)
-      for (long tap = 0; tap < taps; ++tap) {
-        const long entry = (c / WORD * taps + tap) * WORD + c % WORD;
-        float sum = 0;
-        for (long part = 0; part < parts; ++part)
-          sum += sums[(part * blocks + o / LANES) * size + entry][o % LANES];
-        gw[(o * s.channels + c) * taps + tap] = sum;
-      }
+  collect(s, sums, parts, gw);
 }
 
 }  // namespace

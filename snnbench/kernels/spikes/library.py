@@ -12,7 +12,7 @@ from snnbench.kernels.cell import NoEngine
 from snnbench.kernels.codegen.source import with_headers
 from snnbench.kernels.engines import build
 
-FUNCTIONS = "unpack arrange convolve differentiate maximum_pool maximum_unpool average_pool average_unpool"
+FUNCTIONS = "unpack convolve differentiate maximum_pool maximum_unpool average_pool average_unpool"
 """What spikes.cpp exports beside `pack`, which alone returns something."""
 
 
