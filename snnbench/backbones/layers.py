@@ -108,8 +108,8 @@ class AdaptiveAvgPool2d(nn.AdaptiveAvgPool2d):
 
 
 def _windows(pool: nn.AvgPool2d | nn.MaxPool2d, include_pad: bool = False) -> Windows:
-    sides = map(_pair, (pool.kernel_size, pool.stride, pool.padding))
-    return Windows(*sides, pool.ceil_mode, include_pad)
+    size, stride, padding = map(_pair, (pool.kernel_size, pool.stride, pool.padding))
+    return Windows(size, stride, padding, pool.ceil_mode, include_pad)
 
 
 def _pair(value: int | tuple[int, ...]) -> tuple[int, int]:

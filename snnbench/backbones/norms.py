@@ -88,12 +88,12 @@ class BatchNorm(nn.Module):
         So it must where somebody looks on (hooks, torch.compile), or it was replaced (SyncBatchNorm, parametrizations).
         """
         bn, momentum = self.bn, self.bn.momentum
-        whole = bn.weight is not None and bn.running_mean is not None and momentum is not None
-        if type(self) not in _OWN or type(bn) is not nn.BatchNorm2d or not whole:
+        if type(self) not in _OWN or type(bn) is not nn.BatchNorm2d or bn.weight is None:
+            return None
+        if momentum is None or bn.running_mean is None:
             return None
         if torch.compiler.is_compiling() or bn.training != self.training or not unhooked(bn):
             return None
-        assert bn.running_mean is not None
         assert bn.running_var is not None
         assert bn.num_batches_tracked is not None
         per_step, counted = isinstance(self, BatchNormPerStep), repeats if self.count_repeats else 1

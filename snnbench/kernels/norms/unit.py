@@ -150,9 +150,9 @@ class _Unit(Function):
         y = call.place.laid(call.compute() if call.compute is not None else y)
         if call.bits is not None:
             residual = call.bits.unpack().unflatten(0, y.shape[:2])
-        kept = (y, found, residual, *coefficients)
-        if (not ctx.hooked or plain(y.device, *kept)) and plain(y.device, gs):
-            gradients = _by_kernel(call, *kept[:3], coefficients, gs, need)
+        whole = not ctx.hooked or plain(y.device, y, found, residual, *coefficients)
+        if whole and plain(y.device, gs):
+            gradients = _by_kernel(call, y, found, residual, coefficients, gs, need)
             if gradients is not None:
                 return (None, *gradients)
         named = dict(zip(call.names, coefficients, strict=True))
