@@ -73,12 +73,12 @@ class BatchNorm(nn.Module):
             raise ValueError(f"a norm takes [T, B, C, H, W] or [T, B, C], got {list(x.shape)}")
         if repeats > 1 and x.shape[0] != 1:
             raise ValueError(f"repeats={repeats} needs a single frame, got T={x.shape[0]}")
+        frames = x if x.dim() == 5 else x[..., None, None]
+        counted = repeats if self.count_repeats else 1
         operation = self.operation(repeats) if self.fuses else None
         found = batch_norm(x, operation) if operation is not None else None
         if found is not None:
             return found
-        frames = x if x.dim() == 5 else x[..., None, None]
-        counted = repeats if self.count_repeats else 1
         y = self._train(frames, counted) if self.training else self._folded(frames)
         return y if x.dim() == 5 else y[..., 0, 0]
 

@@ -327,3 +327,23 @@ def test_memory_that_is_not_written_does_not_show(poisoned):
     check("bn", "lif", SHAPES["wide"], True, "last")
     y, _, _ = inputs(SHAPES["wide"], False)
     assert torch.isfinite(alone.batch_norm(y, built("bn", "lif", SHAPES["wide"]).norm.operation(1))).all()
+
+
+@pytest.mark.parametrize("way", ["weight", "shape", "dimensions", "repeats"])
+def test_what_does_not_fit_is_for_pytorch_to_refuse(way):
+    made, y, repeats = built("bn", "lif", (2, 2, 6)), inputs((2, 2, 6, 4, 4), False)[0], 1
+    if way == "weight":  # it lies with gaps
+        made.norm.bn.weight = nn.Parameter(torch.rand(12)[::2])
+        other = copy.deepcopy(made)
+        other.fuses, other.norm.fuses = (), False
+        assert torch.equal(made(y), other(y))
+        return
+    if way == "shape":
+        y = y[:, :, :5]
+    elif way == "dimensions":
+        y = y[..., 0]
+    elif way == "repeats":
+        repeats = 3
+    for part in (made, made.norm):
+        with pytest.raises((ValueError, RuntimeError)):
+            part(y.contiguous(), repeats)

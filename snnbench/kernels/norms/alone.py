@@ -17,10 +17,12 @@ from snnbench.kernels.plain import plain, watched
 
 def suits(y: Tensor, norm: Norm) -> bool:
     """Whether the functions of norm.py may run this call; else it is PyTorch's norm and neuron."""
-    values = (y, norm.weight, norm.bias, norm.running_mean, norm.running_var)
+    channels = (norm.weight, norm.bias, norm.running_mean, norm.running_var)
+    values = (y, *channels)
     return (
-        all(value.dtype is torch.float32 for value in values)
-        and y.dim() >= 3
+        y.dim() in (3, 5)
+        and all(value.dtype is torch.float32 for value in values)
+        and all(value.shape == y.shape[2:3] and value.is_contiguous() for value in channels)
         and y.numel() > y.shape[2] * (y.shape[0] if norm.per_step else 1)
         and plain(y.device, *values)
         and fits(y)

@@ -24,6 +24,7 @@ from snnbench.kernels.cell import Cell, NoEngine, check_call
 from snnbench.kernels.codegen.normed import NORM, normed
 from snnbench.kernels.coefficients import coefficients_of
 from snnbench.kernels.engines import reference
+from snnbench.kernels.engines.base import FrameKernel
 from snnbench.kernels.engines.registry import REFERENCE
 from snnbench.kernels.engines.signature import Signature
 from snnbench.kernels.fused import check_unchanged, float32
@@ -77,6 +78,8 @@ def run(cell: Cell, norm: Norm, y: Tensor, repeats: int = 1, residual: Tensor | 
     """
     if cell.engine == REFERENCE or getattr(cell, "not_fusable", None) or not suits(y, norm):
         return None
+    if repeats > 1 and len(y) != 1:
+        return None
     if residual is not None and (repeats > 1 or residual.shape != y.shape or residual.dtype is not y.dtype):
         return None
     named = coefficients_of(cell, y.device)
@@ -115,6 +118,8 @@ def _bound(
         check_call(cell, x, None, named)
         signature = Signature(tuple(x.shape), x.stride(), x.dtype, static, shapes)
         found = bind(cell, plan, x, signature)
+        if found and residual and not isinstance(found[1], FrameKernel):
+            found = None  # an engine of the user's, which may know of no residual
         bound = Bound(*found, plan.program, signature, plan.key) if found and plan.program else None
         plan.keep(key, bound)
     return None if bound is None or bound.broken else (bound, alone)
@@ -138,7 +143,8 @@ class _Unit(Function):
             ctx.save_for_backward(*kept, weight, bias, found, *coefficients)
         x = y.expand(call.repeats, *y.shape[1:]) if call.repeats > 1 else y
         kernel, none = call.bound.kernel, (None,) * len(call.bound.program.states)
-        s, _ = kernel.forward(x, none, (*found[: len(NORM)], *coefficients), False, residual)
+        beside = () if residual is None else (residual,)
+        s, _ = kernel.forward(x, none, (*found[: len(NORM)], *coefficients), False, *beside)
         return s
 
     @staticmethod
@@ -180,7 +186,8 @@ def _by_kernel(
     x = y.expand(call.repeats, *y.shape[1:]) if call.repeats > 1 else y
     try:
         given = (*found[: len(NORM)], *coefficients)
-        gz, _, (_, sums, moments, *others) = bound.kernel.backward(x, none, given, gs, none, wanted, residual)
+        beside = () if residual is None else (residual,)
+        gz, _, (_, sums, moments, *others) = bound.kernel.backward(x, none, given, gs, none, wanted, *beside)
     except (NoEngine, OSError) as error:
         bound.broken = True
         tell(logging.WARNING, f"{type(call.cell).__name__}: reference engine, because {error}")
