@@ -55,7 +55,7 @@ def check(found):
 
 @pytest.fixture
 def always(monkeypatch):
-    monkeypatch.setattr(convolution, "limits", lambda: (1.0, 1.0))
+    monkeypatch.setattr(convolution, "limits", lambda *_: (1.0, 1.0))
 
 
 @settings(max_examples=60, deadline=None)
@@ -77,14 +77,14 @@ def test_any_shape(n, channels, outputs, height, width, kernel, stride, data, de
     if min(height, width) + 2 * padding < kernel:
         return
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(convolution, "limits", lambda: (1.0, 1.0))
+        patch.setattr(convolution, "limits", lambda *_: (1.0, 1.0))
         check(both(spikes((n, channels, height, width), density, layout), outputs, kernel, stride, padding, bias))
 
 
 @pytest.mark.parametrize("limits", [(0.0, 0.0), (0.0, 1.0), (1.0, 0.0)])
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_beyond_the_limits_the_dense_convolution_runs_on_unpacked_bits(limits, layout, monkeypatch):
-    monkeypatch.setattr(convolution, "limits", lambda: limits)
+    monkeypatch.setattr(convolution, "limits", lambda *_: limits)
     check(both(spikes((2, 70, 9, 11), 0.3, layout), 64, 3, 1, 1, True))
 
 
@@ -161,7 +161,7 @@ def test_what_was_not_added_up_or_was_changed_is_not_computed_again(monkeypatch)
     assert again(y) is None
     with torch.inference_mode():
         assert again(module(x)) is None
-    monkeypatch.setattr(convolution, "limits", lambda: (0.3, 0.3))
+    monkeypatch.setattr(convolution, "limits", lambda *_: (0.3, 0.3))
     assert again(module(x)) is None
 
 
@@ -195,7 +195,7 @@ def test_the_layer_adds_where_its_input_is_spikes(monkeypatch):
 
 
 def test_without_gradients_a_dense_input_is_not_even_unpacked(monkeypatch):
-    monkeypatch.setattr(convolution, "limits", lambda: (0.3, 0.3))
+    monkeypatch.setattr(convolution, "limits", lambda *_: (0.3, 0.3))
     with torch.no_grad():
         assert convolve(spikes((2, 64, 8, 8), 0.5), torch.randn(64, 64, 3, 3), None, 1, 1) is None
         assert convolve(spikes((2, 64, 8, 8), 0.1), torch.randn(64, 64, 3, 3), None, 1, 1) is not None

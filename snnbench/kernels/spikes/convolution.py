@@ -33,13 +33,20 @@ FIELDS = "n height width channels outputs kernel stride padding rows columns thr
 
 
 @functools.cache
-def limits() -> tuple[float, float]:
+def limits(outputs: int, kernel: int) -> tuple[float, float]:
     """Shares of ones above which the dense forward, and the dense weight gradient, are faster on this machine.
 
-    Fixed numbers, not times taken on the way: two equal runs must take the same path. Where a core multiplies 32
-    numbers at once, the dense convolution catches up earlier (`python scripts/benchmark_step.py`, column auto).
+    Fixed numbers, not times taken on the way: two equal runs must take the same path. They are where the times of
+    both met, or below, for 64 to 512 channels on maps of 32x32 to 2x2 on one core of a Zen 5, in turn with oneDNN; those
+    without AVX-512, with oneDNN held to AVX2. Fewer outputs at once repeat the work of finding their spikes; a
+    convolution of 1x1 has little else to do.
     """
-    return (0.28, 0.22) if " avx512f " in machine() else (0.6, 0.45)
+    wide = " avx512f " in machine()
+    if kernel == 1:
+        return (0.1, 0.12) if wide else (0.3, 0.5)
+    if not wide:
+        return 0.6, 0.7
+    return 0.5 if outputs % 64 == 0 else 0.4 if outputs % 32 == 0 else 0.3, 0.5
 
 
 def convolve(
@@ -63,10 +70,11 @@ def convolve(
     if bits is None:
         return None
     trains = torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in (x, weight, bias))
-    if not trains and bits.density > limits()[0]:
+    most, _ = limits(weight.shape[0], weight.shape[2])
+    if not trains and bits.density > most:
         return None
     y: Tensor = _Convolution.apply(x, weight, bias, bits, stride, padding)
-    if keeps and bits.density <= limits()[0] and not torch.is_inference_mode_enabled():
+    if keeps and bits.density <= most and not torch.is_inference_mode_enabled():
         _remember(y, Recipe(bits, weight, bias, stride, padding, _versions(weight, bias)))
     return y
 
@@ -151,7 +159,7 @@ class _Convolution(Function):
     ) -> Tensor:
         ctx.save_for_backward(weight, bits.words)
         ctx.bits, ctx.stride, ctx.padding = (bits.shape, bits.last, bits.ones), stride, padding
-        if bits.density > limits()[0]:
+        if bits.density > limits(weight.shape[0], weight.shape[2])[0]:
             return functional.conv2d(x, weight, bias, stride, padding)
         return _added(bits, weight, bias, stride, padding)
 
@@ -162,7 +170,7 @@ class _Convolution(Function):
         weight, words = ctx.saved_tensors
         bits, stride, padding = Bits(words, *ctx.bits), ctx.stride, ctx.padding
         wants_x, wants_weight, wants_bias, *_ = ctx.needs_input_grad
-        adds = wants_weight and bits.density <= limits()[1] and plain(gy.device, gy)
+        adds = wants_weight and bits.density <= limits(weight.shape[0], weight.shape[2])[1] and plain(gy.device, gy)
         gx, gw = _dense(gy, bits, weight, stride, padding, (wants_x, wants_weight and not adds, False))
         if adds:
             gw = torch.empty(weight.shape)

@@ -58,9 +58,11 @@ struct Places {
       for (long h = 0; h < s.height; ++h) {
         const long y = h + s.padding, row = (image * to.high + y / s.stride + to.low) * to.wide + to.low;
         const Word* of = bits + ((from + image) * s.height + h) * s.width * s.words() + word;
+        if (y % s.stride >= s.kernel) continue;  // met by no tap
         for (long w = 0; w < s.width; ++w) {
           const long x = w + s.padding, kind = (y % s.stride * s.stride + x % s.stride) * WORD;
           const Entry at = row + x / s.stride;
+          if (x % s.stride >= s.kernel) continue;
           for (Word m = of[w * s.words()]; m; m &= m - 1) {
             const long list = kind + __builtin_ctzl(m);
             place[list * room + count[list]++] = at;
