@@ -12,7 +12,7 @@ from torch.nn import functional
 from snnbench.backbones.layers import Conv2d, set_engine
 from snnbench.kernels.spikes import convolution, library
 from snnbench.kernels.spikes.bits import pack
-from snnbench.kernels.spikes.convolution import again, convolve
+from snnbench.kernels.spikes.convolution import convolve
 
 pytestmark = pytest.mark.skipif(library.library() is None, reason="no C++ compiler")
 LAYOUTS = {"first": torch.contiguous_format, "last": torch.channels_last}
@@ -127,42 +127,6 @@ def test_only_bits_are_kept_for_the_backward(always):
         convolve(x, weight, None, 1, 1)
     sizes = sorted(t.numel() * t.element_size() for t in kept)
     assert sizes == [x.numel() // 8, weight.numel() * 4]
-
-
-@pytest.mark.parametrize("layout", LAYOUTS)
-@pytest.mark.parametrize("bias", [True, False])
-def test_an_output_can_be_computed_again(layout, bias, always):
-    module, x = layer(bias=bias), spikes((8, 64, 9, 7), 0.1, layout).unflatten(0, (4, 2))
-    assert again(module(x)) is None
-    module.keeps_recipe = True
-    y = module(x)
-    expected, compute = y.detach().clone(), again(y)
-    assert compute is not None
-    del y
-    found = compute()
-    assert torch.equal(found, expected)
-    assert found.stride() == expected.stride()
-    assert not found.requires_grad
-    with torch.no_grad():
-        module.weight.mul_(2)
-    with pytest.raises(RuntimeError, match="has changed"):
-        compute()
-
-
-def test_what_was_not_added_up_or_was_changed_is_not_computed_again(monkeypatch):
-    module, x = layer(), spikes((8, 64, 8, 8), 0.5).unflatten(0, (4, 2))
-    module.keeps_recipe = True
-    assert again(module(x * 0.5)) is None
-    y = module(x * spikes((8, 64, 8, 8), 0.1, seed=1).unflatten(0, (4, 2)))
-    assert again(y) is not None
-    assert again(y + 0) is None
-    with torch.no_grad():
-        y.add_(1)
-    assert again(y) is None
-    with torch.inference_mode():
-        assert again(module(x)) is None
-    monkeypatch.setattr(convolution, "limits", lambda *_: (0.3, 0.3))
-    assert again(module(x)) is None
 
 
 def layer(**options):

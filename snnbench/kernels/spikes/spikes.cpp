@@ -75,4 +75,5 @@ inline void store(float* p, V v, long live) {
 #include "transpose.h"
 #include "forward.h"
 #include "gradient.h"
+#include "winograd.h"
 #include "pools.h"
