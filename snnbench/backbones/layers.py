@@ -30,7 +30,8 @@ def over_time(layer: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
 
 
 class Conv2d(nn.Conv2d):
-    """`nn.Conv2d` over [T, B, C, H, W]. On a CPU it only adds where its input is spikes, if that is faster.
+    """`nn.Conv2d` over [T, B, C, H, W]. On a CPU it only adds where its input is spikes, if that is faster; 3x3 with
+    channels last it multiplies less (`kernels.spikes.dense`).
 
     Attributes:
         engine: "reference" for PyTorch's convolution always; else as for neurons.

@@ -108,45 +108,59 @@ template <int NV> void write(const Shape& s, const V* sums, float* y, long block
   }
 }
 
-// weights [outputs, channels, taps] -> [outputs / B][words][taps][64][B]; channels beyond the last stay unset.
-template <int NV> void arrange(const Shape& s, const float* weights, float* to) {
+// A block's weights [outputs, channels, taps] -> [words][taps][64][B]; channels beyond the last stay unset.
+template <int NV> void arrange(const Shape& s, const float* weights, long block, float* to) {
   constexpr long B = NV * LANES;
   const long taps = s.taps(), size = s.channels * taps;
-  std::vector<long> place(size);
-  for (long i = 0; i < size; ++i) place[i] = ((i / taps / WORD * taps + i % taps) * WORD + i / taps % WORD) * B;
-#pragma omp parallel for num_threads(s.threads) if (s.threads > 1)
-  for (long block = 0; block < s.outputs / B; ++block)
-    for (long i = 0; i < size; i += LANES)
-      for (long j = 0; j < NV; ++j) {
-        V v[LANES];
-        const long live = least(LANES, size - i);
-        const float* from = weights + (block * B + j * LANES) * size + i;
-        for (long k = 0; k < LANES; ++k) v[k] = load(from + k * size, live), __builtin_prefetch(from + k * size + 4 * LANES);
-        transpose(v);
-        for (long k = 0; k < live; ++k) *(V*)(to + block * s.words() * taps * WORD * B + place[i + k] + j * LANES) = v[k];
-      }
-}
-
-// y = bias + sum over taps and spikes of weights. A slab, 64 channels and a row of taps, stays in the first-level cache.
-template <int NV> void forward(const Shape& s, const Word* bits, const float* weights, const float* bias, float* y) {
-  constexpr long B = NV * LANES;
-  const long slabs = s.words() * s.kernel, size = s.kernel * WORD * B;
-  const Scratch<float> arranged(s.outputs / B * slabs * size);
-  arrange<NV>(s, weights, arranged.data);
-  const Lists lists(s, bits, B * sizeof(float));
-  const long most = s.threads > 1 && s.positions() < 2048 * s.threads ? 64 : 512, tiles = (s.positions() + most - 1) / most;
-#pragma omp parallel for schedule(dynamic) num_threads(s.threads) if (s.threads > 1)
-  for (long tile = 0; tile < tiles; ++tile) {
-    const long first = tile * most, count = least(most, s.positions() - first);
-    const Scratch<V> sums(count * NV);
-    for (long block = 0; block < s.outputs / B; ++block) {
-      for (long i = 0; i < count * NV; ++i) sums.data[i] = bias ? *(const U*)(bias + block * B + i % NV * LANES) : V{};
-      for (long slab = 0; slab < slabs; ++slab)
-        add_slab<NV>(s, lists, arranged.data + (block * slabs + slab) * size, slab / s.kernel, slab % s.kernel, first,
-                     count, sums.data);
-      write<NV>(s, sums.data, y, block, first, count);
+  for (long i = 0, c = 0, tap = 0; i < size; i += LANES) {
+    const long live = least(LANES, size - i);
+    long place[LANES];
+    for (long k = 0; k < live; ++k) {
+      place[k] = ((c / WORD * taps + tap) * WORD + c % WORD) * B;
+      if (++tap == taps) tap = 0, ++c;
+    }
+    for (long j = 0; j < NV; ++j) {
+      V v[LANES];
+      const float* from = weights + (block * B + j * LANES) * size + i;
+      for (long k = 0; k < LANES; ++k) v[k] = load(from + k * size, live), __builtin_prefetch(from + k * size + 4 * LANES);
+      transpose(v);
+      for (long k = 0; k < live; ++k) *(V*)(to + place[k] + j * LANES) = v[k];
     }
   }
+}
+
+// A block of outputs at the positions of a tile. A slab of the weights, 64 channels and a row of taps, stays near.
+template <int NV>
+void add_tile(const Shape& s, const Lists& lists, const float* weights, const float* bias, float* y, long block, long tile) {
+  constexpr long B = NV * LANES;
+  const long first = tile * s.tile(), count = least(s.tile(), s.positions() - first);
+  const Scratch<V> sums(count * NV);
+  for (long i = 0; i < count * NV; ++i) sums.data[i] = bias ? *(const U*)(bias + block * B + i % NV * LANES) : V{};
+  for (long slab = 0; slab < s.words() * s.kernel; ++slab)
+    add_slab<NV>(s, lists, weights + slab * s.kernel * WORD * B, slab / s.kernel, slab % s.kernel, first, count, sums.data);
+  write<NV>(s, sums.data, y, block, first, count);
+}
+
+// y = bias + sum over taps and spikes of weights. Many weights are arranged block by block, each by who needs it.
+template <int NV> void forward(const Shape& s, const Word* bits, const float* weights, const float* bias, float* y) {
+  const long blocks = s.outputs / (NV * LANES), size = s.words() * s.taps() * WORD * NV * LANES;
+  const long tiles = (s.positions() + s.tile() - 1) / s.tile();
+  const Lists lists(s, bits, NV * sizeof(V));
+  if (blocks * size > MANY && blocks >= s.threads) {
+#pragma omp parallel for schedule(dynamic) num_threads(s.threads) if (s.threads > 1)
+    for (long block = 0; block < blocks; ++block) {
+      const Scratch<float> own(size);
+      arrange<NV>(s, weights, block, own.data);
+      for (long tile = 0; tile < tiles; ++tile) add_tile<NV>(s, lists, own.data, bias, y, block, tile);
+    }
+    return;
+  }
+  const Scratch<float> all(blocks * size);
+#pragma omp parallel for num_threads(s.threads) if (s.threads > 1)
+  for (long block = 0; block < blocks; ++block) arrange<NV>(s, weights, block, all.data + block * size);
+#pragma omp parallel for schedule(dynamic) num_threads(s.threads) if (s.threads > 1)
+  for (long tile = 0; tile < tiles; ++tile)
+    for (long block = 0; block < blocks; ++block) add_tile<NV>(s, lists, all.data + block * size, bias, y, block, tile);
 }
 
 }  // namespace

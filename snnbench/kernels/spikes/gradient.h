@@ -7,34 +7,42 @@ namespace {
 // their class, one list of places serves all of the class's taps, which shift it.
 struct Bordered {
   const Shape& s;
-  const long low, high, wide, images, places;
+  const long low, high, wide;
   Scratch<V> values;
-  Bordered(const Shape& s)
-      : s(s), low((s.kernel - 1) / s.stride), high((s.height - 1 + s.padding) / s.stride + low + 1),
-        wide((s.width - 1 + s.padding) / s.stride + low + 1), images(std::max(1L, NEAR / (high * wide))),
-        places(images * high * wide), values(places, V{}) {}
+  static long side(const Shape& s, long length) { return (length - 1 + s.padding) / s.stride + (s.kernel - 1) / s.stride + 1; }
+  static long places_of(const Shape& s) { return side(s, s.height) * side(s, s.width); }  // of an image
+  Bordered(const Shape& s, long images)
+      : s(s), low((s.kernel - 1) / s.stride), high(side(s, s.height)), wide(side(s, s.width)),
+        values(images * high * wide, V{}) {}
   void load(const float* g, long output, long from, long count) {
     const long rows = least(s.rows, high - low), columns = least(s.columns, wide - low), pixels = s.rows * s.columns;
-    for (long image = 0; image < count; ++image)
-      for (long row = 0; row < rows; ++row) {
-        V* to = &values[(image * high + row + low) * wide + low];
-        const float* of = g + (from + image) * pixels * s.outputs;
-        const long pixel = row * s.columns;
-        if (s.last)
-          for (long i = 0; i < columns; ++i) {
-            const float* p = of + (pixel + i) * s.outputs + output;
-            to[i] = *(const U*)p;
-            for (long o = LANES; output == 0 && o < s.outputs; o += LANES) __builtin_prefetch(p + o);
-          }
-        else
-          for (long i = 0; i < columns; i += LANES) {
-            V v[LANES];
-            const long live = least(LANES, columns - i);
-            for (long o = 0; o < LANES; ++o) v[o] = ::load(of + (output + o) * pixels + pixel + i, live);
-            transpose(v);
-            for (long k = 0; k < live; ++k) to[i + k] = v[k];
-          }
+    for (long image = 0; image < count; ++image) {
+      const float* of = g + (from + image) * pixels * s.outputs;
+      V* to = &values[(image * high + low) * wide + low];
+      if (!s.last) {
+        load_first(of + output * pixels, to, rows, columns);
+        continue;
       }
+      for (long row = 0; row < rows; ++row)
+        for (long i = 0; i < columns; ++i) {
+          const float* p = of + (row * s.columns + i) * s.outputs + output;
+          to[row * wide + i] = *(const U*)p;
+          for (long o = LANES; output == 0 && o < s.outputs; o += LANES) __builtin_prefetch(p + o);
+        }
+    }
+  }
+  void load_first(const float* of, V* to, long rows, long columns) {
+    const long pixels = s.rows * s.columns;
+    for (long pixel = 0, row = 0, column = 0; pixel < pixels; pixel += LANES) {
+      V v[LANES];
+      const long live = least(LANES, pixels - pixel);
+      for (long o = 0; o < LANES; ++o) v[o] = ::load(of + o * pixels + pixel, live);
+      transpose(v);
+      for (long k = 0; k < live; ++k) {
+        if (row < rows && column < columns) to[row * wide + column] = v[k];
+        if (++column == s.columns) column = 0, ++row;
+      }
+    }
   }
 };
 
@@ -50,9 +58,11 @@ struct Places {
       for (long h = 0; h < s.height; ++h) {
         const long y = h + s.padding, row = (image * to.high + y / s.stride + to.low) * to.wide + to.low;
         const Word* of = bits + ((from + image) * s.height + h) * s.width * s.words() + word;
+        if (y % s.stride >= s.kernel) continue;  // met by no tap
         for (long w = 0; w < s.width; ++w) {
           const long x = w + s.padding, kind = (y % s.stride * s.stride + x % s.stride) * WORD;
           const Entry at = row + x / s.stride;
+          if (x % s.stride >= s.kernel) continue;
           for (Word m = of[w * s.words()]; m; m &= m - 1) {
             const long list = kind + __builtin_ctzl(m);
             place[list * room + count[list]++] = at;
@@ -102,46 +112,50 @@ void add_word(const Shape& s, const Places& places, const Bordered& border, long
     }
 }
 
-// gw[output][channel][tap] from sums [part][word][block][channel][tap].
-void collect(const Shape& s, const Scratch<V>& sums, long parts, float* gw) {
-  const long words = s.words(), blocks = s.outputs / LANES, taps = s.taps(), size = WORD * taps;
-#pragma omp parallel for num_threads(s.threads) if (s.threads > 1)
-  for (long block = 0; block < blocks; ++block)
-    for (long word = 0; word < words; ++word) {
-      const long live = least(WORD, s.channels - word * WORD) * taps;
-      for (long i = 0; i < live; i += LANES) {
-        V v[LANES] = {};
-        for (long k = 0; k < least(LANES, live - i); ++k)
-          for (long part = 0; part < parts; ++part) v[k] += sums[((part * words + word) * blocks + block) * size + i + k];
-        transpose(v);
-        for (long o = 0; o < LANES; ++o)
-          store(gw + ((block * LANES + o) * s.channels + word * WORD) * taps + i, v[o], live - i);
-      }
-    }
+// gw[output][channel][tap] of a word and block, from the sums [channel][tap] of each part, `step` apart.
+void collect(const Shape& s, const V* sums, long parts, long step, long word, long block, float* gw) {
+  const long taps = s.taps(), live = least(WORD, s.channels - word * WORD) * taps;
+  for (long i = 0; i < live; i += LANES) {
+    V v[LANES] = {};
+    for (long k = 0; k < least(LANES, live - i); ++k)
+      for (long part = 0; part < parts; ++part) v[k] += sums[part * step + i + k];
+    transpose(v);
+    for (long o = 0; o < LANES; ++o)
+      store(gw + ((block * LANES + o) * s.channels + word * WORD) * taps + i, v[o], live - i);
+  }
 }
 
 // gw[output][channel][tap] = sum over the positions with a spike of g[position][output]. Images are dealt to parts, whose
-// sums are added up in order: how many there are depends on shapes alone.
+// sums are added up in order: how many there are depends on shapes alone. Where all images are near at once, sums need
+// not wait for others.
 void weight_gradient(const Shape& s, const Word* bits, const float* g, float* gw) {
   const long words = s.words(), blocks = s.outputs / LANES, size = s.taps() * WORD;
-  const long images = Bordered(s).images, chunks = (s.n + images - 1) / images;
-  const long parts = std::max(1L, std::min(chunks, 8 / words));
-  Scratch<V> sums(parts * words * blocks * size, V{});
+  const long images = std::max(1L, NEAR / Bordered::places_of(s)), chunks = (s.n + images - 1) / images;
+  const long parts = std::max(1L, std::min(chunks, 8 / words)), step = words * blocks * size;
+  const Scratch<V> sums(chunks > 1 ? parts * step : 0, V{});
 #pragma omp parallel for schedule(dynamic) num_threads(s.threads) if (s.threads > 1)
   for (long task = 0; task < parts * words; ++task) {
     const long part = task / words, word = task % words;
-    Bordered border(s);
+    Bordered border(s, images);
     Places places(s, images * s.height * s.width);
     for (long chunk = part * chunks / parts; chunk < (part + 1) * chunks / parts; ++chunk) {
       const long from = chunk * images, count = least(images, s.n - from);
       places.load(s, bits, word, from, count, border);
       for (long block = 0; block < blocks; ++block) {
         border.load(g, block * LANES, from, count);
-        add_word(s, places, border, word, &sums[(task * blocks + block) * size]);
+        if (chunks == 1) {
+          const Scratch<V> own(size, V{});
+          add_word(s, places, border, word, own.data);
+          collect(s, own.data, 1, 0, word, block, gw);
+        } else
+          add_word(s, places, border, word, sums.data + (task * blocks + block) * size);
       }
     }
   }
-  collect(s, sums, parts, gw);
+  if (chunks == 1) return;
+#pragma omp parallel for num_threads(s.threads) if (s.threads > 1)
+  for (long task = 0; task < words * blocks; ++task)
+    collect(s, sums.data + task * size, parts, step, task / blocks, task % blocks, gw);
 }
 
 }  // namespace

@@ -12,8 +12,10 @@ from snnbench.kernels.cell import NoEngine
 from snnbench.kernels.codegen.source import with_headers
 from snnbench.kernels.engines import build
 
-FUNCTIONS = "unpack convolve differentiate maximum_pool maximum_unpool average_pool average_unpool"
-"""What spikes.cpp exports beside `pack`, which alone returns something."""
+FUNCTIONS = (
+    "unpack convolve differentiate multiply multiply_back maximum_pool maximum_unpool average_pool average_unpool"
+)
+"""What spikes.cpp exports that returns nothing."""
 
 
 @functools.cache
@@ -23,7 +25,7 @@ def library() -> ctypes.CDLL | None:
         found = build.build(text())
     except NoEngine:
         return None
-    found.pack.restype = ctypes.c_long
+    found.pack.restype = found.multiplies.restype = ctypes.c_long
     for name in FUNCTIONS.split():
         getattr(found, name).restype = None
     return found

@@ -31,7 +31,8 @@ constexpr long REGISTERS = 16;
 constexpr long PARTS = sizeof(V) / sizeof(R);
 typedef unsigned short Entry;
 constexpr long LANES = 16, WORD = 64;
-constexpr long NEAR = 1024;  // so many gradients of 16 outputs stay in the first-level cache
+constexpr long NEAR = 1024;     // so many gradients of 16 outputs stay near
+constexpr long MANY = 1 << 18;  // so many weights do not
 
 inline long least(long a, long b) { return a < b ? a : b; }
 
@@ -41,19 +42,28 @@ struct Shape {
   long words() const { return (channels + WORD - 1) / WORD; }
   long taps() const { return kernel * kernel; }
   long positions() const { return n * rows * columns; }
+  long tile() const { return threads > 1 && positions() < 2048 * threads ? 64 : 512; }  // positions of a task
 };
 
 // 16 numbers, or as many as are left.
 inline V load(const float* p, long live) {
   if (live >= LANES) return *(const U*)p;
+#ifdef __AVX512F__
+  return (V)_mm512_maskz_loadu_ps((__mmask16)((1u << live) - 1), p);
+#else
   V v = {};
   for (long i = 0; i < live; ++i) v[i] = p[i];
   return v;
+#endif
 }
 
 inline void store(float* p, V v, long live) {
   if (live >= LANES) *(U*)p = v;
+#ifdef __AVX512F__
+  else _mm512_mask_storeu_ps(p, (__mmask16)((1u << live) - 1), (__m512)v);
+#else
   else for (long i = 0; i < live; ++i) p[i] = v[i];
+#endif
 }
 
 }  // namespace
@@ -65,4 +75,5 @@ inline void store(float* p, V v, long live) {
 #include "transpose.h"
 #include "forward.h"
 #include "gradient.h"
+#include "winograd.h"
 #include "pools.h"
