@@ -73,9 +73,10 @@ def test_every_way_is_as_near_to_float64_as_pytorch(build, name, moving):
     for key, options in ways.items():
         set_step(nets[key], **options)
     set_step(plain, engine="reference")
+    limit = away(gradients(plain, x, labels), wide)
     for layer in spiking_layers(plain).values():
         layer.engine = "reference"
-    limit = 10 * away(gradients(plain, x, labels), wide) + 1e-5
+    limit = 10 * max(limit, away(gradients(plain, x, labels), wide)) + 1e-5
     distances = {key: away(gradients(net, x, labels), wide) for key, net in nets.items()}
     assert all(value <= limit for value in distances.values()), (distances, limit)
     for key, net in nets.items():

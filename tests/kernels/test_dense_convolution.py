@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional
 
-from snnbench.backbones.layers import Conv2d, set_engine
+from snnbench.backbones.layers import Conv2d
+from snnbench.backbones.step import set_step
 from snnbench.kernels.spikes import convolution, dense, library
 from snnbench.kernels.spikes.convolution import again, convolve
 
@@ -91,7 +92,7 @@ def test_no_thread_count_shows(threads):
         for number in (1, threads):
             torch.set_num_threads(number)
             y = module(x)
-            found.append((y, torch.autograd.grad(y, x, y)[0]))
+            found.append((y, *torch.autograd.grad(y, (x, module.weight), y)))
     finally:
         torch.set_num_threads(before)
     assert all(torch.equal(*pair) for pair in zip(*found, strict=True))
@@ -105,11 +106,11 @@ def test_where_it_runs(multiplied):
         module(x).sum().backward()
         return list(multiplied)
 
-    both = ["multiply", "multiply_back"]
-    assert kernels(layer(), values(2, 64, 8, 8)) == both
-    assert kernels(layer(), spikes(2, 64, 8, 8, layout="last")) == both[1:]
-    assert kernels(layer(), spikes(2, 64, 8, 8, density=0.9, layout="last")) == both
-    assert kernels(layer(channels=16, outputs=16), spikes(2, 16, 8, 8, layout="last")) == both
+    all_ = ["multiply", "multiply_back", "multiply_weight"]
+    assert kernels(layer(), values(2, 64, 8, 8)) == all_
+    assert kernels(layer(), spikes(2, 64, 8, 8, layout="last")) == all_[1:2]
+    assert kernels(layer(), spikes(2, 64, 8, 8, density=0.9, layout="last")) == all_
+    assert kernels(layer(channels=16, outputs=16), spikes(2, 16, 8, 8, layout="last")) == all_
     assert kernels(layer(), values(2, 64, 8, 8, layout="first")) == []
     assert kernels(layer(), values(2, 64, 3, 3)) == []
     assert kernels(layer(stride=2), values(2, 64, 8, 8)) == []
@@ -117,14 +118,14 @@ def test_where_it_runs(multiplied):
     assert kernels(layer(channels=3), values(2, 3, 8, 8)) == []
     assert kernels(layer().double(), values(2, 64, 8, 8).double()) == []
     module = layer()
-    set_engine(torch.nn.Sequential(module), "reference")
+    set_step(module, engine="reference")
     assert kernels(module, values(2, 64, 8, 8)) == []
 
 
 def test_transforms_autocast_and_second_derivatives():
     module, x = layer(channels=16, outputs=16), values(2, 16, 5, 6)[None].requires_grad_()
     reference = layer(channels=16, outputs=16)
-    set_engine(torch.nn.Sequential(reference), "reference")
+    set_step(reference, engine="reference")
     seconds = []
     for of in (module, reference):
         y = of(x)

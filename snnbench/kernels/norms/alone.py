@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -11,6 +10,7 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.nn import functional
 
+from snnbench.kernels.derivatives import differentiated
 from snnbench.kernels.norms.norm import Norm, Place, available, differentiate, fits, gather, normalize, table
 from snnbench.kernels.plain import plain, watched
 
@@ -76,19 +76,3 @@ def by_pytorch(norm: Norm, found: Tensor, y: Tensor, weight: Tensor, bias: Tenso
         parts = [functional.batch_norm(frame, None, None, scaled, bias, True, 0.0, norm.eps) for frame in y]
         return torch.stack(parts)
     return functional.batch_norm(frames, None, None, scaled, bias, True, 0.0, norm.eps).unflatten(0, y.shape[:2])
-
-
-def differentiated(
-    function: Callable[..., Tensor], given: Sequence[Tensor | None], wanted: Sequence[bool], gradient: Tensor
-) -> list[Tensor | None]:
-    """The gradients of `function`, which is run once more; they can be differentiated if gradients are enabled."""
-    further = torch.is_grad_enabled()
-    with torch.enable_grad():
-        inputs = [
-            v if v is None else v.view_as(v) if further and want else v.detach().requires_grad_(want)
-            for v, want in zip(given, wanted, strict=True)
-        ]
-        result = function(*inputs)
-        asked = [v for v, want in zip(inputs, wanted, strict=True) if want and v is not None]
-        found = iter(torch.autograd.grad(result, asked, gradient, create_graph=further, allow_unused=True))
-    return [next(found) if want and v is not None else None for v, want in zip(inputs, wanted, strict=True)]

@@ -23,12 +23,13 @@ from snnbench.kernels.bind import _tell as tell
 from snnbench.kernels.cell import Cell, NoEngine, check_call
 from snnbench.kernels.codegen.normed import NORM, normed
 from snnbench.kernels.coefficients import coefficients_of
+from snnbench.kernels.derivatives import differentiated
 from snnbench.kernels.engines import reference
 from snnbench.kernels.engines.base import FrameKernel
 from snnbench.kernels.engines.registry import REFERENCE
 from snnbench.kernels.engines.signature import Signature
 from snnbench.kernels.fused import check_unchanged, float32
-from snnbench.kernels.norms.alone import by_pytorch, differentiated, suits
+from snnbench.kernels.norms.alone import by_pytorch, suits
 from snnbench.kernels.norms.norm import Norm, Place, differentiate, table
 from snnbench.kernels.plain import plain, watched
 from snnbench.kernels.plans import Plan, plan_of

@@ -64,15 +64,19 @@ def gradients(
 ) -> tuple[Tensor | None, Tensor | None]:
     """The gradients of x, which has this shape, and of the weight; x itself is asked for only for the weight's."""
     wants_x, wants_weight = wanted
-    gx = None
-    if wants_x and multiplies(shape, weight.shape, stride, padding, last) and plain(gy.device, gy):
-        gx, wants_x = torch.empty(shape, memory_format=torch.channels_last), False
-        g = gy.contiguous(memory_format=torch.channels_last)
+    gx = gw = None
+    if multiplies(shape, weight.shape, stride, padding, last) and plain(gy.device, gy):
         numbers = Shape(shape, weight.shape, stride, padding, last).array()
-        call("multiply_back", numbers, plain_memory(weight), g, gx)
-    if wants_x or wants_weight:
+        g = gy.contiguous(memory_format=torch.channels_last)
+        if wants_x:
+            gx = torch.empty(shape, memory_format=torch.channels_last)
+            call("multiply_back", numbers, plain_memory(weight), g, gx)
+        if wants_weight:
+            gw = torch.empty(weight.shape)
+            call("multiply_weight", numbers, x(), g, gw)
+    elif wants_x or wants_weight:
         full = x() if wants_weight else torch.empty(shape, memory_format=memory_format(last))
         fixed = ((stride, stride), (padding, padding), (1, 1), False, (0, 0), 1)
-        found = torch.ops.aten.convolution_backward(gy, full, weight, None, *fixed, (wants_x, wants_weight, False))
-        return found[0] if wants_x else gx, found[1]
-    return gx, None
+        wants = (wants_x, wants_weight, False)
+        gx, gw, _ = torch.ops.aten.convolution_backward(gy, full, weight, None, *fixed, wants)
+    return gx, gw

@@ -12,9 +12,7 @@ from snnbench.kernels.cell import NoEngine
 from snnbench.kernels.codegen.source import with_headers
 from snnbench.kernels.engines import build
 
-FUNCTIONS = (
-    "unpack convolve differentiate multiply multiply_back maximum_pool maximum_unpool average_pool average_unpool"
-)
+FUNCTIONS = "unpack convolve differentiate multiply multiply_back multiply_weight maximum_pool maximum_unpool average_pool average_unpool"
 """What spikes.cpp exports that returns nothing."""
 
 
@@ -26,7 +24,7 @@ def library() -> ctypes.CDLL | None:
     except NoEngine:
         return None
     found.pack.restype = found.multiplies.restype = ctypes.c_long
-    for name in FUNCTIONS.split():
+    for name in FUNCTIONS:
         getattr(found, name).restype = None
     return found
 

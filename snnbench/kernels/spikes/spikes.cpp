@@ -76,4 +76,5 @@ inline void store(float* p, V v, long live) {
 #include "forward.h"
 #include "gradient.h"
 #include "winograd.h"
+#include "winograd_weight.h"
 #include "pools.h"

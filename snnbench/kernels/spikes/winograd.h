@@ -47,9 +47,9 @@ struct Winograd {
       }
   }
 
-  // What some tiles of 2x2 outputs need of x, [16][most][inputs].
-  void spread(const float* x, long first, long count, float* to) const {
-    for (long p = 0; p < count; ++p) {
+  // What the tiles [from, end), counted from `first` on, need of x: [16][most][inputs].
+  void spread(const float* x, long first, long from, long end, float* to) const {
+    for (long p = from; p < end; ++p) {
       const long tile = first + p, row = tile / across(), step = most() * inputs;
       const long top = row % down() * 2 - padding, left = tile % across() * 2 - padding;
       const float* image = x + row / down() * rows * columns * inputs;
@@ -123,7 +123,7 @@ struct Winograd {
     for (long first = 0; first < tiles; first += most) {
       const long count = least(most, tiles - first);
       const Scratch<float> v(16 * most * inputs), m(16 * most * outputs);
-      spread(x, first, count, v.data);
+      spread(x, first, 0, count, v.data);
       for (long k = 0; k < 16; ++k)
         for (long o = 0; o < outputs; o += WIDE * LANES) {
           const float *from = v.data + k * most * inputs, *by = u.data + k * size + o * inputs;

@@ -1,1 +1,0 @@
-"""Convolutions of any input on the CPU, where they are faster than oneDNN's."""
