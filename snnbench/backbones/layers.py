@@ -33,7 +33,7 @@ class Conv2d(nn.Conv2d):
 
     Attributes:
         engine: "reference" for PyTorch's convolution always; else as for neurons.
-        keeps_recipe: whether an output that was added up remembers from what (`kernels.spikes.convolution.again`).
+        keeps_recipe: whether an output that was added up remembers from what (`kernels.spikes.recipes.again`).
     """
 
     engine = "auto"
@@ -114,8 +114,7 @@ class AdaptiveAvgPool2d(nn.AdaptiveAvgPool2d):
 
 
 def _windows(pool: nn.AvgPool2d | nn.MaxPool2d, include_pad: bool = False) -> Windows:
-    sides = map(_pair, (pool.kernel_size, pool.stride, pool.padding))
-    return Windows(*sides, pool.ceil_mode, include_pad)
+    return Windows(_pair(pool.kernel_size), _pair(pool.stride), _pair(pool.padding), pool.ceil_mode, include_pad)
 
 
 def _pair(value: int | tuple[int, ...]) -> tuple[int, int]:

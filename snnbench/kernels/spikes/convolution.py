@@ -44,7 +44,7 @@ def limits(outputs: int, kernel: int, multiplies: bool) -> tuple[float, float]:
     if kernel == 1:
         return (0.1, 0.12) if wide else (0.3, 0.5)
     if multiplies:
-        return (0.3, 0.5) if wide else (0.35, 0.7)
+        return (0.3, 0.5) if wide else (0.45, 0.7)
     if not wide:
         return 0.6, 0.7
     return 0.5 if outputs % 64 == 0 else 0.4 if outputs % 32 == 0 else 0.3, 0.5
