@@ -1,4 +1,4 @@
-"""Time whole training steps: this project, the same without its convolution of spikes, and whole-model torch.compile.
+"""Time whole training steps: this project, the same on PyTorch's convolutions, and whole-model torch.compile.
 
     python scripts/benchmark_step.py                                  full-width networks of the papers, T=4
     python scripts/benchmark_step.py --networks resnet20 --neurons lif dalif --width 16 --batch 32

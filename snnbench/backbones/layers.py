@@ -35,7 +35,7 @@ class Conv2d(nn.Conv2d):
 
     Attributes:
         engine: "reference" for PyTorch's convolution always; else as for neurons.
-        keeps_recipe: whether an output that was added up remembers from what (`kernels.spikes.convolution.again`).
+        keeps_recipe: whether an output that was added up remembers from what (`kernels.spikes.recipes.again`).
     """
 
     engine = "auto"

@@ -12,7 +12,10 @@ from snnbench.kernels.cell import NoEngine
 from snnbench.kernels.codegen.source import with_headers
 from snnbench.kernels.engines import build
 
-FUNCTIONS = "unpack convolve differentiate multiply multiply_back multiply_weight maximum_pool maximum_unpool average_pool average_unpool"
+FUNCTIONS = (
+    *("unpack", "convolve", "differentiate", "multiply", "multiply_back", "multiply_weight"),
+    *("maximum_pool", "maximum_unpool", "average_pool", "average_unpool"),
+)
 """What spikes.cpp exports that returns nothing."""
 
 
