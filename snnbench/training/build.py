@@ -24,6 +24,7 @@ from snnbench.commands import literals
 from snnbench.data.tree import spelt
 from snnbench.errors import UserError
 from snnbench.seeding import seed_all
+from snnbench.training.fused import build_fused
 from snnbench.training.module import SpikingClassifier
 from snnbench.training.optim import check_optimizer, checked, parameter_groups
 
@@ -120,13 +121,14 @@ def build_optimizer(cfg: DictConfig) -> Callable[[nn.Module], Optimizer]:
     """A function from the network to its optimizer, with the groups that `decay` and `lr_factors` ask for."""
     options: Any = OmegaConf.to_container(cfg.optimizer, resolve=True)
     factory = make(cfg, "optimizer", drop=("name", "decay", "lr_factors"), _partial_=True)
+    clipped = cfg.trainer.precision == "16-mixed" and cfg.trainer.get("gradient_clip_val")
 
     def build(network: nn.Module) -> Optimizer:
         groups = parameter_groups(
             network, options["lr"], options["weight_decay"], options["decay"], options.get("lr_factors")
         )
         try:
-            optimizer: Optimizer = factory(groups)
+            optimizer = build_fused(factory, groups, wanted=not clipped)  # which unscales the gradients by itself
         except (TypeError, ValueError) as error:
             raise UserError(f"optimizer: {error}") from error
         check_optimizer(optimizer)

@@ -16,6 +16,7 @@ from torchmetrics import Metric
 from snnbench.energy.counter import FiringRates, SynOps
 from snnbench.neurons.base import spiking_layers
 from snnbench.seeding import seed_all
+from snnbench.training.fused import align
 
 Batch = tuple[Tensor, Tensor]
 
@@ -152,6 +153,9 @@ class SpikingClassifier(lightning.LightningModule):
     def configure_optimizers(self) -> Any:
         optimizer = self._optimizer(self.network)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": self._schedule(optimizer), "interval": "epoch"}}
+
+    def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
+        align(optimizer)
 
     def _share(self, samples: int, batch_idx: int) -> float:
         """What makes accumulated gradients those of the whole batch, also where its last group is not full.
