@@ -1,7 +1,8 @@
 """PyTorch's fused optimizers, where they can be had: one pass over a parameter instead of one for each operation.
 
 They are the same update up to rounding, but they trust what they are given: on a CPU they pair the elements of a
-parameter, its gradient and its momentum by their place in memory, without a look at the strides.
+parameter, its gradient and its momentum by their place in memory, without a look at the strides; and where a gradient
+scaler has SGD's first step left out, its momentum is whatever lay in memory.
 """
 
 from __future__ import annotations
@@ -45,6 +46,7 @@ def _allowed(factory: partial[Optimizer], groups: Sequence[dict[str, Any]]) -> b
         and "fused" in inspect.signature(factory.func).parameters
         and all(given.get(key) is None for key in CHOICE)
         and not given.get("differentiable")
+        and not given.get("dampening")  # the first step differs from one with a momentum of 0
         and all(p.device.type in DEVICES and p.is_floating_point() and _dense(p) for p in parameters)
     )
 
@@ -66,23 +68,32 @@ def _own_way(optimizer: Optimizer, state: dict[str, Any]) -> dict[str, Any] | No
 
 
 def align(optimizer: Optimizer) -> None:
-    """Lay gradients and states of fused groups out as their parameters are; sparse gradients end the fusing.
+    """Make sure of what fused groups take for granted; sparse gradients end the fusing.
 
-    To be called before each step: a network may have been moved to another layout since the last one.
+    Gradients and states are laid out as their parameters, and there is a momentum before the first step. To be called
+    before each step: a network may have been moved to another layout since the last one.
     """
     for group in optimizer.param_groups:
         if group.get("fused"):
             for parameter in group["params"]:
-                if parameter.grad is not None and parameter.grad.is_sparse:
-                    group["fused"] = False
-                elif parameter.dim() > 1:
-                    _align(parameter, optimizer.state.get(parameter, {}))
+                if parameter.grad is not None:
+                    _align(optimizer, group, parameter)
 
 
-def _align(parameter: Tensor, state: dict[str, Any]) -> None:
-    strides = parameter.stride()
-    if parameter.grad is not None and parameter.grad.stride() != strides:
-        parameter.grad = _like(parameter, parameter.grad)
+def _align(optimizer: Optimizer, group: dict[str, Any], parameter: Tensor) -> None:
+    gradient, strides = parameter.grad, parameter.stride()
+    assert gradient is not None
+    if gradient.is_sparse:
+        group["fused"] = optimizer._step_supports_amp_scaling = False  # type: ignore[attr-defined]
+        vars(optimizer).pop("found_inf", None)
+        return
+    state = optimizer.state.get(parameter, {})
+    if group.get("momentum") and state.get("momentum_buffer") is None:
+        optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
+    if parameter.dim() < 2:
+        return
+    if gradient.stride() != strides:
+        parameter.grad = _like(parameter, gradient)
     for key, value in state.items():
         if isinstance(value, Tensor) and value.dim() > 1 and value.stride() != strides:
             state[key] = _like(parameter, value)

@@ -22,7 +22,7 @@ from snnbench.training.optim import ConstantSchedule
 
 KINDS = {
     "sgd": partial(torch.optim.SGD, lr=0.1),
-    "momentum": partial(torch.optim.SGD, lr=0.1, momentum=0.9, dampening=0.1, weight_decay=0.01),
+    "momentum": partial(torch.optim.SGD, lr=0.1, momentum=0.9, weight_decay=0.01),
     "nesterov": partial(torch.optim.SGD, lr=0.1, momentum=0.9, nesterov=True, weight_decay=0.01, maximize=True),
     "adam": partial(torch.optim.Adam, lr=0.01, weight_decay=0.1),
     "amsgrad": partial(torch.optim.Adam, lr=0.01, amsgrad=True),
@@ -126,6 +126,7 @@ class Own(torch.optim.SGD):
         partial(torch.optim.SGD, lr=0.1, foreach=True),
         partial(torch.optim.SGD, lr=0.1, foreach=False),
         partial(torch.optim.Adam, lr=0.1, differentiable=True),
+        partial(torch.optim.SGD, lr=0.1, momentum=0.9, dampening=0.1),
         partial(torch.optim.NAdam, lr=0.1),
         partial(Own, lr=0.1),
     ],
@@ -175,7 +176,9 @@ def test_configs_fuse_by_default(words: list[str], expected: bool) -> None:
     assert ways(build_optimizer(composed(*words))(nn.Linear(3, 2))) == {expected}
 
 
-def fit(factory: partial, precision: str, clip: float | None, wanted: bool = True) -> list[Tensor]:
+def fit(
+    factory: partial, precision: str, clip: float | None, wanted: bool = True, scale: float = 2.0**8
+) -> list[Tensor]:
     """A few steps by Lightning, with the gradient's norm bounded or not, and a scaler or not."""
     network = nn.Sequential(nn.Unflatten(1, (1, 4)), nn.Flatten(1), nn.Linear(4, 3), nn.Unflatten(0, (1, -1)))
     with torch.no_grad():
@@ -189,7 +192,7 @@ def fit(factory: partial, precision: str, clip: float | None, wanted: bool = Tru
         seed=0,
     )
     data = TensorDataset(torch.randn(12, 4, generator=torch.Generator().manual_seed(2)), torch.arange(12) % 3)
-    scaled = MixedPrecision("16-mixed", "cpu", torch.amp.GradScaler("cpu", 2.0**8))
+    scaled = MixedPrecision("16-mixed", "cpu", torch.amp.GradScaler("cpu", scale, backoff_factor=2.0**-32))
     silent = dict.fromkeys(["logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary"], False)
     trainer = lightning.Trainer(
         max_epochs=2,
@@ -211,3 +214,24 @@ def test_lightning_clips_and_scales_as_before(kind: str, precision: str, clip: f
     assert error(fused, plain) < (1e-3 if precision == "16-mixed" else 1e-6)
     if kind == "momentum" and clip:
         assert error(fused, fit(KINDS[kind], precision, None)) > 1e-3
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_first_step_that_a_scaler_leaves_out_leaves_nothing_behind(kind: str) -> None:
+    ways = [fit(KINDS[kind], "16-mixed", None, wanted=wanted, scale=2.0**40) for wanted in (True, False)]
+    assert error(*ways) < 1e-3
+    assert error(ways[0], fit(KINDS[kind], "16-mixed", None)) > 1e-3, "one step less"
+
+
+def test_a_parameter_may_get_its_first_gradient_later() -> None:
+    found = {}
+    for wanted in (True, False):
+        optimizer = build_fused(KINDS["momentum"], groups(parameters()), wanted=wanted)
+        late = optimizer.param_groups[0]["params"][1]
+        for step in range(4):
+            for p in (p for group in optimizer.param_groups for p in group["params"]):
+                p.grad = None if p is late and step < 2 else torch.full_like(p, step + 1.0)
+            align(optimizer)
+            optimizer.step()
+        found[wanted] = [p.detach() for group in optimizer.param_groups for p in group["params"]]
+    assert error(found[True], found[False]) < 1e-6
