@@ -38,9 +38,9 @@ class Meter(Metric):
     def update(self, loss: Tensor, logits: Tensor, labels: Tensor) -> None:
         """Add a batch: its mean loss, logits [T, B, K], and labels [B] or [B, K]."""
         hard = labels.argmax(1) if labels.dim() == 2 else labels
-        self.loss += loss.detach() * len(hard)
-        self.correct += (logits.detach().float().mean(0).argmax(1) == hard).sum()
-        self.samples += len(hard)
+        self.loss.add_(loss.detach() * len(hard))  # += would go through Module.__setattr__, which costs more
+        self.correct.add_((logits.detach().float().mean(0).argmax(1) == hard).sum())
+        self.samples.add_(len(hard))
 
     def compute(self) -> dict[str, float]:
         correct, samples = int(self.correct), int(self.samples)
