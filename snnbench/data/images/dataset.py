@@ -170,8 +170,10 @@ class ImageDataset(Dataset[tuple[Tensor, Tensor]]):
         Both ways follow from how torchvision acts on the numbers that PyTorch draws; of another version of them it is
         the samples one by one that are right.
         """
-        found = whole(self.transforms) if isinstance(self.images, MemoryImages) and not self.normalized else None
-        if found is None or self.seed is None:
+        if self.seed is None or self.normalized or not isinstance(self.images, MemoryImages):
+            return None
+        found = whole(self.transforms)
+        if found is None:
             return None
         keys = [(0, index) for index in range(min(_COMPARED, len(self)))]
         with torch.random.fork_rng(devices=[]):

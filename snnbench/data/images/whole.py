@@ -65,7 +65,8 @@ class View:
             places.masked_fill_(inside, height * (width + 1))
             if colour is not None:
                 colour = torch.where(inside, 0 if patch.first is None else patch.first[:, None, None], colour)
-        x = framed.flatten(2).gather(2, places.view(n, 1, -1).expand(-1, channels, -1)).view(n, channels, *self.size)
+        moved = framed.flatten(2).gather(2, places.flatten(1)[:, None].expand(-1, channels, -1))
+        x = moved.view(n, channels, *self.size)
         if colour is not None:
             x[:, 0] += colour
         return x
