@@ -2,15 +2,19 @@
 
 from types import SimpleNamespace
 
+import lightning
 import pytest
 import torch
+from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.plugins import MixedPrecision, Precision
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.data import DataLoader, TensorDataset
 
 from snnbench.training import guard
 from snnbench.training.guard import NonFinite, NonFiniteGuard
 from snnbench.training.module import SpikingClassifier
+from snnbench.training.optim import ConstantSchedule
 
 
 class Head(nn.Linear):
@@ -143,3 +147,35 @@ def test_on_a_cpu_the_step_itself_is_read():
     training = Training()
     assert training.step(0.5) == [0.5]
     assert not hasattr(training.optimizer, "found_inf")
+
+
+@pytest.mark.parametrize("scaled", [False, True])
+@pytest.mark.parametrize("bad", [0, 1, 2])
+def test_nothing_is_written_after_a_loss_that_is_not_finite(bad, scaled, device, tmp_path):
+    """Three steps of a run that writes a checkpoint after each, as one on a device would be guarded."""
+    network = nn.Sequential(nn.Linear(2, 2), nn.Unflatten(0, (1, -1)))
+    module = SpikingClassifier(
+        network,
+        lambda logits, labels: nn.functional.cross_entropy(logits[0].float(), labels),
+        lambda network: torch.optim.SGD(network.parameters(), lr=0.1, momentum=0.9, fused=True),
+        ConstantSchedule(),
+        seed=0,
+    )
+    x = torch.randn(6, 2, generator=torch.Generator().manual_seed(0))
+    x[2 * bad] = torch.nan
+    plugin = [MixedPrecision("16-mixed", "cpu", torch.amp.GradScaler("cpu", 2.0**8))] if scaled else []
+    silent = dict.fromkeys(["logger", "enable_progress_bar", "enable_model_summary"], False)
+    written = ModelCheckpoint(tmp_path, "{step}", every_n_train_steps=1, save_top_k=-1)
+    trainer = lightning.Trainer(
+        max_epochs=1,
+        accelerator="cpu",
+        callbacks=[NonFiniteGuard(), written],
+        plugins=plugin,
+        limit_val_batches=0,
+        **silent,
+    )
+    with pytest.raises(NonFinite, match=rf"the loss is nan in epoch 1, step {bad + 1}: first the input batch"):
+        trainer.fit(module, DataLoader(TensorDataset(x, torch.arange(6) % 2), batch_size=2))
+    assert len(list(tmp_path.iterdir())) == bad
+    assert all(torch.isfinite(p).all() for p in network.parameters())
+    assert module.epoch_values == {}
