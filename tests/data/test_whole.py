@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+
 import numpy as np
 import pytest
 import torch
@@ -85,6 +87,13 @@ def test_whole_batches_draw_nothing_from_the_global_generators() -> None:
     data.__getitems__([(2, 3), (2, 4)])
     assert torch.equal(torch.rand(2), expected[0])
     assert np.random.rand() == expected[1]
+
+
+def test_a_data_set_can_be_sent_to_a_worker_that_is_no_copy_of_this_process() -> None:
+    data = samples(RECIPES["holes_then_moves"]((32, 32)))
+    keys = [(2, n) for n in range(8)]
+    expected, _ = data.__getitems__(keys)
+    assert torch.equal(pickle.loads(pickle.dumps(data)).__getitems__(keys)[0], expected)
 
 
 class MyFlip(v2.RandomHorizontalFlip):

@@ -162,7 +162,7 @@ class WholeBatches:
     """`transforms`, on a batch at once. Make one with `whole`."""
 
     def __init__(self, transforms: Sequence[Any]) -> None:
-        self._steps = [(transform, KNOWN[type(transform)].act) for transform in transforms]
+        self._transforms = list(transforms)
         self.words = sum(KNOWN[type(transform)].words(transform) for transform in transforms)
 
     def __call__(self, stored: Tensor, words: Tensor) -> Tensor:
@@ -172,8 +172,8 @@ class WholeBatches:
     def _block(self, stored: Tensor, words: Tensor) -> Tensor:
         n, height, width, _ = stored.shape
         view, draws = View(torch.arange(height).expand(n, -1), torch.arange(width).expand(n, -1)), Draws(words)
-        for transform, act in self._steps:
-            act(transform, view, draws, height, width)
+        for transform in self._transforms:
+            KNOWN[type(transform)].act(transform, view, draws, height, width)
         return view.taken(stored)
 
 
