@@ -5,7 +5,6 @@ import sys
 import pytest
 from hydra import compose, initialize_config_dir
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
-from hydra.errors import MissingConfigException
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
@@ -13,7 +12,7 @@ from snnbench import cli
 from snnbench.config import check, register_schema
 from snnbench.errors import UserError
 from snnbench.neurons import SpikingNeuron
-from snnbench.sweep import Job, composing_once, overrides_of, resolved
+from snnbench.sweep import Job, overrides_of, resolved
 from snnbench.training.resume import reopen
 from snnbench.training.run import train
 from tests.conftest import CONFIGS
@@ -239,20 +238,6 @@ def test_a_sweep_parses_a_file_once_and_composes_what_was_planned_once_more(mult
     assert len(files) > 10
     assert len(files) == len(set(files))
     assert len(composed) == 3, "by the launcher; the plan had seen that they compose"
-
-
-def test_a_file_that_changes_is_parsed_again_and_what_is_composed_is_nobody_elses(tmp_path):
-    register_schema()
-    (tmp_path / "one.yaml").write_text("a: 1\nb: [1]")
-    with composing_once(), initialize_config_dir(str(tmp_path), version_base="1.3"):
-        first = compose("one")
-        first.a, first.b[0] = 5, 7
-        assert compose("one") == {"a": 1, "b": [1]}
-        (tmp_path / "one.yaml").write_text("a: 20\nb: []")
-        assert compose("one") == {"a": 20, "b": []}
-        (tmp_path / "one.yaml").unlink()
-        with pytest.raises(MissingConfigException):
-            compose("one")
 
 
 def test_jobs_of_other_seeds_are_built_once(multirun, monkeypatch):

@@ -251,11 +251,3 @@ def test_workers(cifar: Path) -> None:
     two = cifar_data(cifar, num_workers=2)
     assert two.train_dataloader().num_workers == 2
     assert two.val_dataloader()[0].num_workers == 0, "whole batches from memory: workers would only slow them down"
-
-
-def test_whole_augmented_batches_need_no_worker_but_beside_a_gpu(cifar: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    augmented, plain = (cifar_data(cifar, name, num_workers="auto") for name in ("crop_flip", "none"))
-    asked = cifar_data(cifar, "crop_flip", num_workers=2)
-    for cuda, workers in ((False, [0, 0, 2]), (True, [1, 0, 2])):
-        monkeypatch.setattr(torch.cuda, "is_available", lambda cuda=cuda: cuda)
-        assert [data.train_dataloader().num_workers for data in (augmented, plain, asked)] == workers

@@ -7,6 +7,7 @@ import pickle
 import numpy as np
 import pytest
 import torch
+from image_files import image_data, ready
 from torchvision.transforms import v2
 
 from snnbench.data import Cutout, RandomRedErasing
@@ -165,3 +166,11 @@ def test_seeds_are_mixed_alike_one_by_one_and_together() -> None:
 def test_nothing_to_do_is_no_transform() -> None:
     assert whole([]) is None
     assert samples([], seed=0).plain
+
+
+def test_augmented_batches_need_no_worker_but_beside_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    augmented, plain = (ready(image_data("digits", name, num_workers="auto")) for name in ("crop_flip", "none"))
+    asked = ready(image_data("digits", "crop_flip", num_workers=2))
+    for cuda, workers in ((False, [0, 0, 2]), (True, [1, 0, 2])):
+        monkeypatch.setattr(torch.cuda, "is_available", lambda cuda=cuda: cuda)
+        assert [data.train_dataloader().num_workers for data in (augmented, plain, asked)] == workers
