@@ -72,7 +72,8 @@ def _run(task: Callable[[DictConfig], int], config_dir: Path, config_name: str, 
     typed = CommandLine.read(sys.argv[1:], config_dir, config_name)
     try:
         typed.check()
-        decorate(job)()
+        with sweep.composing_once():
+            decorate(job)()
     except WRONG as error:
         if traceback_wanted:
             raise
@@ -204,10 +205,13 @@ def _composed(cfg: DictConfig, overrides: list[str], built: set[str]) -> DictCon
     if composed.get("resume"):
         return composed
     config.check(composed)
-    parts = {key: value for key, value in OmegaConf.to_container(composed, resolve=True).items() if key != "seed"}  # type: ignore[union-attr]
-    if str(parts) not in built:
+    OmegaConf.to_container(composed, resolve=True)  # which may fail
+    parts = OmegaConf.to_container(composed)  # as they are written: the seed stands in several, and decides no shape
+    assert isinstance(parts, dict)
+    text = str({key: value for key, value in parts.items() if key != "seed"})
+    if text not in built:
         _build(composed)
-        built.add(str(parts))
+        built.add(text)
     return composed
 
 

@@ -6,6 +6,7 @@ import random
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 _MASK = (1 << 64) - 1
 
@@ -18,6 +19,18 @@ def mix(*values: int) -> int:
         state = (state ^ state >> 30) * 0xBF58476D1CE4E5B9 & _MASK
         state = (state ^ state >> 27) * 0x94D049BB133111EB & _MASK
         state ^= state >> 31
+    return state
+
+
+def mix_each(*values: int | NDArray[np.int64]) -> NDArray[np.uint64]:
+    """`mix` of each row of numbers and arrays [N], uint64 [N]."""
+    state = np.zeros(1, np.uint64)
+    for value in values:
+        array = np.atleast_1d(np.asarray(value, np.int64)).astype(np.uint64)  # which wraps around, as the mask does
+        state = (state ^ array) + np.uint64(0x9E3779B97F4A7C15)
+        state = (state ^ state >> np.uint64(30)) * np.uint64(0xBF58476D1CE4E5B9)
+        state = (state ^ state >> np.uint64(27)) * np.uint64(0x94D049BB133111EB)
+        state ^= state >> np.uint64(31)
     return state
 
 

@@ -6,6 +6,8 @@ by another job of the same sweep. A job is claimed before it starts (`snnbench.c
 
 from __future__ import annotations
 
+import contextlib
+import copy
 import hashlib
 import json
 import os
@@ -23,6 +25,8 @@ from snnbench.runs.fingerprint import Files, same_files
 from snnbench.runs.provenance import took_others
 from snnbench.runs.read import Ledger, Run, read_ledger
 from snnbench.runs.recipe import lookup, recipe_hash
+
+_composed: set[tuple[str, ...]] = set()  # overrides of the jobs of this command that were planned
 
 
 @dataclass(frozen=True)
@@ -77,6 +81,50 @@ def overrides_of(cfg: DictConfig) -> Iterator[list[str]]:
             yield from batch
 
 
+@contextlib.contextmanager
+def composing_once() -> Iterator[None]:
+    """In the block, Hydra does once what it would do for each job, or do again.
+
+    It parses a config file once as long as that stays as it is. Its sweeper composes each job to see that it can be,
+    and its launcher once more; of jobs that were planned, that is known.
+    """
+    from hydra._internal.sources_registry import SourcesRegistry
+    from hydra.core.plugins import Plugins
+    from hydra.plugins.sweeper import Sweeper
+
+    Plugins.instance()  # finds the sources, and makes their classes anew
+    source: Any = SourcesRegistry.instance().resolve("file")
+    load, validate = source.load_config, Sweeper.validate_batch_is_legal
+    parsed: dict[Any, Any] = {}
+
+    def load_config(self: Any, config_path: str) -> Any:
+        path = os.path.join(self.path, self._normalize_file_name(config_path))
+        try:
+            found = os.stat(path)
+        except OSError:
+            return load(self, config_path)  # says what is wrong
+        key = (self.provider, self.path, config_path, found.st_mtime_ns, found.st_size, found.st_ino)
+        if key not in parsed:
+            parsed[key] = load(self, config_path)
+        return copy.deepcopy(parsed[key])
+
+    def validate_batch_is_legal(self: Any, batch: Sequence[Sequence[str]]) -> None:
+        validate(self, [words for words in batch if tuple(words) not in _composed])
+
+    _composed.clear()
+    hydras: list[tuple[Any, str, Any, Any]] = [
+        (source, "load_config", load_config, load),
+        (Sweeper, "validate_batch_is_legal", validate_batch_is_legal, validate),
+    ]
+    try:
+        for owner, name, ours, _ in hydras:
+            setattr(owner, name, ours)
+        yield
+    finally:
+        for owner, name, _, theirs in hydras:
+            setattr(owner, name, theirs)
+
+
 def plan(jobs: Sequence[tuple[Sequence[str], DictConfig]]) -> list[Job]:
     """What is to be done of each job. A run answers one job at most.
 
@@ -95,6 +143,7 @@ def plan(jobs: Sequence[tuple[Sequence[str], DictConfig]]) -> list[Job]:
         if run is not None:
             ledgers[outputs].remove(run)
         planned.append(Job(tuple(words), config, run))
+        _composed.add(tuple(words))
     return planned
 
 

@@ -4,6 +4,7 @@ import sys
 
 import pytest
 from hydra import compose, initialize_config_dir
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
@@ -220,3 +221,27 @@ def test_every_sweep_composes_into_its_jobs(name, tmp_path, monkeypatch):
 
 def test_every_sweep_is_tested():
     assert {path.stem for path in (CONFIGS / "sweep").glob("*.yaml")} == set(SWEEPS)
+
+
+def test_a_sweep_parses_a_file_once_and_composes_what_was_planned_once_more(multirun, monkeypatch):
+    parsed, composed = [], []
+    load, sweep_config = OmegaConf.load, ConfigLoaderImpl.load_sweep_config
+    monkeypatch.setattr(OmegaConf, "load", lambda file: parsed.append(str(getattr(file, "name", file))) or load(file))
+    monkeypatch.setattr(
+        ConfigLoaderImpl,
+        "load_sweep_config",
+        lambda *args, **kwargs: composed.append(1) or sweep_config(*args, **kwargs),
+    )
+    monkeypatch.setattr(cli, "_run_job", lambda *args: 0)
+    multirun("seed=7,8,9", "epochs=1")
+    files = [name for name in parsed if name.endswith(".yaml") and "/configs/" in name]
+    assert len(files) > 10
+    assert len(files) == len(set(files))
+    assert len(composed) == 3, "by the launcher; the plan had seen that they compose"
+
+
+def test_jobs_of_other_seeds_are_built_once(multirun, monkeypatch):
+    built = []
+    monkeypatch.setattr(cli, "_build", lambda cfg: built.append((cfg.seed, cfg.T)))
+    assert [action for action, _ in planned(multirun, "seed=7,8,9", "T=2,3")] == ["start"] * 6
+    assert built == [(7, 2), (7, 3)]

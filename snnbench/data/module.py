@@ -47,7 +47,8 @@ class BenchData(LightningDataModule):
         val_split: Which of them: "random" ones, or the "last" ones in the data set's order; see `stratified_split`.
         repeats: How often each drawn sample appears in a batch (repeated augmentation).
         drop_last: Leave out a last training batch that is not full.
-        num_workers: Loading processes per device, or "auto"; whole batches straight from memory need none.
+        num_workers: Loading processes per device, or "auto": where whole batches are made at once none, and for
+            augmented ones one on a GPU. What is nothing but pixels from memory never needs any.
 
     Raises:
         UserError: A value is outside its range.
@@ -197,10 +198,10 @@ class BenchData(LightningDataModule):
         )
 
     def _workers(self, samples: Any) -> int:
-        if getattr(samples, "batched", False):
-            return 0
         if self.num_workers != "auto":
-            return int(self.num_workers)
+            return 0 if getattr(samples, "plain", False) else int(self.num_workers)
+        if getattr(samples, "batched", False):  # on a GPU, the next augmented batch is made while it computes
+            return int(torch.cuda.is_available() and not getattr(samples, "plain", True))
         local_devices = self.trainer.num_devices if self.trainer else 1
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         return max(1, min(16, cores // local_devices))

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 import lightning
 import torch
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from snnbench import config, log, processes, status
 from snnbench.errors import UserError
@@ -29,6 +29,7 @@ _WAIT = datetime.timedelta(minutes=30)
 _LIGHTNING = ("LOCAL_RANK", "NODE_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 _made_here: set[str] = set()
 _nodes = [1]  # machines of the run that was checked last
+_built: list[tuple[Any, lightning.Trainer]] = []
 _stores: list[Any] = []  # kept, for the first process may serve the others
 
 
@@ -72,8 +73,12 @@ def check_job(cfg: DictConfig) -> None:
 
 
 def _trainer(cfg: DictConfig) -> lightning.Trainer:
+    """One by these options, to be looked at: the last one that was built, if it was by the same ones."""
     log.quieten()
-    return build.bare_trainer(cfg, plugins())
+    by = OmegaConf.to_container(cfg.trainer, resolve=True), processes.launch()
+    if not (_built and _built[0][0] == by):
+        _built[:] = [(by, build.bare_trainer(cfg, plugins()))]
+    return _built[0][1]
 
 
 def apart(cfg: DictConfig) -> bool:

@@ -16,6 +16,7 @@ from torchmetrics import Metric
 from snnbench.energy.counter import FiringRates, SynOps
 from snnbench.neurons.base import spiking_layers
 from snnbench.seeding import seed_all
+from snnbench.training.fused import align
 
 Batch = tuple[Tensor, Tensor]
 
@@ -37,9 +38,9 @@ class Meter(Metric):
     def update(self, loss: Tensor, logits: Tensor, labels: Tensor) -> None:
         """Add a batch: its mean loss, logits [T, B, K], and labels [B] or [B, K]."""
         hard = labels.argmax(1) if labels.dim() == 2 else labels
-        self.loss += loss.detach() * len(hard)
-        self.correct += (logits.detach().float().mean(0).argmax(1) == hard).sum()
-        self.samples += len(hard)
+        self.loss.add_(loss.detach() * len(hard))  # += would go through Module.__setattr__, which costs more
+        self.correct.add_((logits.detach().float().mean(0).argmax(1) == hard).sum())
+        self.samples.add_(len(hard))
 
     def compute(self) -> dict[str, float]:
         correct, samples = int(self.correct), int(self.samples)
@@ -152,6 +153,9 @@ class SpikingClassifier(lightning.LightningModule):
     def configure_optimizers(self) -> Any:
         optimizer = self._optimizer(self.network)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": self._schedule(optimizer), "interval": "epoch"}}
+
+    def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
+        align(optimizer)
 
     def _share(self, samples: int, batch_idx: int) -> float:
         """What makes accumulated gradients those of the whole batch, also where its last group is not full.

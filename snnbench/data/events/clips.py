@@ -132,8 +132,19 @@ def to_input(
     Returns:
         float32 [T, B, 2, *size].
     """
+    same = list(counts.shape[-2:]) == list(size)
+    if (
+        counts.device.type == "cpu" and not same
+    ):  # floats of one timestep stay in the cache; of all, they are new memory
+        frames = counts.split(1, dim=1)
+        return torch.cat([_to_input(frame, size, interpolation, antialias, values, same) for frame in frames])
+    return _to_input(counts, size, interpolation, antialias, values, same)
+
+
+def _to_input(
+    counts: Tensor, size: Sequence[int], interpolation: str, antialias: bool, values: str, same: bool
+) -> Tensor:
     x = counts.transpose(0, 1).to(torch.float32, memory_format=torch.contiguous_format)
-    same = list(x.shape[-2:]) == list(size)
     if values == "bytes":
         x = pil.to_bytes(x)
         return (x if same else pil.resize(x, size, interpolation)) / 255

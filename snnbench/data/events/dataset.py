@@ -23,11 +23,12 @@ class ClipDataset(Dataset[Any]):
         pack: Where they come from.
         positions: Which of them belong to this data set.
         keyed: Hand over the keys.
-        batched: Read batches in the training process; workers would only carry them over.
     """
 
-    def __init__(self, pack: Pack, positions: NDArray[np.int64], *, keyed: bool = False, batched: bool = True) -> None:
-        self.pack, self.positions, self.keyed, self.batched = pack, positions, keyed, batched
+    batched = True  # read in the training process: workers would only carry batches over
+
+    def __init__(self, pack: Pack, positions: NDArray[np.int64], *, keyed: bool = False) -> None:
+        self.pack, self.positions, self.keyed = pack, positions, keyed
         self.labels = torch.from_numpy(pack.labels[positions])
 
     def __len__(self) -> int:

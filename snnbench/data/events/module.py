@@ -174,7 +174,7 @@ class EventData(BenchData):
         assert self.pack is not None
         if self.limit is not None:
             positions = positions[spread(torch.from_numpy(self.pack.labels[positions]), self.limit).numpy()]
-        return ClipDataset(self.pack, positions, keyed=keyed, batched=self.num_workers == "auto")
+        return ClipDataset(self.pack, positions, keyed=keyed)
 
     def _augmented(self, x: Tensor, keys: list[tuple[int, int]]) -> Tensor:
         with torch.random.fork_rng(devices=[]):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import warnings
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -14,10 +16,15 @@ from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from snnbench.data.images.whole import WholeBatches, whole
+from snnbench.data.images.words import first_words
 from snnbench.data.sampler import Key
 from snnbench.data.tree import spelt
 from snnbench.errors import UserError
-from snnbench.seeding import seed_cpu
+from snnbench.seeding import mix_each, seed_cpu
+
+_KEPT = 8  # draws whose random words are kept
+_COMPARED = 8  # samples by which it is seen that whole batches come out as they should
 
 
 class Images(Protocol):
@@ -109,11 +116,17 @@ class ImageDataset(Dataset[tuple[Tensor, Tensor]]):
         self.labels = images.labels[positions]
         self.mean, self.std = (torch.tensor(list(values)).view(-1, 1, 1) for values in (mean, std))
         self.transforms, self.normalized, self.seed = list(transforms), list(normalized), seed
+        self._words: dict[int, Tensor] = {}
+
+    @property
+    def plain(self) -> bool:
+        """Whether a batch is pixels from memory, and nothing but normalised."""
+        return isinstance(self.images, MemoryImages) and not self.transforms and not self.normalized
 
     @property
     def batched(self) -> bool:
-        """Whether whole batches are indexed at once, faster than any worker could hand them over."""
-        return isinstance(self.images, MemoryImages) and not self.transforms and not self.normalized
+        """Whether whole batches are made at once, faster than any worker could hand them over."""
+        return self.plain or self._whole is not None
 
     def __len__(self) -> int:
         return len(self.positions)
@@ -124,12 +137,53 @@ class ImageDataset(Dataset[tuple[Tensor, Tensor]]):
 
     def __getitems__(self, keys: Sequence[Key]) -> tuple[Tensor, Tensor]:
         indices = torch.tensor([index for _, index in keys])
-        if isinstance(self.images, MemoryImages) and self.batched:
-            x = self._normalise(self.images.pixels[self.positions[indices]].permute(0, 3, 1, 2))
-        else:
-            x = torch.stack([self._sample(key) for key in keys])
-            x = x if x.is_floating_point() else self._normalise(x)
-        return x, self.labels[indices]
+        x = self._at_once(keys, indices) if self.batched else torch.stack([self._sample(key) for key in keys])
+        return x if x.is_floating_point() else self._normalise(x), self.labels[indices]
+
+    def _at_once(self, keys: Sequence[Key], indices: Tensor) -> Tensor:
+        """uint8 [B, C, H, W], equal to those of `_sample`."""
+        assert isinstance(self.images, MemoryImages)
+        stored = self.images.pixels.index_select(0, self.positions[indices])  # many times faster than [...]
+        if self._whole is None:
+            return stored.permute(0, 3, 1, 2)
+        draws = torch.tensor([draw for draw, _ in keys])
+        words = torch.empty(len(keys), self._whole.words, dtype=torch.int64)
+        for draw in draws.unique().tolist():
+            among = draws == draw
+            words[among] = self._words_of(draw, self._whole.words)[indices[among]]
+        return self._whole(stored, words)
+
+    def _words_of(self, draw: int, count: int) -> Tensor:
+        """The first random words of all samples, int64 [N, count]: in one go they cost a tenth of those of batches."""
+        if draw not in self._words:
+            assert self.seed is not None
+            words = first_words(mix_each(self.seed, draw, self.positions.numpy()), count)
+            self._words[draw] = torch.from_numpy(words.astype(np.int64))
+            for old in list(self._words)[:-_KEPT]:
+                del self._words[old]
+        return self._words[draw]
+
+    @cached_property
+    def _whole(self) -> WholeBatches | None:
+        """How the transforms are done to whole batches, if they can be and come out as one by one.
+
+        Both ways follow from how torchvision acts on the numbers that PyTorch draws; of another version of them it is
+        the samples one by one that are right.
+        """
+        if self.seed is None or self.normalized or not isinstance(self.images, MemoryImages):
+            return None
+        found = whole(self.transforms)
+        if found is None:
+            return None
+        keys = [(0, index) for index in range(min(_COMPARED, len(self)))]
+        with torch.random.fork_rng(devices=[]):
+            one_by_one = [self._sample(key) for key in keys]
+        stored = self.images.pixels[self.positions[: len(keys)]]
+        at_once = found(stored, self._words_of(0, found.words)[: len(keys)])
+        if all(torch.equal(a, b) for a, b in zip(one_by_one, at_once, strict=True)):
+            return found
+        logging.getLogger("snnbench").info("this torchvision augments differently: images are augmented one by one")
+        return None
 
     def _sample(self, key: Key) -> Tensor:
         """One image: uint8, or normalised already if there are transforms that want it so."""

@@ -10,6 +10,7 @@ from PIL import Image
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as F
 
+from snnbench.data.events import pil
 from snnbench.data.events.clips import ClipBatchTransform, RandomRoll, SNNAugmentWide, to_input
 from snnbench.errors import UserError
 from tests.conftest import CONFIGS
@@ -141,6 +142,21 @@ def test_input_is_time_first_float_and_resized(kind):
     thirds = torch.nn.functional.interpolate(counts[2].float(), (3, 3), mode="bilinear", align_corners=False)
     torch.testing.assert_close(to_input(counts, (3, 3), "bilinear", antialias=False)[:, 2], thirds)
     assert not torch.allclose(to_input(counts, (3, 3), "bilinear")[:, 2], thirds)
+
+
+@pytest.mark.parametrize("values", ["counts", "bytes"])
+@pytest.mark.parametrize(("interpolation", "antialias"), [("nearest", True), ("bilinear", True), ("bilinear", False)])
+def test_timesteps_come_out_as_they_would_all_at_once(values, interpolation, antialias):
+    counts = torch.randint(0, 250, (3, 4, 2, 20, 26), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
+    x = to_input(counts, (9, 11), interpolation, antialias, values)
+    frames = counts.transpose(0, 1).float()
+    if values == "bytes":
+        expected = pil.resize(pil.to_bytes(frames), (9, 11), interpolation) / 255
+    else:
+        mode = v2.InterpolationMode(interpolation)
+        expected = v2.functional.resize(frames, [9, 11], interpolation=mode, antialias=antialias)
+    assert torch.equal(x, expected)
+    assert x.is_contiguous()
 
 
 def test_counts_become_bytes_as_shares_of_one_would():
