@@ -79,6 +79,8 @@ def _draw(rows: list[dict[str, Any]], axis: str, label: str, title: str, path: P
                 panel.fill_between(places, low, high, color=f"C{number % 10}", alpha=0.15, linewidth=0)
         scale = "linear" if axis == "rate" else "log"
         panel.set(xlabel=label, ylabel=QUANTITIES[key], xscale=scale, yscale=scale)
+        if scale == "linear":
+            panel.set_ylim(bottom=0)
         panel.grid(alpha=0.3)
         panel.legend(fontsize="small")
     figure.suptitle(title)
