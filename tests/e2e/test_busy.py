@@ -88,6 +88,7 @@ def load():
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)  # six runs on a machine that has other things to do
 @pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="Linux")
 def test_under_load_a_run_is_not_much_slower_than_on_one_thread(tmp_path, load):
     words = ("epochs=3", "logger=none", "T=2")
