@@ -20,8 +20,10 @@ def evaluate(cfg: DictConfig) -> int:
 def main() -> int:
     try:
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C, until cli.main handles both
-        from snnbench import cli, terminal
+        from snnbench import cli, memory, terminal, threads
 
+        threads.prepare()
+        memory.reuse()
         return terminal.run(lambda: cli.main(evaluate, Path(__file__).parent / "configs", "eval"), prints=False)
     except KeyboardInterrupt:  # while libraries were still being imported
         return 130

@@ -20,8 +20,10 @@ def train(cfg: DictConfig) -> int:
 def main() -> int:
     try:
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C, until cli.main handles both
-        from snnbench import cli, terminal
+        from snnbench import cli, memory, terminal, threads
 
+        threads.prepare()
+        memory.reuse()
         return terminal.run(lambda: cli.main(train, Path(__file__).parent / "configs", "train"), prints=False)
     except KeyboardInterrupt:  # while libraries were still being imported
         return 130

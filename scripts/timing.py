@@ -35,23 +35,30 @@ def fix_memory(kind: str) -> None:
             raise OSError(f"--memory {kind}: needs glibc. Use --memory system.")
 
 
+CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
+"""What passes, or what this process computes: all of its threads together, so of one thread on a machine in use."""
+
+
 class Stopwatch:
     """Seconds of one call, the device's work included."""
 
-    def __init__(self, device: str) -> None:
+    def __init__(self, device: str, clock: str = "wall") -> None:
         self.wait: Callable[[], None] = torch.cuda.synchronize if device == "cuda" else lambda: None
+        self.clock = CLOCKS[clock]
 
     def __call__(self, step: Callable[[], Any]) -> float:
         self.wait()
-        began = time.perf_counter()
+        began = self.clock()
         step()
         self.wait()
-        return time.perf_counter() - began
+        return self.clock() - began
 
 
-def interleaved(steps: dict[str, Callable[[], Any]], device: str, seconds: float) -> dict[str, list[float]]:
+def interleaved(
+    steps: dict[str, Callable[[], Any]], device: str, seconds: float, clock: str = "wall"
+) -> dict[str, list[float]]:
     """Times of each step, taken in turn for about `seconds` in all, at least 7 rounds, after two unrecorded ones."""
-    watch = Stopwatch(device)
+    watch = Stopwatch(device, clock)
     for step in itertools.chain(steps.values(), steps.values()):
         watch(step)
     times: dict[str, list[float]] = {name: [] for name in steps}

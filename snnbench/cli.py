@@ -19,13 +19,15 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf, read_write
 
-from snnbench import commands, config, log, processes, slurm, status, sweep, terminal
+from snnbench import commands, config, log, processes, slurm, status, sweep, terminal, threads
 from snnbench.errors import UserError
 from snnbench.explain import WRONG, explain, unexpected
 from snnbench.interrupt import FAILED, INTERRUPTED, WRONG_INPUT, Interrupted, by_the_machine, sigterm_interrupts
 from snnbench.overrides import CommandLine
 
 PLAN_ONLY = "SNNBENCH_PLAN_ONLY"
+OURS = ("HYDRA_FULL_ERROR", status.FOLDER, PLAN_ONLY, processes.SHARED, threads.TOLD, threads.USERS)
+"""Environment variables that a command sets for itself and for what it starts."""
 AGAIN = "Run the same command again: finished jobs are skipped."
 
 
@@ -42,7 +44,7 @@ def main(task: Callable[[DictConfig], int], config_dir: Path, config_name: str) 
     if plan_only and not {"-m", "--multirun"} & set(sys.argv):
         print("error: --plan: goes with -m; it says what a sweep would do.", file=sys.stderr)
         return WRONG_INPUT
-    outer = {key: os.environ.get(key) for key in ("HYDRA_FULL_ERROR", status.FOLDER, PLAN_ONLY, processes.SHARED)}
+    outer = {key: os.environ.get(key) for key in OURS}
     ours = outer[status.FOLDER] or outer[processes.SHARED]  # then a parent of ours set the other one
     traceback_wanted = outer["HYDRA_FULL_ERROR"] == "1" and not ours
     os.environ["HYDRA_FULL_ERROR"] = "1"  # makes Hydra raise instead of printing and exiting with 1
@@ -190,6 +192,9 @@ def _begin(config: DictConfig, planned: list[sweep.Job]) -> None:
     with read_write(config.hydra.overrides):
         config.hydra.overrides.hydra.append(f"+hydra.job.env_set.{status.FOLDER}='{quoted}'")
     sweep.tell(planned)
+    todo = sum(job.action in ("start", "resume") for job in planned)
+    together = threads.at_once(config.hydra.launcher.get("n_jobs"), todo)
+    threads.tell(threads.choose().shared(together, "jobs"))  # once, so that jobs do not see each other as strangers
 
 
 def _check_folders(jobs: list[DictConfig]) -> None:

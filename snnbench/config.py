@@ -108,7 +108,7 @@ def check(cfg: DictConfig) -> None:
         raise UserError(f"seed={cfg.seed}: must lie in [0, 2**32).")
     if cfg.get("retry") not in (None, "failed"):
         raise UserError(f"retry={cfg.retry}: must be failed, for jobs of a sweep that failed by themselves, or null.")
-    count("threads", cfg.threads, most=4096, also=(None,), hint="null is PyTorch's choice.")
+    count("threads", cfg.threads, most=4096, also=(None,), hint="null is as many as cores are free.")
     if not re.fullmatch(r"[A-Za-z0-9_+=,-][A-Za-z0-9._+=,-]{,199}", cfg.name):
         raise UserError(f"name={cfg.name}: use letters, digits and ._+=,- only; it becomes a folder's name.")
     _check_groups(cfg, resolved)

@@ -10,7 +10,7 @@ import sys
 
 import torch
 
-from snnbench import terminal
+from snnbench import terminal, threads
 from snnbench.kernels import Engine, NoEngine, run
 from snnbench.kernels.engines import build, cuda
 from snnbench.kernels.engines.registry import engines_for, registered, trouble
@@ -24,7 +24,8 @@ def main() -> int:
         0, or 1 if a device that is here has no working fused engine.
     """
     print(f"python      {platform.python_version()} on {platform.system()} {platform.machine()}")
-    print(f"torch       {torch.__version__}, {torch.get_num_threads()} threads")
+    print(f"torch       {torch.__version__}")
+    print(f"cores       a run would take {threads.choose().describe()}")
     print(f"cuda        {_cuda()}")
     print(f"cupy        {_try(lambda: cuda.cupy().__version__)}")
     print(f"compiler    {_try(lambda: '{} ({})'.format(*build.compiler()))}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
@@ -13,6 +12,7 @@ from lightning.pytorch import LightningDataModule
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from snnbench import cores
 from snnbench.check import choice, count, flag, number
 from snnbench.data.fingerprint import fingerprint
 from snnbench.data.sampler import EvalBatches, TrainBatches
@@ -203,8 +203,7 @@ class BenchData(LightningDataModule):
         if getattr(samples, "batched", False):  # on a GPU, the next augmented batch is made while it computes
             return int(torch.cuda.is_available() and not getattr(samples, "plain", True))
         local_devices = self.trainer.num_devices if self.trainer else 1
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        return max(1, min(16, cores // local_devices))
+        return max(1, min(16, cores.usable().threads() // local_devices))
 
 
 def _check_classes(name: str, train_set: Any) -> None:

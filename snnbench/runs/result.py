@@ -10,6 +10,8 @@ from snnbench.files import read_json, write_json
 from snnbench.runs.folder import is_locked
 from snnbench.runs.schema import RESULT, SCHEMA, WRITTEN, Result, Status
 
+MOST_THREADS = 4096
+
 
 class Unreadable(UserError):
     """A folder cannot be taken as a run's; the message names it, and the file in it, and says why."""
@@ -44,6 +46,13 @@ def status_of(folder: Path, result: Result) -> Status:
     """The run's status: killed is one that says that it is running, while no process holds its folder's lock."""
     status = result["status"]
     return "killed" if status == "running" and not is_locked(folder) else status
+
+
+def threads_of(result: Result) -> int | None:
+    """The number of threads that the run's last start computed with, where that is known."""
+    environment: Any = result.get("environment")
+    count = environment.get("threads") if isinstance(environment, dict) else None
+    return count if isinstance(count, int) and 0 < count <= MOST_THREADS else None
 
 
 def _wrong(found: Any) -> str | None:

@@ -11,7 +11,6 @@ from typing import Any
 
 import lightning
 import torch
-from hydra.core.hydra_config import HydraConfig
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
@@ -19,7 +18,7 @@ from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from snnbench import processes, status
+from snnbench import processes, threads
 from snnbench.backbones.step import set_step
 from snnbench.commands import literals
 from snnbench.data.tree import spelt
@@ -219,14 +218,7 @@ def epoch_counter(trainer: lightning.Trainer, data: Any) -> Callable[[], int]:
     return functools.partial(lambda t, n: int(t.global_step // n), trainer, steps)
 
 
-def set_threads(cfg: DictConfig) -> None:
-    """As the config says; else the jobs of a parallel sweep share the cores evenly."""
-    count = cfg.threads
-    if count is None and status.is_sweep():
-        parallel = HydraConfig.get().launcher.get("n_jobs")
-        if parallel:
-            cores = len(os.sched_getaffinity(0))
-            count = max(1, cores // (parallel if parallel > 0 else max(1, cores + 1 + parallel)))
-            os.environ["OMP_NUM_THREADS"] = str(count)
-    if count is not None:
-        torch.set_num_threads(count)
+def set_threads(choice: threads.Choice) -> None:
+    """In this process, and in those that it starts for the run."""
+    os.environ[threads.USERS] = str(choice.count)
+    torch.set_num_threads(choice.count)

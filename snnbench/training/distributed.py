@@ -28,7 +28,7 @@ Value = TypeVar("Value")
 _WAIT = datetime.timedelta(minutes=30)
 _LIGHTNING = ("LOCAL_RANK", "NODE_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 _made_here: set[str] = set()
-_nodes = [1]  # machines of the run that was checked last
+_nodes, _here = [1], [1]  # machines of the run that was checked last, and its processes on each
 _built: list[tuple[Any, lightning.Trainer]] = []
 _stores: list[Any] = []  # kept, for the first process may serve the others
 
@@ -43,7 +43,7 @@ def check(cfg: DictConfig) -> None:
     """
     launch, trainer = processes.launch(), _trainer(cfg)
     devices = trainer.num_devices * trainer.num_nodes
-    _nodes[:] = [trainer.num_nodes]
+    _nodes[:], _here[:] = [trainer.num_nodes], [trainer.num_devices]
     if launch is None or launch.size == devices:
         return
     if devices == 1 and launch.perhaps_alone:
@@ -54,6 +54,11 @@ def check(cfg: DictConfig) -> None:
         f"{launch.by} started {launch.size} processes. Make them equal, with trainer.strategy=ddp; for runs of their "
         "own, start one process each."
     )
+
+
+def processes_here() -> int:
+    """Processes on each machine, of the run that was checked last."""
+    return _here[0]
 
 
 def _forget_tasks(environ: MutableMapping[str, str]) -> None:
@@ -171,7 +176,7 @@ def others_told() -> Iterator[None]:
         yield
     except BaseException as error:
         if _stores and processes.is_first():
-            for key in {"claim", "folder", "checkpoint"} - _made_here:
+            for key in {"claim", "threads", "folder", "checkpoint"} - _made_here:
                 with contextlib.suppress(Exception):
                     _stores[0].set(key, json.dumps({"error": f"the first process failed: {error}"}))
         raise

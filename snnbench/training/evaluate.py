@@ -6,12 +6,11 @@ import logging
 from pathlib import Path
 from typing import Any
 
-import torch
 from omegaconf import DictConfig
 from rich.console import Console
 from rich.table import Table
 
-from snnbench import kernels, log
+from snnbench import kernels, log, threads
 from snnbench.energy.models import choose_model
 from snnbench.energy.neuron_ops import neuron_work
 from snnbench.errors import UserError, did_you_mean
@@ -19,7 +18,7 @@ from snnbench.files import WriteError, write_json
 from snnbench.neurons.base import spiking_layers
 from snnbench.runs.folder import open_folder
 from snnbench.runs.quantities import FIRING_RATE
-from snnbench.runs.result import read_result, write_result
+from snnbench.runs.result import read_result, threads_of, write_result
 from snnbench.runs.schema import CHECKPOINTS, EPOCH, evaluation
 from snnbench.training import build, distributed
 from snnbench.training.checkpoint import read_checkpoint
@@ -49,8 +48,7 @@ def evaluate(cfg: DictConfig) -> int:
     checkpoint = read_checkpoint(_checkpoint_path(folder, cfg.ckpt))
     _adapt(run, cfg)
     build.check_device(run, key="accelerator")
-    if run.threads is not None:
-        torch.set_num_threads(run.threads)
+    build.set_threads(threads.for_run(run.threads, threads_of(result)))
     data = build.build_data(run)
     check_data(f"run={cfg.run}", run, result, data)
     module = build.build_module(run, build.build_network(run), data)

@@ -7,6 +7,7 @@ import logging
 import shutil
 import signal
 from collections.abc import Iterator
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ import lightning
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig, OmegaConf
 
-from snnbench import commands, config, log, status
+from snnbench import commands, config, log, status, threads
 from snnbench.claims import Claim, claimed
 from snnbench.errors import UserError
 from snnbench.files import write_text
@@ -23,7 +24,7 @@ from snnbench.interrupt import FAILED, Interrupted
 from snnbench.processes import is_first
 from snnbench.runs.data_paths import fix_data_paths
 from snnbench.runs.folder import locked, new_folder
-from snnbench.runs.result import read_result
+from snnbench.runs.result import read_result, threads_of
 from snnbench.runs.schema import CHECKPOINTS, CONFIG, LOG, RESULT, Result
 from snnbench.training import build, distributed, loggers, preflight, report
 from snnbench.training.checkpoint import AtomicCheckpointIO, last_checkpoint, remove_leftovers
@@ -94,7 +95,7 @@ def _claimed(cfg: DictConfig) -> Iterator[Claim]:
 
 def _train(cfg: DictConfig, folder: Path | None, claim: Claim) -> int:
     """Train in `folder`, from its last checkpoint on where it has one, or in a new one."""
-    build.set_threads(cfg)
+    choice = _threads(cfg, folder)
     if cfg.resume is None:
         fix_data_paths(cfg, words())
     data = build.build_data(cfg)
@@ -106,6 +107,8 @@ def _train(cfg: DictConfig, folder: Path | None, claim: Claim) -> int:
     with _folder(cfg, folder, claim) as folder, locked(folder), log.to_file(folder / LOG):
         checkpoint = distributed.from_first("checkpoint", partial(last_of, folder))
         if is_first():
+            if not choice.given:
+                logging.getLogger("snnbench").info(choice.describe())
             remove_leftovers(folder)
             forget_notes(folder)
         history = History(folder, loggers.official(cfg))
@@ -118,6 +121,18 @@ def _train(cfg: DictConfig, folder: Path | None, claim: Claim) -> int:
         if trainer.is_global_zero:
             report.finished(folder, result)
         return 0
+
+
+def _threads(cfg: DictConfig, folder: Path | None) -> threads.Choice:
+    """Set the number of threads: the same in all processes of the run, and in all its parts."""
+
+    def decide() -> dict[str, Any]:
+        before = threads_of(read_result(folder)) if folder is not None and (folder / RESULT).exists() else None
+        return asdict(threads.for_run(cfg.threads, before, distributed.processes_here()))
+
+    choice = threads.Choice(**distributed.from_first("threads", decide))
+    build.set_threads(choice)
+    return choice
 
 
 def _skip(claim: Claim) -> int:

@@ -140,9 +140,12 @@ def test_ctrl_c_before_training_leaves_nothing(command, monkeypatch):
 @pytest.mark.slow
 def test_parallel_jobs_share_the_cores(tmp_path):
     words = ("-m", *TINY, "epochs=1", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2", "seed=0,1")
-    _, err = (process := start(tmp_path, *words)).communicate(timeout=120)
+    _, err = (process := start(tmp_path, *words, threads=None)).communicate(timeout=250)
     assert process.returncode == 0, err.decode()
     found = [json.loads(path.read_text()) for path in tmp_path.glob("*/*/result.json")]
     assert [result["status"] for result in found] == ["finished", "finished"]
     share = max(1, len(os.sched_getaffinity(0)) // 2)
-    assert [result["environment"]["threads"] for result in found] == [share, share]
+    first, second = (result["environment"]["threads"] for result in found)
+    assert 1 <= first == second <= share  # less where others are at work
+    for path in tmp_path.glob("*/*/train.log"):
+        assert "shared by 2 jobs" in path.read_text()

@@ -18,9 +18,10 @@ from tests.conftest import ROOT, TINY, read_csv
 MIX = "[{_target_: torchvision.transforms.v2.MixUp, num_classes: 10, alpha: 0.5}]"
 
 
-def start(outputs: Path, *options: str) -> subprocess.Popen:
-    """train.py in a process, and a process group, of its own."""
-    environment = {**os.environ, "SNNBENCH_OUTPUTS": str(outputs), "OMP_NUM_THREADS": "1"}
+def start(outputs: Path, *options: str, threads: str | None = "1") -> subprocess.Popen:
+    """train.py in a process, and a process group, of its own; `threads`: what OMP_NUM_THREADS says."""
+    environment = {**os.environ, "SNNBENCH_OUTPUTS": str(outputs), "OMP_NUM_THREADS": threads}
+    environment = {key: value for key, value in environment.items() if value is not None}
     words = [sys.executable, "train.py", *options]
     return subprocess.Popen(
         words, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,

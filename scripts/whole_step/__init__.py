@@ -1,0 +1,1 @@
+"""What `benchmark_step.py` times: cases, contestants, what shows that these compute the same, and the report."""

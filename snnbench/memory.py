@@ -1,0 +1,31 @@
+"""Memory of large tensors on the CPU, used again instead of given back to the system and asked for anew."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import platform
+from collections.abc import MutableMapping
+
+M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # of glibc's malloc.h
+INHERITED = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(2**62)}
+"""The same for processes that this one starts; glibc reads it when they begin."""
+
+
+def reuse(environ: MutableMapping[str, str] | None = None) -> bool:
+    """Let this process keep the memory of freed tensors; whether that could be done, which is on glibc alone.
+
+    glibc gives each block of more than 32 MiB back as soon as it is freed, so that each step of training has the same
+    pages taken from it, zeroed and mapped again: 10 to 30 % of a step of ResNet-20, for 2 to 14 % more memory at the
+    peak. It is for commands that train, and for the whole process: no library should decide it. A user who has set any
+    of glibc's options is left alone.
+    """
+    env = os.environ if environ is None else environ
+    if platform.libc_ver()[0] != "glibc" or any(name.startswith(("MALLOC_", "GLIBC_TUNABLES")) for name in env):
+        return False
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (OSError, AttributeError):
+        return False
+    env.update(INHERITED)
+    return bool(mallopt(M_MMAP_MAX, 0)) and bool(mallopt(M_TRIM_THRESHOLD, -1))
