@@ -183,8 +183,10 @@ class SpikingUnit(nn.Module):
         """Norm and neuron as one operation; None where each must be called, for one, because a hook looks on."""
         norm, neuron = self.norm, self.neuron
         kind = type(neuron)
+        if not (x.device.type in self.fuses and isinstance(neuron, SpikingNeuron)):
+            return None
         own = kind.run is SpikingNeuron.run and kind.forward is SpikingNeuron.forward
-        if not (x.device.type in self.fuses and own and unhooked(norm) and unhooked(neuron)):
+        if not (own and unhooked(norm) and unhooked(neuron)):
             return None
         operation = getattr(norm, "operation", None)
         operation = operation(repeats) if operation is not None else None

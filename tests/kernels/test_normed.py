@@ -229,7 +229,24 @@ def untracked(made: SpikingUnit) -> None:
     made.norm.bn = nn.BatchNorm2d(made.norm.bn.num_features, track_running_stats=False)
 
 
-CHANGES = [watch_norm, watch_neuron, synchronise, parametrize, freeze, replace, on_reference, untracked]
+def of_another_kind(made: SpikingUnit) -> None:
+    """A module that is no SpikingNeuron, such as one of a library."""
+    own = made.neuron
+    made.neuron = nn.Module()
+    made.neuron.forward = own.forward  # type: ignore[method-assign]
+
+
+CHANGES = [
+    of_another_kind,
+    watch_norm,
+    watch_neuron,
+    synchronise,
+    parametrize,
+    freeze,
+    replace,
+    on_reference,
+    untracked,
+]
 
 
 @pytest.mark.parametrize("change", CHANGES, ids=lambda f: f.__name__)
