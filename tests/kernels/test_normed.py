@@ -236,20 +236,11 @@ def of_another_kind(made: SpikingUnit) -> None:
     made.neuron.forward = own.forward  # type: ignore[method-assign]
 
 
-CHANGES = [
-    of_another_kind,
-    watch_norm,
-    watch_neuron,
-    synchronise,
-    parametrize,
-    freeze,
-    replace,
-    on_reference,
-    untracked,
-]
+WATCHED = [watch_norm, watch_neuron]
+CHANGED = [of_another_kind, synchronise, parametrize, freeze, replace, on_reference, untracked]
 
 
-@pytest.mark.parametrize("change", CHANGES, ids=lambda f: f.__name__)
+@pytest.mark.parametrize("change", WATCHED + CHANGED, ids=lambda f: f.__name__)
 def test_steps_aside_where_somebody_looks_on_or_has_changed_it(change, monkeypatch):
     ran = together(monkeypatch)
     y, r, gs = inputs(SHAPES["block"], True)
