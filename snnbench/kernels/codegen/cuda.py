@@ -41,6 +41,7 @@ def cuda_source(program: Program, variant: Variant, backward: bool, vec: int) ->
         T=variant.steps,
         io=variant.io,
         static=variant.static,
+        channelled=variant.channelled,
         vec=vec,
         states=states,
         coefficients=range(len(program.coefficients)),

@@ -3,21 +3,27 @@
 //
 // A thread takes the neurons i, i + lanes, i + 2 lanes, ...; `lanes` is a multiple of the period of the channel
 // pattern, so a thread stays in its channel and adds up its part of the coefficients' gradients; torch.sum adds the
-// parts. Where T x states would outgrow the registers, the backward keeps the states only at the start of each segment
+// parts. All of a segment is loaded before its first store. Where T x states would outgrow the registers, the backward keeps the states only at the start of each segment
 // of timesteps, and goes through the segments from the last to the first, replaying each.
 //
 // x and s are input and spikes, r what is added to a norm's output, v<i> a state, c<i> a coefficient, n<i> a statement of the step; g stands before the name
-// of a gradient. A pointer p to a tensor comes with its strides: p_t over time, p_c over channels. A null pointer to a
+// of a gradient. A pointer p to a tensor comes with its strides: p_t over time. A null pointer to a
 // state means zeros, one to a result that it is not wanted.
 
 //% macro lane()
   const I lane = ((I)blockIdx.x * blockDim.x + threadIdx.x) * VEC;
   if (lane >= lanes) return;
-  I channel[VEC];
-  EACH(j) channel[j] = (lane + j) / inner % channels;
+//% if channelled | select | list
+  unsigned channel[VEC];
+  EACH(j) channel[j] = (unsigned)(lane + j) / (unsigned)inner % (unsigned)channels;
+//% endif
 //% for i in coefficients if not program.per_step[i]
+//%   if channelled[i]
   V b${i}[VEC];
-  EACH(j) b${i}[j] = cp${i}[channel[j] * cp${i}_c];
+  EACH(j) b${i}[j] = cp${i}[channel[j]];
+//%   else
+  const V b${i} = *cp${i};
+//%   endif
 //% endfor
 //% endmacro
 
@@ -40,19 +46,19 @@
 //% endif
 //% endmacro
 
-//% macro step(sweep, state)
-        const V x = from_io(in.at[j]);
+//% macro step(sweep, state, at="")
+        const V x = from_io(in${at if not static}.at[j]);
 //% if program.residual
-        const V r = from_io(beside.at[j]);
+        const V r = from_io(beside${at}.at[j]);
 //% endif
 //% for i in states
         const V v${i} = ${state}[${i}][j];
 //% endfor
 //% for i in sweep.coefficients
 //%   if program.per_step[i]
-        const V c${i} = cp${i}[t * cp${i}_t + channel[j] * cp${i}_c];
+        const V c${i} = cp${i}[t * cp${i}_t${" + channel[j]" if channelled[i]}];
 //%   else
-        const V c${i} = b${i}[j];
+        const V c${i} = b${i}${"[j]" if channelled[i]};
 //%   endif
 //% endfor
 //% for line in sweep.lines.neuron
@@ -72,20 +78,44 @@
 //% endfor
 //% endmacro
 
-//% macro replayed(taped)
+//% macro timesteps()
 #pragma unroll
       for (int k = 0; k < SEGMENT; ++k) {
         const int t = part * SEGMENT + k;
 //% if T % segment
         if (t >= T) break;
 //% endif
+//% endmacro
+
+//% macro loads()
+//% if not static
+      Pack in[SEGMENT];
+//% endif
+//% if program.residual
+      Pack beside[SEGMENT];
+//% endif
+      Pack gin[SEGMENT];
+//% print timesteps()
+//% if not static
+        in[k] = get(xp + t * xp_t + i);
+//% endif
+//% if program.residual
+        beside[k] = get(rp + t * rp_t + i);
+//% endif
+        gin[k] = get(gsp + t * gsp_t + i);
+      }
+//% endmacro
+
+//% macro replayed(taped)
+//% print timesteps()
 //% if taped
 //% print copy("tape[k]", "v") | deeper
         if (k == SEGMENT - 1) break;
-//% endif
+//% else
 //% print input() | deeper
+//% endif
         EACH(j) {
-//% print step(replay, "v") | deeper
+//% print step(replay, "v", "[k]" if taped else "") | deeper
 //% print next_states(replay) | deeper
         }
       }
@@ -102,16 +132,16 @@ constexpr int T = ${T}, STATES = ${states | length}, SEGMENT = ${segment}, SEGME
 //% if not backward
 extern "C" __global__ void __launch_bounds__(256) forward(
 //% for i in coefficients
-    const V* cp${i}, I cp${i}_t, I cp${i}_c,
+    const V* __restrict__ cp${i}, I cp${i}_t,
 //% endfor
 //% for i in states
-    const V* first${i}, V* last${i},
+    const V* __restrict__ first${i}, V* __restrict__ last${i},
 //% endfor
-    const IO* xp, I xp_t,
+    const IO* __restrict__ xp, I xp_t,
 //% if program.residual
-    const IO* rp, I rp_t,
+    const IO* __restrict__ rp, I rp_t,
 //% endif
-    IO* sp, I sp_t, I size, I lanes, I inner, I channels) {
+    IO* __restrict__ sp, I sp_t, I size, I lanes, I inner, I channels) {
 //% print lane()
   for (I i = lane; i < size; i += lanes) {
 //% print first_states()
@@ -134,16 +164,16 @@ extern "C" __global__ void __launch_bounds__(256) forward(
 //% else
 extern "C" __global__ void __launch_bounds__(256) backward(
 //% for i in coefficients
-    const V* cp${i}, I cp${i}_t, I cp${i}_c,
+    const V* __restrict__ cp${i}, I cp${i}_t,
 //% endfor
 //% for i in states
-    const V* first${i}, const V* glast${i}, V* gfirst${i},
+    const V* __restrict__ first${i}, const V* __restrict__ glast${i}, V* __restrict__ gfirst${i},
 //% endfor
-    const IO* xp, I xp_t,
+    const IO* __restrict__ xp, I xp_t,
 //% if program.residual
-    const IO* rp, I rp_t,
+    const IO* __restrict__ rp, I rp_t,
 //% endif
-    const IO* gsp, I gsp_t, IO* gxp, I gxp_t, V* partial,
+    const IO* __restrict__ gsp, I gsp_t, IO* __restrict__ gxp, I gxp_t, V* __restrict__ partial,
     I size, I lanes, I inner, I channels) {
 //% print lane()
 //% for i in wanted
@@ -172,6 +202,7 @@ extern "C" __global__ void __launch_bounds__(256) backward(
 //% endif
     for (int part = SEGMENTS - 1; part >= 0; --part) {
       V tape[SEGMENT][STATES + 1][VEC];
+//% print loads()
 //% print copy("v", "start[part]")
 //% print replayed(true)
 #pragma unroll
@@ -180,15 +211,13 @@ extern "C" __global__ void __launch_bounds__(256) backward(
 //% if T % segment
         if (t >= T) continue;
 //% endif
-//% print input() | deeper
-        const Pack gin = get(gsp + t * gsp_t + i);
         Pack out;
         EACH(j) {
-          const V gs = from_io(gin.at[j]);
+          const V gs = from_io(gin[k].at[j]);
 //% for i in states
           const V gv${i} = g[${i}][j];
 //% endfor
-//% print step(reverse, "tape[k]") | deeper
+//% print step(reverse, "tape[k]", "[k]") | deeper
 //% if static
           all[j] += ${reverse.value(program.grad_x)};
 //% else

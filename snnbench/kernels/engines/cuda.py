@@ -29,6 +29,8 @@ BLOCK = 256
 LANES = 1 << 18
 """Threads that a backward uses to add up gradients of coefficients: enough to fill a device, few to add up."""
 
+MOST = 1 << 31
+"""Neurons of a frame must be fewer, so that a thread finds its channel in 32 bits."""
 LOCAL = 1 << 14
 """Bytes of local memory that a thread may ask for; the device sets them aside for all threads that it can hold."""
 
@@ -127,15 +129,17 @@ class CudaKernel(FrameKernel):
 
     def prepare(self) -> None:
         if self.work:
-            self.load(None, self.vec())
+            self.load(None, self.vec(None))
 
     def source(self, wanted: Wanted) -> KernelSource:
-        return cuda_source(self.program, self.variant(wanted), wanted is not None, self.vec())
+        return cuda_source(self.program, self.variant(wanted), wanted is not None, self.vec(wanted))
 
     def load(self, wanted: Wanted, vec: int) -> Loaded:
         found = self.kernels.get((wanted, vec))
         if found is None:
             variant, place = self.variant(wanted), self.layout
+            if place.size >= MOST:
+                raise NoEngine(f"a frame has {place.size:,} neurons, more than a CUDA kernel numbers")
             if wanted is not None and kept_bytes(self.program, variant, vec) > LOCAL:
                 raise NoEngine(f"T={variant.steps} is more than a thread of a CUDA device can keep")
             launch, parameters = compiled(self.program, variant, wanted is not None, vec)
@@ -143,14 +147,15 @@ class CudaKernel(FrameKernel):
             lanes = self.lanes(vec) if slots else place.size
             sizes = {"size": place.size, "lanes": lanes, "inner": place.inner, "channels": place.channels}
             parts = [] if wanted is None else ["partial"]
-            values = self.values(parameters, wanted, sizes | self.settled(wanted), tensors=parts)
+            settled = sizes | {name: value for name, value in self.settled(wanted).items() if not name.endswith("_c")}
+            values = self.values(parameters, wanted, settled, tensors=parts)
             found = self.kernels[wanted, vec] = Loaded(launch, values, lanes, slots)
         return found
 
     def launch_forward(
         self, x: Tensor, r: Tensor | None, first: States, c: tuple[Tensor, ...], s: Tensor, last: States
     ) -> None:
-        vec = self.vec(x, r, s)
+        vec = self.vec(None, x, r, s)
         kernel = self.load(None, vec)
         values = kernel.values(**inputs(x, r), sp=s, first=first, last=last, cp=c)
         kernel.launch(-(-kernel.lanes // (vec * BLOCK)), BLOCK, values, x.device)
@@ -167,7 +172,7 @@ class CudaKernel(FrameKernel):
         g_first: States,
         wanted: tuple[bool, ...],
     ) -> list[Tensor | None]:
-        vec = self.vec(x, r, gs, gx)
+        vec = self.vec(wanted, x, r, gs, gx)
         kernel = self.load(wanted, vec)
         shape = (kernel.slots, kernel.lanes)
         partial = torch.empty(shape, dtype=torch.float32, device=x.device) if kernel.slots else None
@@ -205,14 +210,14 @@ class CudaKernel(FrameKernel):
         periods -= periods % vec if periods > vec else 0
         return min(self.period * periods, self.layout.size)
 
-    def vec(self, *tensors: Tensor | None) -> int:
-        """Neurons to a thread: as many as registers and alignment allow, at most 4."""
+    def vec(self, wanted: Wanted, *tensors: Tensor | None) -> int:
+        """Neurons to a thread: as many as alignment allows and, in a backward, registers; at most 4."""
         place, states = self.layout, max(1, len(self.program.states))
         strides = [place.size, place.time_stride, *(t.stride(0) for t in tensors if t is not None and t.dim())]
         item = self.signature.dtype.itemsize
         for vec in (4, 2):
             aligned = all(t.data_ptr() % (vec * item) == 0 for t in tensors if t is not None)
-            fits = place.steps * states * vec <= REGISTERS
+            fits = wanted is None or place.steps * states * vec <= REGISTERS
             if fits and aligned and all(s % vec == 0 for s in strides) and self.lanes(vec) % vec == 0:
                 return vec
         return 1
