@@ -19,6 +19,7 @@ from snnbench.results.selection import select
 from snnbench.results.tables import render
 from snnbench.results.tables.comparison import compare, record, table
 from snnbench.results.tables.papers import ledger_notes
+from snnbench.runs.find import outputs
 from snnbench.runs.read import read_ledger
 from snnbench.runs.schema import PROTOCOLS
 
@@ -26,7 +27,7 @@ from snnbench.runs.schema import PROTOCOLS
 def main(argv: Sequence[str] | None = None) -> int:
     """0, or 2 where there is nothing to compare."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folders", nargs="*", default=["outputs"], help="where the runs lie; default: outputs")
+    parser.add_argument("folders", nargs="*", default=[outputs()], help="default: $SNNBENCH_OUTPUTS, or outputs")
     parser.add_argument("--format", choices=render.FORMATS, default="text")
     parser.add_argument("--protocol", choices=list(PROTOCOLS), default="last_epoch")
     parser.add_argument("--any-data", action="store_true", help="also runs on other than the real data, apart")

@@ -17,11 +17,14 @@ from snnbench.config import CONFIGS
 from snnbench.errors import UserError
 from snnbench.files import write_text
 from snnbench.results.dashboard import build
+from snnbench.runs.find import outputs
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folders", nargs="*", type=Path, default=[Path("outputs")], help="default: outputs")
+    parser.add_argument(
+        "folders", nargs="*", type=Path, default=[outputs()], help="default: $SNNBENCH_OUTPUTS, or outputs"
+    )
     parser.add_argument("--output", type=Path, help="default: dashboard.html in the first folder")
     parser.add_argument("--configs", type=Path, default=CONFIGS, help="where papers.yaml and experiment/ lie")
     arguments = parser.parse_args(argv)

@@ -17,6 +17,7 @@ from snnbench.errors import UserError
 from snnbench.results.figures.kinds import KINDS, Drawn
 from snnbench.results.selection import LeftOut, select
 from snnbench.results.tables.papers import ledger_notes
+from snnbench.runs.find import outputs
 from snnbench.runs.read import Run, read_ledger
 from snnbench.runs.schema import PROTOCOLS
 
@@ -35,9 +36,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folders", nargs="*", type=Path, default=[Path("outputs")], help="where the runs lie")
+    parser.add_argument(
+        "folders", nargs="*", type=Path, default=[outputs()], help="default: $SNNBENCH_OUTPUTS, or outputs"
+    )
     parser.add_argument("--kind", action="append", choices=KINDS, help="may be given more than once; default: all")
-    parser.add_argument("--output", type=Path, default=Path("outputs/figures"), help="default: outputs/figures")
+    parser.add_argument("--output", type=Path, default=outputs() / "figures", help="default: figures in there")
     parser.add_argument(
         "--protocol",
         choices=list(PROTOCOLS),

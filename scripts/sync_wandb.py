@@ -16,6 +16,7 @@ from pathlib import Path
 
 from snnbench import terminal
 from snnbench.errors import UserError
+from snnbench.runs.find import outputs
 from snnbench.runs.result import Unreadable, read_result, status_of
 from snnbench.training.loggers import has_wandb_key
 
@@ -39,7 +40,9 @@ def main(argv: Sequence[str] | None = None, upload: Callable[[list[Path]], int] 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folders", nargs="*", type=Path, default=[Path("outputs")], help="default: outputs")
+    parser.add_argument(
+        "folders", nargs="*", type=Path, default=[outputs()], help="default: $SNNBENCH_OUTPUTS, or outputs"
+    )
     parser.add_argument("--plan", action="store_true", help="only say what would be uploaded")
     return parser
 

@@ -26,6 +26,7 @@ from snnbench.results.rows import choose, read_registry, read_rows
 from snnbench.results.tables import check, render
 from snnbench.results.tables.curve import check_curve
 from snnbench.results.tables.papers import groups_table, ledger_notes, order, paper_table
+from snnbench.runs.find import outputs
 from snnbench.runs.read import read_ledger
 
 
@@ -41,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("paper", nargs="?", help="a paper's key in configs/papers.yaml; none: all of them")
-    parser.add_argument("folders", nargs="*", help="where the runs lie; default: outputs")
+    parser.add_argument("folders", nargs="*", help="where the runs lie; default: $SNNBENCH_OUTPUTS, or outputs")
     parser.add_argument("--format", choices=render.FORMATS, default="text")
     parser.add_argument("--proved", action="store_true", help="only rows whose network and gradients were compared")
     parser.add_argument("--check", metavar="ROW", help="compare this row's runs with its reported accuracy")
@@ -123,7 +124,7 @@ def _what(arguments: argparse.Namespace, papers: list[str]) -> tuple[list[str], 
         if words and not Path(words[0]).exists():
             choose("paper or folder", words[0], dict.fromkeys(papers))
         chosen = papers
-    return chosen, [Path(word) for word in words] or [Path("outputs")]
+    return chosen, [Path(word) for word in words] or [outputs()]
 
 
 if __name__ == "__main__":

@@ -10,6 +10,11 @@ from snnbench.errors import UserError
 from snnbench.runs.schema import CONFIG, NOT_RUNS, RESULT
 
 
+def outputs() -> Path:
+    """Where runs lie unless a folder is named: $SNNBENCH_OUTPUTS or outputs, as in configs/paths/default.yaml."""
+    return Path(os.environ.get("SNNBENCH_OUTPUTS") or "outputs").expanduser()
+
+
 def run_folders(folders: Iterable[str | Path], problems: list[str]) -> Iterator[Path]:
     """Folders of runs, through symbolic links, too; each once, by whichever path it is found first."""
     seen: set[tuple[int, int] | None] = set()
