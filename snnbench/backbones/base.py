@@ -79,7 +79,13 @@ class Backbone(nn.Module):
         last = self.layout == "channels_last"
         if self.layout == "auto":
             last = frames.device.type == "cpu" and frames.dtype is torch.float32
-        return frames.contiguous(memory_format=torch.channels_last if last else torch.contiguous_format)
+        if not last:
+            return frames.contiguous()
+        frames = frames.contiguous(memory_format=torch.channels_last)
+        if self.in_channels == 1:  # both layouts at once, of which PyTorch's convolutions would choose the other
+            height, width = frames.shape[2:]
+            frames = frames.as_strided(frames.shape, (height * width, 1, width, 1))
+        return frames
 
     def logits(self, x: Tensor, repeats: int) -> Tensor:
         """Logits [T, B, classes] of x [T, B, C, H, W], or of a single frame [1, B, C, H, W] shown `repeats` times."""

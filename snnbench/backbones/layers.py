@@ -26,7 +26,19 @@ def over_time(layer: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
 
     Folding is a view, for channels-last frames, too; a tensor that would have to be copied is refused.
     """
-    return layer(x.view(-1, *x.shape[2:])).unflatten(0, x.shape[:2])
+    return layer(folded(x)).unflatten(0, x.shape[:2])
+
+
+def folded(x: Tensor) -> Tensor:
+    """x [T, B, ...] as [T * B, ...]: a view, in x's layout.
+
+    Frames of one channel lie channels last and first at once; `view` would forget which of the two strides say.
+    """
+    frames = x.view(-1, *x.shape[2:])
+    if x.dim() == 5 and x.shape[2] == x.stride(2) == 1:
+        height, width = x.shape[3:]
+        frames = frames.as_strided(frames.shape, (height * width, 1, width, 1))
+    return frames
 
 
 class Conv2d(nn.Conv2d):
@@ -44,7 +56,7 @@ class Conv2d(nn.Conv2d):
     def forward(self, input: Tensor) -> Tensor:
         if not self.keeps_recipe:
             return over_time(self._convolve, input)
-        y = self._convolve(input.view(-1, *input.shape[2:]))
+        y = self._convolve(folded(input))
         return hand_on(y, y.unflatten(0, input.shape[:2]))
 
     def _convolve(self, x: Tensor) -> Tensor:

@@ -229,7 +229,3 @@ PUBLIC void maximum_pool(const Pool& s, const float* x, float* y, Tap* taps, lon
 PUBLIC void maximum_unpool(const Pool& s, const float* g, const Tap* taps, float* gx, long last) {
   maximum_back(s, g, taps, gx, last);
 }
-
-PUBLIC void average_pool(const Pool& s, const float* x, float* y) { average_pairs(s, x, y); }
-
-PUBLIC void average_unpool(const Pool& s, const float* g, float* gx) { average_pairs_back(s, g, gx); }

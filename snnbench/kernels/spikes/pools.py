@@ -49,10 +49,11 @@ class Windows(NamedTuple):
             and min(self.sides(x)) > 0
         )
 
-    @property
-    def pairs(self) -> bool:
-        """Whether they are 2x2 values, side by side."""
-        return self.kernel == self.stride == (2, 2) and self.padding == (0, 0)
+    def apart(self, last: bool) -> bool:
+        """Whether they lie apart, without a border, and are 2x2 values side by side where channels do not lie last."""
+        if not last:
+            return self.kernel == self.stride == (2, 2) and self.padding == (0, 0)
+        return self.padding == (0, 0) and all(s >= k for s, k in zip(self.stride, self.kernel, strict=True))
 
 
 def average_pool(x: Tensor, windows: Windows) -> Tensor | None:
@@ -107,23 +108,30 @@ def _direct(gy: Tensor) -> bool:
 
 
 class _Average(Function):
-    """Saves no tensor. Of channels that lie last, PyTorch's own is as fast."""
+    """Saves no tensor. Where windows overlap or have a border, PyTorch's own runs."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, windows: Windows) -> Tensor:
         ctx.shape, ctx.last, ctx.windows = x.shape, channels_last(x), windows
-        if ctx.last or not windows.pairs:
+        if not windows.apart(ctx.last):
             return functional.avg_pool2d(x, *windows)
-        y = torch.empty(*x.shape[:2], *windows.sides(x.shape))
-        call("average_pool", _numbers(x.shape, windows), x, y)
+        y = _empty((*x.shape[:2], *windows.sides(x.shape)), ctx.last)
+        call("average_pool", _numbers(x.shape, windows), x, y, int(ctx.last))
         return y
 
     @staticmethod
     def backward(ctx: Any, gy: Tensor) -> Any:
-        if ctx.last or not ctx.windows.pairs or not _direct(gy):
+        if not ctx.windows.apart(ctx.last) or not _direct(gy):
             return aten.avg_pool2d_backward(gy, _empty(ctx.shape, ctx.last), *ctx.windows, None), None
-        gx = torch.empty(ctx.shape)
-        call("average_unpool", _numbers(ctx.shape, ctx.windows), gy.contiguous(), gx)
+        rows, columns = ctx.windows.sides(ctx.shape)
+        (kernel, stride), format_ = ctx.windows[:2], memory_format(ctx.last)
+        covered = kernel == stride and rows * kernel[0] >= ctx.shape[2] and columns * kernel[1] >= ctx.shape[3]
+        gx = _empty(ctx.shape, ctx.last)
+        if ctx.last and not covered:
+            gx.zero_()
+        call(
+            "average_unpool", _numbers(ctx.shape, ctx.windows), gy.contiguous(memory_format=format_), gx, int(ctx.last)
+        )
         return gx, None
 
 

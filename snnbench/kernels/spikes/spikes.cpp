@@ -78,3 +78,4 @@ inline void store(float* p, V v, long live) {
 #include "winograd.h"
 #include "winograd_weight.h"
 #include "pools.h"
+#include "averages.h"
