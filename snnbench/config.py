@@ -10,7 +10,7 @@ from typing import Any
 from omegaconf import MISSING, DictConfig, OmegaConf
 
 from snnbench import commands, soundness
-from snnbench.check import choice, count, flag, number, shown
+from snnbench.check import choice, count, number, shown
 from snnbench.errors import UserError
 from snnbench.runs.recipe import REPEATS, lookup, normal
 
@@ -18,6 +18,8 @@ CONFIGS = Path(__file__).parents[1] / "configs"
 GROUPS = ("data", "neuron", "backbone", "norm", "augment", "loss", "optimizer", "schedule", "trainer", "paths")
 LAYOUTS = ("auto", "contiguous", "channels_last")
 MEMORY = ("floats", "bits")
+STEP: dict[str, Any] = {"layout": "auto", "fuse": "auto", "memory": "floats"}
+"""How a step is computed, as it is unless a config says otherwise: those of older runs have no such keys."""
 _ABSENT = object()
 
 
@@ -115,10 +117,7 @@ def check(cfg: DictConfig) -> None:
     soundness.check_technical(resolved)
     soundness.check_trainer(resolved["trainer"], cfg.epochs)
     _check_eval_precision(cfg)
-    choice("layout", cfg.get("layout", "auto"), LAYOUTS)
-    if cfg.get("fuse", "auto") != "auto":
-        flag("fuse", cfg.fuse)
-    choice("memory", cfg.get("memory", "floats"), MEMORY)
+    check_step(engine=cfg.engine, **{key: cfg.get(key, value) for key, value in STEP.items()})
     if not isinstance(resolved["optimizer"].get("decay"), list):
         decay = resolved["optimizer"].get("decay")
         raise UserError(f"optimizer.decay={shown(decay)}: give a list, such as [weight] or [].")
@@ -128,6 +127,21 @@ def check(cfg: DictConfig) -> None:
         raise UserError(f"tags={shown(resolved['tags'])}: must be a list of names.")
     if cfg.row is not None and not (isinstance(cfg.row, DictConfig) and isinstance(cfg.row.get("id"), str)):
         raise UserError(f"row={cfg.row}: must be null, or the block of a row with its id.")
+
+
+def check_step(*, engine: str, layout: Any, fuse: Any, memory: Any) -> None:
+    """Refuse values of the keys that say how a step is computed (`snnbench.backbones.step`).
+
+    Raises:
+        UserError: names the key, the value and what is allowed.
+    """
+    choice("layout", layout, LAYOUTS)
+    if fuse != "auto" and not isinstance(fuse, bool):
+        raise UserError(f"fuse={shown(fuse)}: must be auto, true or false.")
+    if choice("memory", memory, MEMORY) == "bits" and (fuse is False or engine == "reference"):
+        raise UserError(
+            "memory=bits: needs norms and neurons in one. Take another engine than reference, and fuse=auto."
+        )
 
 
 def _check_callbacks(cfg: DictConfig) -> None:

@@ -120,11 +120,10 @@ def tell(choice: Choice, environ: MutableMapping[str, str] | None = None) -> Non
 
 def _told(environ: Mapping[str, str]) -> Choice | None:
     try:
-        found = json.loads(environ[TOLD])
-        machine = found.pop("machine")
-    except (KeyError, ValueError):
+        found = dict(json.loads(environ[TOLD]))
+        return Choice(**found) if found.pop("machine") == platform.node() else None
+    except (KeyError, ValueError, TypeError):  # not written by `tell`
         return None
-    return Choice(**found) if machine == platform.node() else None
 
 
 def at_once(n_jobs: int | None, jobs: int = 0) -> int:

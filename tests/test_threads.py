@@ -1,6 +1,7 @@
 """Which number of threads is taken: the user's before the run's own before what is free; and how threads wait."""
 
 import json
+import platform
 import subprocess
 import sys
 
@@ -148,3 +149,9 @@ def test_threads_that_wait_let_others_compute():
         return float(done.stdout)
 
     assert share("from snnbench import threads; threads.prepare()") < 0.3
+
+
+@pytest.mark.parametrize("text", ["2", "[]", "null", "{", '{"machine": "here"}', '{"machine": "%s", "much": 1}'])
+def test_what_this_project_has_not_written_is_not_read(text):
+    text = text % platform.node() if "%s" in text else text
+    assert threads.for_run(None, environ={threads.TOLD: text}, watch=Others(2)).count >= 1

@@ -30,7 +30,7 @@ class Backbone(nn.Module):
         in_parts: whether each timestep brings another part of one image, so that a network without spikes would have
             to make T passes, too.
         layout: how frames lie in memory within the network: "contiguous", "channels_last", or "auto": channels last
-            where that is faster and as exact, float32 on a CPU.
+            where that is faster and as exact, in float32 on a CPU without autocast.
     """
 
     in_parts = False
@@ -78,7 +78,9 @@ class Backbone(nn.Module):
         """Frames [N, C, H, W] in the network's layout; every layer keeps it."""
         last = self.layout == "channels_last"
         if self.layout == "auto":
-            last = frames.device.type == "cpu" and frames.dtype is torch.float32
+            last = (
+                frames.device.type == "cpu" and frames.dtype is torch.float32 and not torch.is_autocast_enabled("cpu")
+            )
         if not last:
             return frames.contiguous()
         frames = frames.contiguous(memory_format=torch.channels_last)

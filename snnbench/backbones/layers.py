@@ -54,7 +54,7 @@ class Conv2d(nn.Conv2d):
     keeps_recipe = False
 
     def forward(self, input: Tensor) -> Tensor:
-        if not self.keeps_recipe:
+        if not self.keeps_recipe or torch.compiler.is_compiling():
             return over_time(self._convolve, input)
         y = self._convolve(folded(input))
         return hand_on(y, y.unflatten(0, input.shape[:2]))
@@ -69,6 +69,8 @@ class Conv2d(nn.Conv2d):
     @property
     def _plain(self) -> bool:
         """Whether it is one that `convolve` knows: square, undivided, with a border of zeros."""
+        if type(self)._conv_forward is not nn.Conv2d._conv_forward or "_conv_forward" in vars(self):
+            return False
         square = isinstance(self.padding, tuple) and len({*self.stride}) == len({*self.padding}) == 1
         return square and self.groups == 1 and self.dilation == (1, 1) and self.padding_mode == "zeros"
 

@@ -87,12 +87,15 @@ class BatchNorm(nn.Module):
 
         So it must where somebody looks on (hooks, torch.compile), or it was replaced (SyncBatchNorm, parametrizations).
         """
-        bn, momentum = self.bn, self.bn.momentum
-        if type(self) not in _OWN or type(bn) is not nn.BatchNorm2d or bn.weight is None:
+        bn = self.bn
+        if type(self) not in _OWN or type(bn) is not nn.BatchNorm2d or {"forward", "_apply_bn"} & set(vars(self)):
             return None
-        if momentum is None or bn.running_mean is None:
+        momentum = bn.momentum
+        if momentum is None or bn.weight is None or bn.running_mean is None:
             return None
         if torch.compiler.is_compiling() or bn.training != self.training or not unhooked(bn):
+            return None
+        if bn.training and not bn.track_running_stats:
             return None
         assert bn.running_var is not None
         assert bn.num_batches_tracked is not None

@@ -9,8 +9,7 @@ from torch import nn
 from snnbench.backbones.base import Backbone
 from snnbench.backbones.layers import AdaptiveAvgPool2d, AvgPool2d, Conv2d, MaxPool2d, SpikingUnit
 from snnbench.backbones.norms import BatchNorm
-from snnbench.check import choice, flag
-from snnbench.config import LAYOUTS, MEMORY
+from snnbench.config import check_step
 from snnbench.kernels.engines.registry import REFERENCE
 from snnbench.kernels.norms.norm import available
 
@@ -26,8 +25,8 @@ def set_step(
     Args:
         network: its convolutions, pools, norms and spiking units are told.
         engine: "reference" leaves everything to PyTorch's own layers.
-        layout: of the frames in memory, see `Backbone`. auto keeps them contiguous where norms are PyTorch's: those are
-            less exact with channels last.
+        layout: of the frames in memory, see `Backbone`. auto keeps them contiguous where norms are PyTorch's own, which
+            are less exact with channels last (but not compiled by torch.compile).
         fuse: whether a norm and the neuron behind it run as one operation; auto does so on a CPU.
         memory: what is kept of a convolution of spikes until the backward pass: with "bits" its input's bits alone, its
             output is computed again; else the output, too.
@@ -36,10 +35,8 @@ def set_step(
         UserError: a value is none of these.
     """
     own = engine != REFERENCE
-    fuse = fuse if fuse == "auto" else flag("fuse", fuse)
-    fuses = bool(fuse) and own
-    bits = choice("memory", memory, MEMORY) == "bits" and fuses
-    layout = choice("layout", layout, LAYOUTS)
+    check_step(engine=engine, layout=layout, fuse=fuse, memory=memory)
+    fuses, bits = bool(fuse) and own, memory == "bits"
     if layout == "auto" and not (fuses and available()):
         layout = "contiguous"
     settings: dict[type[nn.Module], dict[str, Any]] = {

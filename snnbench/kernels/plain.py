@@ -34,6 +34,12 @@ def plain(device: torch.device, *values: Tensor | None) -> bool:
     return True
 
 
+def floats(*shape: int, last: bool = False) -> Tensor:
+    """Memory that C++ writes float32 numbers into, whatever PyTorch's default dtype and device are."""
+    layout = torch.channels_last if last else torch.contiguous_format
+    return torch.empty(shape, dtype=torch.float32, device="cpu", memory_format=layout)
+
+
 @functools.cache
 def _plain_keys(device: str) -> frozenset[int]:
     """The dispatch keys of the most ordinary tensors, in and out of inference mode; any other is more than they are.

@@ -21,6 +21,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from snnbench import processes, threads
 from snnbench.backbones.step import set_step
 from snnbench.commands import literals
+from snnbench.config import STEP
 from snnbench.data.tree import spelt
 from snnbench.errors import UserError
 from snnbench.seeding import seed_all
@@ -79,8 +80,7 @@ def build_network(cfg: DictConfig) -> nn.Module:
     """The backbone with its neurons and norms, initialised from the seed alone."""
     seed_all(cfg.seed)
     network: nn.Module = make(cfg, "backbone", neuron=make(cfg, "neuron"), norm=make(cfg, "norm"))
-    later = {"layout": "auto", "fuse": "auto", "memory": "floats"}  # a run from before has none of these keys
-    set_step(network, engine=cfg.engine, **{key: cfg.get(key, value) for key, value in later.items()})
+    set_step(network, engine=cfg.engine, **{key: cfg.get(key, value) for key, value in STEP.items()})
     return network
 
 

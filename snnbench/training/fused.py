@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.graph import increment_version
 from torch.optim import Optimizer
 
 DEVICES = ("cpu", "cuda")
@@ -33,9 +34,20 @@ def build_fused(factory: partial[Optimizer], groups: Sequence[dict[str, Any]], *
     """
     optimizer = _fused(factory, groups) if wanted and _allowed(factory, groups) else None
     optimizer = factory(groups) if optimizer is None else optimizer
+    optimizer.register_step_post_hook(_count)
     optimizer.register_load_state_dict_pre_hook(_own_way)
     optimizer.register_load_state_dict_post_hook(align)
     return optimizer
+
+
+def _count(optimizer: Optimizer, *_: Any) -> None:
+    """Let autograd know that parameters have changed, as all other updates do: PyTorch's fused ones forget to.
+
+    Without, a backward through what was kept before a step would give wrong gradients instead of an error.
+    """
+    for group in optimizer.param_groups:
+        if group.get("fused"):
+            increment_version([parameter for parameter in group["params"] if parameter.grad is not None])
 
 
 def _allowed(factory: partial[Optimizer], groups: Sequence[dict[str, Any]]) -> bool:

@@ -182,8 +182,34 @@ def test_float64_stays_contiguous(build):
 
 @pytest.mark.parametrize(
     ("options", "message"),
-    [({"layout": "nhwc"}, "layout"), ({"memory": "bit"}, "memory"), ({"fuse": "yes"}, "fuse")],
+    [
+        ({"layout": "nhwc"}, "layout=.nhwc"),
+        ({"memory": "bit"}, "memory=.bit"),
+        ({"fuse": "yes"}, "fuse=.yes.: must be auto, true or false"),
+        ({"fuse": None}, "fuse=null: must be auto, true or false"),
+        ({"memory": "bits", "fuse": False}, "memory=bits: needs"),
+        ({"memory": "bits", "engine": "reference"}, "memory=bits: needs"),
+    ],
 )
 def test_what_is_no_way_is_refused(build, options, message):
     with pytest.raises(UserError, match=message):
         set_step(network(build, "resnet20"), **options)
+
+
+def test_bits_have_no_second_derivative_and_say_so(build):
+    net = network(build, "resnet20")
+    set_step(net, memory="bits")
+    x, labels = batch(net)
+    loss = functional.cross_entropy(net(x).mean(0), labels)
+    with pytest.raises(RuntimeError, match=r"no second derivative; take (memory=floats|engine='reference')"):
+        torch.autograd.grad(loss, list(net.parameters()), create_graph=True)
+
+
+def test_autocast_stays_contiguous(build):
+    net = network(build, "resnet20")
+    set_step(net)
+    seen: list[Tensor] = []
+    net.convs[0].register_forward_hook(lambda _m, x, _y: seen.append(x[0]))
+    with torch.autocast("cpu", torch.bfloat16):
+        net(batch(net)[0])
+    assert seen[0].is_contiguous()

@@ -225,6 +225,19 @@ def on_reference(made: SpikingUnit) -> None:
     made.neuron.engine = "reference"
 
 
+def paused(made: SpikingUnit) -> None:
+    """The usual way to keep statistics out of a pass."""
+    made.norm.bn.track_running_stats = False
+
+
+def folded_away(made: SpikingUnit) -> None:
+    made.norm.bn = nn.Sequential(nn.GroupNorm(4, made.norm.bn.num_features))
+
+
+def applied_otherwise(made: SpikingUnit) -> None:
+    made.norm._apply_bn = lambda frames: made.norm.bn(frames)  # type: ignore[method-assign]
+
+
 def untracked(made: SpikingUnit) -> None:
     made.norm.bn = nn.BatchNorm2d(made.norm.bn.num_features, track_running_stats=False)
 
@@ -237,7 +250,8 @@ def of_another_kind(made: SpikingUnit) -> None:
 
 
 WATCHED = [watch_norm, watch_neuron]
-CHANGED = [of_another_kind, synchronise, parametrize, freeze, replace, on_reference, untracked]
+CHANGED = [of_another_kind, synchronise, parametrize, freeze, replace, on_reference, untracked, paused]
+CHANGED += [folded_away, applied_otherwise]
 
 
 @pytest.mark.parametrize("change", WATCHED + CHANGED, ids=lambda f: f.__name__)
@@ -246,8 +260,10 @@ def test_steps_aside_where_somebody_looks_on_or_has_changed_it(change, monkeypat
     y, r, gs = inputs(SHAPES["block"], True)
     made = built("bn", "lif", SHAPES["block"])
     change(made)
+    before = made.norm.bn.running_mean.clone() if change is paused else None
     made(y, 1, r).backward(gs)
     assert True not in ran
+    assert before is None or torch.equal(made.norm.bn.running_mean, before)
 
 
 def test_a_global_hook_sees_norm_and_neuron():
@@ -355,3 +371,35 @@ def test_what_does_not_fit_is_for_pytorch_to_refuse(way):
     for part in (made, made.norm):
         with pytest.raises((ValueError, RuntimeError)):
             part(y.contiguous(), repeats)
+
+
+@pytest.mark.parametrize("first", [17.7, 1234.567])
+@pytest.mark.parametrize("place", ["first", "last"])
+def test_a_first_value_far_from_all_others_costs_no_digits(first, place):
+    """Sums are made about it."""
+    y = torch.zeros(2, 64, 3, 24, 24)
+    y[0, 0, :, 0, 0] = first
+    own = BatchNorm(3)
+    exact = copy.deepcopy(own).double()
+    own(last(y) if place == "last" else y)
+    exact(y.double())
+    assert far(dict(own.bn.named_buffers()), dict(exact.bn.named_buffers()))["running_var"] < 1e-6
+
+
+@pytest.mark.parametrize("default", [torch.float64, torch.bfloat16, "meta"])
+def test_pytorchs_defaults_do_not_show(default):
+    y, r, gs = inputs(SHAPES["block"], True)
+    found = []
+    for changed in (False, True):
+        made = built("bn", "lif", SHAPES["block"])
+        try:
+            if changed and default == "meta":
+                torch.set_default_device("meta")
+            elif changed:
+                torch.set_default_dtype(default)
+            s, grads, _ = apply(made, y, r, gs)
+        finally:
+            torch.set_default_dtype(torch.float32)
+            torch.set_default_device(None)
+        found.append([s, *grads.values()])
+    assert all(torch.equal(a, b) and a.dtype == torch.float32 for a, b in zip(*found, strict=True))

@@ -1,5 +1,6 @@
 """The convolution that only adds, beside PyTorch's in float64 and in float32."""
 
+import io
 import subprocess
 import sys
 
@@ -9,11 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional
 
-from snnbench.backbones.layers import Conv2d
+from snnbench.backbones.layers import AvgPool2d, Conv2d, MaxPool2d
 from snnbench.backbones.step import set_step
 from snnbench.kernels.spikes import convolution, library
 from snnbench.kernels.spikes.bits import pack
-from snnbench.kernels.spikes.convolution import convolve
+from snnbench.kernels.spikes.convolution import again, convolve
 
 pytestmark = pytest.mark.skipif(library.library() is None, reason="no C++ compiler")
 LAYOUTS = {"first": torch.contiguous_format, "last": torch.channels_last}
@@ -211,3 +212,48 @@ def test_without_a_compiler_it_is_the_dense_convolution(tmp_path):
     }
     done = subprocess.run([sys.executable, "-c", text], env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("default", [torch.float64, torch.bfloat16, "meta"])
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("density", [0.1, 0.9])
+def test_pytorchs_defaults_do_not_show(default, layout, density):
+    module, x = layer(), spikes((6, 64, 9, 8), density, layout).unflatten(0, (3, 2)).requires_grad_()
+    pool = torch.nn.Sequential(AvgPool2d(2), MaxPool2d(2))
+    found = []
+    for changed in (False, True):
+        try:
+            if changed and default == "meta":
+                torch.set_default_device("meta")
+            elif changed:
+                torch.set_default_dtype(default)
+            y = pool(module(x))
+            found.append([y, *torch.autograd.grad(y, [x, module.weight], torch.ones_like(y))])
+        finally:
+            torch.set_default_dtype(torch.float32)
+            torch.set_default_device(None)
+    assert all(torch.equal(a, b) and a.dtype == torch.float32 for a, b in zip(*found, strict=True))
+
+
+def test_a_layer_that_convolves_otherwise_is_called():
+    class Centred(Conv2d):
+        def _conv_forward(self, input, weight, bias):
+            return super()._conv_forward(input, weight - weight.mean(), bias)
+
+    torch.manual_seed(0)
+    module, x = Centred(64, 64, 3, padding=1), spikes((4, 64, 8, 8), 0.1).unflatten(0, (2, 2))
+    expected = functional.conv2d(x.flatten(0, 1), module.weight - module.weight.mean(), module.bias, 1, 1)
+    torch.testing.assert_close(module(x).flatten(0, 1), expected)
+
+
+def test_an_output_that_can_be_computed_again_can_be_saved():
+    module, x = layer(), spikes((8, 64, 9, 7), 0.1).unflatten(0, (4, 2))
+    module.keeps_recipe = True
+    for enabled in (True, False):
+        with torch.set_grad_enabled(enabled):
+            y = module(x)
+            assert (again(y) is not None) is enabled
+            saved = io.BytesIO()
+            torch.save(y, saved)
+            saved.seek(0)
+            assert torch.equal(torch.load(saved), y)

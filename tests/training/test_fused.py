@@ -235,3 +235,16 @@ def test_a_parameter_may_get_its_first_gradient_later() -> None:
             optimizer.step()
         found[wanted] = [p.detach() for group in optimizer.param_groups for p in group["params"]]
     assert error(found[True], found[False]) < 1e-6
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_backward_over_a_step_is_refused_as_with_any_optimizer(kind):
+    weight = nn.Parameter(torch.rand(4, 4))
+    optimizer = build_fused(KINDS[kind], [{"params": [weight]}])
+    assert optimizer.param_groups[0]["fused"]
+    x = torch.rand(3, 4, requires_grad=True)
+    y = x @ weight
+    weight.grad = torch.ones_like(weight)
+    optimizer.step()
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        y.sum().backward()

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from snnbench.kernels.engines.cpu import threads
 from snnbench.kernels.native import Native
+from snnbench.kernels.plain import floats
 
 _cpp = Native(Path(__file__).with_name("norms.cpp"))
 
@@ -104,7 +105,7 @@ def table(norm: Norm, y: Tensor, place: Place) -> Tensor:
     """The norm's table [4, C] or [4, T, C] for y; in training, the running statistics move on."""
     if not native(y):
         return _table(norm, y, place)
-    found = torch.empty((4, *place.size))
+    found = floats(4, *place.size)
     numbers = (ctypes.c_double * 4)(norm.eps, norm.momentum, norm.gain, place.values * norm.repeats)
     parameters = (norm.weight, norm.bias, norm.running_mean, norm.running_var, numbers, found)
     if norm.training:
@@ -124,7 +125,7 @@ def normalize(y: Tensor, found: Tensor, place: Place) -> Tensor:
 
 def gather(y: Tensor, gz: Tensor, found: Tensor, place: Place) -> tuple[Tensor, Tensor]:
     """The sums of gz and of gz (y - mean) over the values of each channel."""
-    sums, moments = torch.empty(place.size), torch.empty(place.size)
+    sums, moments = floats(*place.size), floats(*place.size)
     _cpp.call("gather", place.shape, y, gz, found, sums, moments)
     return sums, moments
 
@@ -139,7 +140,7 @@ def differentiate(
     """
     if not native(y):
         return _differentiate(norm, y, gz, gy, found, sums, place)
-    weight, bias = torch.empty(place.channels), torch.empty(place.channels)
+    weight, bias = floats(place.channels), floats(place.channels)
     options = (float(norm.gain), int(norm.training))
     _cpp.call("differentiate", place.shape, y, gz, gy, found, *sums, *options, weight, bias)
     return weight, bias

@@ -37,9 +37,14 @@ inline void add_up(const float* y, const float* g, const F* about, long stride, 
   for (long r = 0; r < times; ++r)
     for (int v = 0; v < V; ++v) {
       const long at = r * stride + v * LANES;
-      add<GRADIENT>(*(const F*)(y + at), GRADIENT ? *(const F*)(g + at) : F{}, about[v], a[v], b[v]);
+      if constexpr (GRADIENT) {
+        add<true>(*(const F*)(y + at), *(const F*)(g + at), about[v], a[v], b[v]);
+      } else {  // squares in float64: where `about` is far from the mean, most of them cancels
+        const D off = __builtin_convertvector(*(const F*)(y + at) - about[v], D);
+        first[v] += off, second[v] += off * off;
+      }
     }
-  for (int v = 0; v < V; ++v) first[v] += __builtin_convertvector(a[v], D), second[v] += __builtin_convertvector(b[v], D);
+  if constexpr (GRADIENT) for (int v = 0; v < V; ++v) first[v] += __builtin_convertvector(a[v], D), second[v] += __builtin_convertvector(b[v], D);
 }
 
 template <bool GRADIENT>

@@ -154,6 +154,8 @@ class _Unit(Function):
             return (None,) * len(ctx.needs_input_grad)
         y, residual, weight, bias, found, *coefficients = ctx.saved_tensors
         call, need = ctx.call, ctx.needs_input_grad[1:]
+        if call.compute is not None and torch.is_grad_enabled():
+            raise RuntimeError("what was kept as bits has no second derivative; take memory=floats")
         y = call.place.laid(call.compute() if call.compute is not None else y)
         if call.bits is not None:
             residual = call.bits.unpack().unflatten(0, y.shape[:2])

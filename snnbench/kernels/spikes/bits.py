@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from snnbench.kernels.engines.cpu import threads
+from snnbench.kernels.plain import floats
 from snnbench.kernels.spikes.library import call
 
 WORD = 64
@@ -36,7 +37,7 @@ class Bits:
 
     def unpack(self) -> Tensor:
         """The spikes as float32, as they lay in memory."""
-        x = torch.empty(self.shape, memory_format=memory_format(self.last))
+        x = floats(*self.shape, last=self.last)
         n, c, h, w = self.shape
         call("unpack", self.words, x, n, c, h * w, int(self.last), threads(x.numel()))
         return x
@@ -48,7 +49,7 @@ def pack(x: Tensor) -> Bits | None:
     if not (last or x.is_contiguous()) or not x.numel():
         return None
     n, c, h, w = x.shape
-    words = torch.empty((n, h, w, -(-c // WORD)), dtype=torch.int64)
+    words = torch.empty((n, h, w, -(-c // WORD)), dtype=torch.int64, device="cpu")
     ones = call("pack", x, words, n, c, h * w, int(last), threads(x.numel()))
     return None if ones < 0 else Bits(words, x.shape, last, ones)
 

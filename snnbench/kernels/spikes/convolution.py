@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.autograd import Function
 
 from snnbench.kernels.engines.build import machine
-from snnbench.kernels.plain import plain, watched
+from snnbench.kernels.plain import floats, plain, watched
 from snnbench.kernels.spikes import dense
 from snnbench.kernels.spikes.bits import Bits, channels_last, memory_format, pack
 from snnbench.kernels.spikes.library import call, library
@@ -125,7 +125,7 @@ def _forward(x: Tensor | None, weight: Tensor, bias: Tensor | None, bits: Bits, 
     if bits.density > limits(weight.shape[0], weight.shape[2], multiplies)[0]:
         return dense.forward(bits.unpack() if x is None else x, weight, bias, stride, padding, bits.last)
     shape = Shape(bits.shape, weight.shape, stride, padding, bits.last, bits.ones)
-    y = torch.empty(shape.output, memory_format=memory_format(bits.last))
+    y = floats(*shape.output, last=bits.last)
     call("convolve", shape.array(), bits.words, plain_memory(weight), plain_memory(bias), y)
     return y
 
@@ -154,7 +154,7 @@ class _Convolution(Function):
         given = (gy, bits.unpack, bits.shape, weight, stride, padding, bits.last)
         gx, gw = dense.gradients(*given, (wants_x, wants_weight and not adds))
         if adds:
-            gw = torch.empty(weight.shape)
+            gw = floats(*weight.shape)
             g = gy.contiguous(memory_format=memory_format(bits.last))
             shape = Shape(bits.shape, weight.shape, stride, padding, bits.last, bits.ones)
             call("differentiate", shape.array(), words, g, gw)

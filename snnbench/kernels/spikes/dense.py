@@ -14,8 +14,7 @@ from torch import Size, Tensor
 from torch.nn import functional
 
 from snnbench.kernels.engines.build import machine
-from snnbench.kernels.plain import plain
-from snnbench.kernels.spikes.bits import memory_format
+from snnbench.kernels.plain import floats, plain
 from snnbench.kernels.spikes.library import call, library
 from snnbench.kernels.spikes.shape import Shape, plain_memory
 
@@ -47,7 +46,7 @@ def forward(x: Tensor, weight: Tensor, bias: Tensor | None, stride: int, padding
     if not multiplies(x.shape, weight.shape, stride, padding, last):
         return functional.conv2d(x, weight, bias, stride, padding)
     shape = Shape(x.shape, weight.shape, stride, padding, last)
-    y = torch.empty(shape.output, memory_format=torch.channels_last)
+    y = floats(*shape.output, last=True)
     call("multiply", shape.array(), plain_memory(weight), plain_memory(bias), x, y)
     return y
 
@@ -69,13 +68,13 @@ def gradients(
         numbers = Shape(shape, weight.shape, stride, padding, last).array()
         g = gy.contiguous(memory_format=torch.channels_last)
         if wants_x:
-            gx = torch.empty(shape, memory_format=torch.channels_last)
+            gx = floats(*shape, last=True)
             call("multiply_back", numbers, plain_memory(weight), g, gx)
         if wants_weight:
-            gw = torch.empty(weight.shape)
+            gw = floats(*weight.shape)
             call("multiply_weight", numbers, x(), g, gw)
     elif wants_x or wants_weight:
-        full = x() if wants_weight else torch.empty(shape, memory_format=memory_format(last))
+        full = x() if wants_weight else floats(*shape, last=last)
         fixed = ((stride, stride), (padding, padding), (1, 1), False, (0, 0), 1)
         wants = (wants_x, wants_weight, False)
         gx, gw, _ = torch.ops.aten.convolution_backward(gy, full, weight, None, *fixed, wants)

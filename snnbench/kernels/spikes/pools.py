@@ -98,8 +98,8 @@ def _numbers(shape: torch.Size, windows: Windows) -> ctypes.Array[ctypes.c_long]
     return (ctypes.c_long * len(values))(*values)
 
 
-def _empty(shape: torch.Size | tuple[int, ...], last: bool, **options: Any) -> Tensor:
-    return torch.empty(shape, memory_format=memory_format(last), **options)
+def _empty(shape: torch.Size | tuple[int, ...], last: bool, dtype: torch.dtype = torch.float32) -> Tensor:
+    return torch.empty(shape, dtype=dtype, device="cpu", memory_format=memory_format(last))
 
 
 def _direct(gy: Tensor) -> bool:

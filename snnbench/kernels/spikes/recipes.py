@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from torch import Tensor
+from torch.utils.weak import WeakIdKeyDictionary
 
-_NAME = "snnbench_recipe"
+_recipes = WeakIdKeyDictionary()
+"""By tensor: the function, and the tensor's version when it was made. The tensor itself can be saved as any other."""
 
 
 def remember(y: Tensor, compute: Callable[[], Tensor], *sources: Tensor | None) -> None:
-    """Let y know `compute`, which makes its numbers again as long as no source is changed."""
+    """Let y know `compute`, which makes its numbers again as long as no source is changed; for a backward only."""
+    if not y.requires_grad or any(source is not None and source.is_inference() for source in sources):
+        return
     made = [None if source is None else source._version for source in sources]
 
     def checked() -> Tensor:
@@ -18,7 +22,7 @@ def remember(y: Tensor, compute: Callable[[], Tensor], *sources: Tensor | None) 
             raise RuntimeError("a tensor was to be computed again, but the weight that it came from has changed since")
         return compute()
 
-    vars(y)[_NAME] = (checked, y._version)
+    _recipes[y] = (checked, y._version)
 
 
 def again(y: Tensor) -> Callable[[], Tensor] | None:
@@ -28,7 +32,7 @@ def again(y: Tensor) -> Callable[[], Tensor] | None:
     what y came from, not y: of a convolution of spikes the weight, and an eighth of a byte for each input. It raises
     RuntimeError if the weight was changed.
     """
-    compute, version = vars(y).get(_NAME, (None, None))
+    compute, version = _recipes.get(y, (None, None))
     if compute is None or version != y._version:
         return None
     shape = y.shape
@@ -38,5 +42,5 @@ def again(y: Tensor) -> Callable[[], Tensor] | None:
 def hand_on(y: Tensor, view: Tensor) -> Tensor:
     """`view`, of all of y in y's order, which remembers what y does."""
     if again(y) is not None:
-        vars(view)[_NAME] = vars(y)[_NAME]
+        _recipes[view] = _recipes[y]
     return view
