@@ -5,7 +5,10 @@ from __future__ import annotations
 import ctypes
 import os
 import platform
+import resource
+import sys
 from collections.abc import MutableMapping
+from pathlib import Path
 
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # of glibc's malloc.h
 INHERITED = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(2**62)}
@@ -29,3 +32,15 @@ def reuse(environ: MutableMapping[str, str] | None = None) -> bool:
         return False
     env.update(INHERITED)
     return bool(mallopt(M_MMAP_MAX, 0)) and bool(mallopt(M_TRIM_THRESHOLD, -1))
+
+
+def peak() -> int:
+    """Bytes that this process has held at most.
+
+    getrusage would count the process that has started this one, too: Linux carries its peak over.
+    """
+    try:
+        status = Path("/proc/self/status").read_text().splitlines()
+        return int(next(line for line in status if line.startswith("VmHWM:")).split()[1]) * 1024
+    except (OSError, StopIteration):
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)

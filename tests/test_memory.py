@@ -54,3 +54,14 @@ def test_another_c_library_is_left_alone(monkeypatch):
     environ = {}
     assert not memory.reuse(environ)
     assert environ == {}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux's")
+def test_the_peak_is_not_that_of_the_process_before():
+    """Linux carries the peak of a process over to what it starts."""
+    start = "import numpy, subprocess, sys; big = numpy.ones(50_000_000)"
+    words = start + "; subprocess.run([sys.executable, '-c', sys.argv[1]])"
+    child = "from snnbench import memory as m; print(m.peak(), m.resource.getrusage(0).ru_maxrss)"
+    done = subprocess.run([sys.executable, "-c", words, child], cwd=ROOT, capture_output=True, text=True, check=True)
+    own, carried = map(int, done.stdout.split())
+    assert own < 2e8 < carried * 1024

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import resource
 import statistics
 import subprocess
 import sys
@@ -14,6 +13,7 @@ from typing import Any
 from timing import interleaved, peak_bytes, saved_bytes
 from torch import Tensor, nn
 
+from snnbench import memory
 from whole_step.cases import Case, rates
 from whole_step.checks import far, released, unequal
 from whole_step.contestants import Contestant, chosen, stepper
@@ -118,4 +118,4 @@ def child(given: str) -> float:
     step = stepper(own, contestant.input(x), labels)
     for _ in range(3):
         step()
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1024 if sys.platform != "darwin" else MEGABYTE)
+    return memory.peak() / MEGABYTE

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import math
-import resource
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 
 import torch
 
+from snnbench import memory
 from snnbench.energy.counter import parameter_counts
 from snnbench.runs.schema import EPOCH, RATE, RESULT, TEST_ACC, TEST_RATE, VAL_ACC, Accuracy, Chosen, Identity
 from snnbench.training.history import History
@@ -120,11 +120,7 @@ def peak_memory(module: SpikingClassifier, history: History) -> int:
     """Since `reset_peak_memory`: allocated on the GPU where there is one, else resident in this process."""
     if torch.cuda.is_available():
         return torch.cuda.max_memory_allocated()
-    try:
-        status = Path("/proc/self/status").read_text().splitlines()
-        return int(next(line for line in status if line.startswith("VmHWM:")).split()[1]) * 1024
-    except (OSError, StopIteration):
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return memory.peak()
 
 
 def reset_peak_memory() -> None:
