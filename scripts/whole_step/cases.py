@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from hydra import compose, initialize_config_dir
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 
 from snnbench.backbones.layers import Dropout, SpikingUnit
 from snnbench.config import CONFIGS, register_schema
@@ -105,13 +106,18 @@ def bring_to_rate(net: nn.Module, x: Tensor, rate: float) -> None:
     sees the spikes of that. A layer that cannot be brought there, such as one whose input is 0 throughout, keeps what
     came nearest.
     """
-    before = {name: buffer.clone() for name, buffer in net.named_buffers()}
     hooks = []
     for name, unit in [(name, module) for name, module in net.named_modules() if isinstance(module, SpikingUnit)]:
         biases = [p for key, p in unit.norm.named_parameters() if key.rpartition(".")[2] == "bias"]
         if not biases:
             raise UserError(f"--rates: the norm of {name} has no bias that could be moved.")
         hooks.append(unit.neuron.register_forward_pre_hook(_shifts(biases[0], rate)))
+    _observe(net, x, hooks)
+
+
+def _observe(net: nn.Module, x: Tensor, hooks: list[RemovableHandle]) -> None:
+    """One forward pass for what the hooks do; then they go, and the buffers are as they were."""
+    before = {name: buffer.clone() for name, buffer in net.named_buffers()}
     with torch.no_grad():
         net(x)
     for hook in hooks:
@@ -142,12 +148,5 @@ def rates(net: nn.Module, x: Tensor) -> list[float]:
     def look(_module: nn.Module, _args: Any, spikes: Tensor) -> None:
         found.append(float(spikes.mean()))
 
-    hooks = [layer.register_forward_hook(look) for layer in spiking_layers(net).values()]
-    before = {name: buffer.clone() for name, buffer in net.named_buffers()}
-    with torch.no_grad():
-        net(x)
-    for hook in hooks:
-        hook.remove()
-    for name, buffer in net.named_buffers():
-        buffer.copy_(before[name])
+    _observe(net, x, [layer.register_forward_hook(look) for layer in spiking_layers(net).values()])
     return found

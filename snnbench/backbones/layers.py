@@ -69,10 +69,9 @@ class Conv2d(nn.Conv2d):
     @property
     def _plain(self) -> bool:
         """Whether it is one that `convolve` knows: square, undivided, with a border of zeros."""
-        if type(self)._conv_forward is not nn.Conv2d._conv_forward or "_conv_forward" in vars(self):
-            return False
+        own = type(self)._conv_forward is nn.Conv2d._conv_forward and "_conv_forward" not in vars(self)
         square = isinstance(self.padding, tuple) and len({*self.stride}) == len({*self.padding}) == 1
-        return square and self.groups == 1 and self.dilation == (1, 1) and self.padding_mode == "zeros"
+        return own and square and self.groups == 1 and self.dilation == (1, 1) and self.padding_mode == "zeros"
 
 
 def _has_kernels(layer: Conv2d | AvgPool2d | MaxPool2d | AdaptiveAvgPool2d) -> bool:
@@ -90,7 +89,7 @@ class AvgPool2d(nn.AvgPool2d):
     def _pool(self, x: Tensor) -> Tensor:
         y = None
         if _has_kernels(self) and self.divisor_override is None:
-            y = average_pool(x, _windows(self, self.count_include_pad))
+            y = average_pool(x, Windows.of(self, self.count_include_pad))
         return super().forward(x) if y is None else y
 
 
@@ -104,8 +103,8 @@ class MaxPool2d(nn.MaxPool2d):
 
     def _pool(self, x: Tensor) -> Tensor:
         y = None
-        if _has_kernels(self) and _pair(self.dilation) == (1, 1) and not self.return_indices:
-            y = max_pool(x, _windows(self))
+        if _has_kernels(self) and self.dilation in (1, (1, 1)) and not self.return_indices:
+            y = max_pool(x, Windows.of(self))
         return super().forward(x) if y is None else y
 
 
@@ -120,15 +119,6 @@ class AdaptiveAvgPool2d(nn.AdaptiveAvgPool2d):
     def _pool(self, x: Tensor) -> Tensor:
         y = adaptive_average_pool(x, self.output_size) if _has_kernels(self) else None
         return super().forward(x) if y is None else y
-
-
-def _windows(pool: nn.AvgPool2d | nn.MaxPool2d, include_pad: bool = False) -> Windows:
-    size, stride, padding = map(_pair, (pool.kernel_size, pool.stride, pool.padding))
-    return Windows(size, stride, padding, pool.ceil_mode, include_pad)
-
-
-def _pair(value: int | tuple[int, ...]) -> tuple[int, int]:
-    return (value, value) if isinstance(value, int) else (value[0], value[1])
 
 
 POOLS: dict[str, Callable[[int], nn.Module]] = {"avg": AvgPool2d, "max": MaxPool2d}

@@ -45,23 +45,12 @@ def benchmark(*words: str) -> subprocess.CompletedProcess:
     return subprocess.run(words, cwd=ROOT, capture_output=True, text=True)
 
 
+SMALL = ["--networks", "resnet20", "--neurons", "lif", "--size", "16", "--batch", "2"]
+
+
 def test_cases_are_checked_timed_drawn_and_written(tmp_path):
     out = tmp_path / "results" / "step.json"
-    words = [
-        "--networks",
-        "resnet20",
-        "--neurons",
-        "lif",
-        "--width",
-        "8",
-        "--size",
-        "16",
-        "--batch",
-        "2",
-        "--steps",
-        "1",
-        "2",
-    ]
+    words = [*SMALL, "--width", "8", "--steps", "1", "2"]
     more = [
         "--against",
         "parts",
@@ -93,20 +82,7 @@ def test_cases_are_checked_timed_drawn_and_written(tmp_path):
 
 
 def test_the_peak_is_that_of_a_process_of_its_own(tmp_path):
-    words = [
-        "--networks",
-        "resnet20",
-        "--neurons",
-        "lif",
-        "--width",
-        "4",
-        "--size",
-        "16",
-        "--batch",
-        "2",
-        "--steps",
-        "1",
-    ]
+    words = [*SMALL, "--width", "4", "--steps", "1"]
     done = benchmark(*words, "--against", "--check-steps", "0", "--out", str(tmp_path / "step.json"))
     assert done.returncode == 0, done.stderr
     (row,) = json.loads((tmp_path / "step.json").read_text())["cases"]

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from snnbench.kernels.cell import Cell, State
 from snnbench.kernels.coefficients import coefficients_of
+from snnbench.kernels.derivatives import differentiated
 
 States = Sequence[Tensor | None]
 
@@ -56,23 +57,14 @@ def backward(
         As many gradients, None where not wanted or where there is none. They can be differentiated again if gradients
         are enabled.
     """
-    again = torch.is_grad_enabled()
-    with torch.enable_grad():
-        given = [
-            value if value is None else value.view_as(value) if again and want else value.detach().requires_grad_(want)
-            for value, want in zip((x, *states, *coefficients), wanted, strict=True)
-        ]
-        n = len(states)
-        state = {k: v for k, v in zip(cell.states, given[1 : n + 1], strict=True) if v is not None}
-        s, finals = run(cell, given[0], state, dict(zip(names, given[n + 1 :], strict=True)))  # type: ignore[arg-type]
-        results = [s, *(finals[name] for name in cell.states)]
-        pairs = [(r, g) for r, g in zip(results, grads, strict=False) if g is not None and r.requires_grad]
-        inputs = [value for value, want in zip(given, wanted, strict=True) if want and value is not None]
-        if not pairs or not inputs:
-            return [None] * len(wanted)
-        ends, starts = zip(*pairs, strict=True)
-        found = iter(torch.autograd.grad(ends, inputs, starts, create_graph=again, allow_unused=True))
-    return [next(found) if want and value is not None else None for value, want in zip(given, wanted, strict=True)]
+    n = len(states)
+
+    def results(x: Tensor, *rest: Tensor | None) -> list[Tensor]:
+        state = {k: v for k, v in zip(cell.states, rest[:n], strict=True) if v is not None}
+        s, finals = run(cell, x, state, dict(zip(names, rest[n:], strict=True)))  # type: ignore[arg-type]
+        return [s, *(finals[name] for name in cell.states)]
+
+    return differentiated(results, (x, *states, *coefficients), wanted, grads)
 
 
 def _at(value: Tensor, t: int, per_step: bool, x: Tensor) -> Tensor:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from typing import Any
 
 import torch
@@ -56,8 +55,11 @@ class _Norm(Function):
         y, gz = ctx.place.laid(y), ctx.place.laid(gz)
         if torch.is_grad_enabled() or watched() or not plain(y.device, y, gz):
             wanted = (wants_y, wants_weight, wants_bias)
-            function = functools.partial(by_pytorch, ctx.norm, found)
-            return (None, *differentiated(function, (y, weight, bias), wanted, gz))
+
+            def norm(*given: Tensor) -> list[Tensor]:
+                return [by_pytorch(ctx.norm, found, *given)]
+
+            return (None, *differentiated(norm, (y, weight, bias), wanted, [gz]))
         gy = torch.empty_like(y) if wants_y else None
         sums = gather(y, gz, found, ctx.place)
         gweight, gbias = differentiate(ctx.norm, y, gz, gy, found, sums, ctx.place)

@@ -59,12 +59,18 @@ class Call:
     compute: Callable[[], Tensor] | None
     bits: Bits | None = None
 
-    def spikes(self, found: Tensor, y: Tensor, weight: Tensor, bias: Tensor, r: Tensor | None, *c: Tensor) -> Tensor:
+    def spikes(
+        self, found: Tensor, y: Tensor, weight: Tensor, bias: Tensor, r: Tensor | None, *c: Tensor
+    ) -> list[Tensor]:
         """What the two do, in PyTorch's operations."""
-        z = by_pytorch(self.norm, found, y, weight, bias)
-        z = z.expand(self.repeats, *z.shape[1:]) if self.repeats > 1 else z
+        z = repeated(by_pytorch(self.norm, found, y, weight, bias), self.repeats)
         z = z if r is None else z + r
-        return reference.run(self.cell, z, None, dict(zip(self.names, c, strict=True)))[0]
+        return [reference.run(self.cell, z, None, dict(zip(self.names, c, strict=True)))[0]]
+
+
+def repeated(y: Tensor, repeats: int) -> Tensor:
+    """The one frame of y for as many timesteps, without a copy."""
+    return y.expand(repeats, *y.shape[1:]) if repeats > 1 else y
 
 
 def run(cell: Cell, norm: Norm, y: Tensor, repeats: int = 1, residual: Tensor | None = None) -> Tensor | None:
@@ -87,7 +93,7 @@ def run(cell: Cell, norm: Norm, y: Tensor, repeats: int = 1, residual: Tensor | 
     if not plain(y.device, residual, *named.values()):
         return None
     place = Place(y, norm)
-    x = y.expand(repeats, *y.shape[1:]) if repeats > 1 else y
+    x = repeated(y, repeats)
     found = _bound(cell, x, named, place, residual is not None, repeats > 1)
     if found is None:
         return None
@@ -142,7 +148,7 @@ class _Unit(Function):
                 call.bits = pack(residual.flatten(0, 1))
             kept = (None if call.compute else y, None if call.bits else residual)
             ctx.save_for_backward(*kept, weight, bias, found, *coefficients)
-        x = y.expand(call.repeats, *y.shape[1:]) if call.repeats > 1 else y
+        x = repeated(y, call.repeats)
         kernel, none = call.bound.kernel, (None,) * len(call.bound.program.states)
         beside = () if residual is None else (residual,)
         s, _ = kernel.forward(x, none, (*found[: len(NORM)], *coefficients), False, *beside)
@@ -165,9 +171,9 @@ class _Unit(Function):
             if gradients is not None:
                 return (None, *gradients)
         named = dict(zip(call.names, coefficients, strict=True))
-        check_unchanged(call.cell, call.alone.program, y.expand(call.repeats * len(y), *y.shape[1:]), named)
+        check_unchanged(call.cell, call.alone.program, repeated(y, call.repeats), named)
         given = (y, weight, bias, residual, *coefficients)
-        return (None, *differentiated(functools.partial(call.spikes, found), given, need, gs))
+        return (None, *differentiated(functools.partial(call.spikes, found), given, need, [gs]))
 
 
 def _by_kernel(
@@ -186,7 +192,7 @@ def _by_kernel(
     none = (None,) * len(bound.program.states)
     wants_y, wants_weight, wants_bias, wants_residual, *wants = need
     wanted = (True, *[False] * len(none), False, True, True, *wants)
-    x = y.expand(call.repeats, *y.shape[1:]) if call.repeats > 1 else y
+    x = repeated(y, call.repeats)
     try:
         given = (*found[: len(NORM)], *coefficients)
         beside = () if residual is None else (residual,)

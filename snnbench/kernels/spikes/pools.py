@@ -10,9 +10,10 @@ import ctypes
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.autograd import Function
 from torch.nn import functional
+from torch.nn.modules.utils import _pair
 
 from snnbench.kernels.engines.cpu import threads
 from snnbench.kernels.plain import plain, watched
@@ -30,6 +31,11 @@ class Windows(NamedTuple):
     padding: tuple[int, int]
     ceil_mode: bool = False
     include_pad: bool = False
+
+    @classmethod
+    def of(cls, pool: nn.AvgPool2d | nn.MaxPool2d, include_pad: bool = False) -> Windows:
+        """Those of a layer."""
+        return cls(_pair(pool.kernel_size), _pair(pool.stride), _pair(pool.padding), pool.ceil_mode, include_pad)
 
     def sides(self, x: torch.Size) -> tuple[int, int]:
         """Rows and columns of the output of x [N, C, H, W]."""
