@@ -8,6 +8,7 @@ the result of a call, it is taken for a read of every object reached so far that
 from __future__ import annotations
 
 import builtins
+import gc
 import sys
 import threading
 import types
@@ -26,16 +27,29 @@ _PROJECT = Path(__file__).parents[1].name
 
 @contextmanager
 def followed(reads: Reads) -> Iterator[None]:
-    """What this thread runs inside is noted in `reads`. Raises Stop, from within, before what cannot be watched."""
-    thread, before = threading.get_ident(), sys.gettrace()
+    """What this thread runs inside is noted in `reads`. Raises Stop, from within, before what cannot be watched.
+
+    No garbage is collected meanwhile: finalizers would run as if the step called them, and a Stop that one of them
+    swallowed would end the following, so that what is read from then on were missed.
+    """
+    thread, before, collects = threading.get_ident(), sys.gettrace(), gc.isenabled()
     asking = {function.__name__: _asking(reads, thread, function) for function in ASKING}
     names = vars(builtins)
+
+    def follower(frame: types.FrameType, event: str, arg: Any) -> Any:
+        return None if reads.looking else reads.look(_entered, reads, frame)
+
     try:
         names.update(asking)
-        sys.settrace(lambda frame, event, arg: None if reads.looking else reads.look(_entered, reads, frame))
+        gc.disable()
+        sys.settrace(follower)
         yield
+        if sys.gettrace() is not follower:
+            raise Stop("was not followed to its end: something else ran within it, and failed")
     finally:
         sys.settrace(before)
+        if collects:
+            gc.enable()
         names.update({function.__name__: function for function in ASKING})
 
 

@@ -223,3 +223,46 @@ def test_what_changes_under_compile(case: str) -> None:
     change(neuron)
     second = check(x) if case != "sizes" else check(torch.randn(4, 2, 6, 5))
     assert not all(a.shape == b.shape and torch.equal(a, b) for a, b in zip(first, second, strict=True))
+
+
+def test_what_a_collection_of_garbage_runs_hides_nothing() -> None:
+    """It runs within the step, where an exception is swallowed, and would end the following without a word."""
+    neuron, x, before = LIF(tau=2.3125), torch.randn(3, 2, 4), gc.get_threshold()
+    seen: list[str] = []
+
+    def look_on(phase: str, info: dict[str, int]) -> None:
+        seen.append(phase)
+
+    gc.callbacks.append(look_on)
+    try:
+        gc.set_threshold(1)
+        for v_th in (0.75, 1.25, 1.75):
+            neuron.v_th = v_th
+            compare(neuron, x)
+    finally:
+        gc.set_threshold(*before)
+        gc.callbacks.remove(look_on)
+    assert seen
+    assert gc.isenabled()
+    assert plans.plan_of(neuron, x, neuron.coefficients()).program is not None
+
+
+class Farewell:
+    """Has code that runs when it is dropped, and fails there."""
+
+    def __del__(self) -> None:
+        raise ValueError("nobody hears this")
+
+
+class Dropping(LIF):
+    def step(self, x: Tensor, state: Any, c: Any, spike: Any) -> Any:
+        Farewell()
+        return super().step(x, state, c, spike)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_what_is_dropped_within_a_step_hides_nothing() -> None:
+    neuron, x = Dropping(tau=2.1875), torch.randn(3, 2, 4)
+    for v_th in (0.75, 1.25):
+        neuron.v_th = v_th
+        compare(neuron, x)
