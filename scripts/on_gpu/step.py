@@ -1,20 +1,11 @@
-"""Whole training steps of the full ResNet-20 on images of CIFAR-10's size: time and peak memory of all who can run one.
-
-`python -m on_gpu.step CASE FILE` measures one case in a process of its own, as a torch.compile that may take too long
-needs it.
-"""
+"""Whole training steps of the full ResNet-20 on images like CIFAR-10's: time and peak memory of all who can run one."""
 
 from __future__ import annotations
 
 import dataclasses
 import functools
-import json
 import statistics
-import subprocess
-import sys
-import tempfile
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import baselines
@@ -25,10 +16,10 @@ from whole_step.cases import rates
 from whole_step.checks import far, released
 from whole_step.contestants import Contestant, all_contestants, stepper
 
-from on_gpu.record import Late, Record
+from on_gpu.apart import apart
+from on_gpu.record import Record
 from snnbench.backbones import ResNet20
 from snnbench.backbones.norms import BatchNorm
-from snnbench.files import read_json, write_json
 
 MEGABYTE = 2.0**20
 EAGER = ("plain", "auto", "fuse", "channels-last", "fuse-channels-last", "spikingjelly")
@@ -90,30 +81,18 @@ THIRD = (Case("ARLIF"), Case("ARLIF", "bfloat16"), Case("LIF", "float16"), Case(
 
 def run(record: Record) -> None:
     for group in (FIRST, SECOND, THIRD):
-        measured = apart if group is SECOND else row_of
+        measured = compiled if group is SECOND else row_of
         record.measure({case.name: functools.partial(measured, case, record) for case in group})
 
 
-def apart(case: Case, record: Record) -> dict[str, Any]:
-    """The row of a case, from a process of its own that ends in time."""
-    seconds = min(COMPILING, record.remaining - 1)
-    with tempfile.TemporaryDirectory() as folder:
-        out = Path(folder) / "row.json"
-        words = [sys.executable, "-m", "on_gpu.step", json.dumps(dataclasses.asdict(case)), str(out)]
-        process = subprocess.Popen(words)
-        try:
-            process.wait(seconds)
-        except subprocess.TimeoutExpired as error:
-            if seconds < COMPILING:
-                raise Late from error
-            return {"late": f"not compiled and measured in {COMPILING:.0f} s"}
-        finally:
-            process.kill()
-            process.wait()
-        if process.returncode:
-            raise RuntimeError(f"exit code {process.returncode}; see the log")
-        found: dict[str, Any] = read_json(out)
-    return found
+def compiled(case: Case, record: Record) -> dict[str, Any]:
+    """The row of a case whose torch.compile may take too long."""
+    return apart("on_gpu.step", dataclasses.asdict(case), record, COMPILING)
+
+
+def answer(given: dict[str, Any]) -> dict[str, Any]:
+    """The row of a case that came as JSON."""
+    return row_of(Case(**{**given, "names": tuple(given["names"])}))
 
 
 def row_of(case: Case, _record: Record | None = None) -> dict[str, Any]:
@@ -188,8 +167,3 @@ def off(steps: dict[str, Callable[[], Tensor]]) -> dict[str, str]:
     plain = losses["plain"]
     return {name: f"loss {loss:.4g}, not {plain:.4g}" for name, loss in losses.items()
             if not abs(loss - plain) <= LOSS * abs(plain)}  # fmt: skip
-
-
-if __name__ == "__main__":
-    given = json.loads(sys.argv[1])
-    write_json(Path(sys.argv[2]), row_of(Case(**{**given, "names": tuple(given["names"])})))
