@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import functools
 import statistics
-from collections.abc import Callable
 from typing import Any
 
 import baselines
@@ -13,7 +12,7 @@ import torch
 from timing import Steps, between_events, interleaved, peak_bytes, replays, spread
 from torch import Tensor, nn
 from whole_step.cases import rates
-from whole_step.checks import far, released
+from whole_step.checks import far_of, networks, other, released
 from whole_step.contestants import Contestant, all_contestants, stepper
 
 from on_gpu.apart import apart
@@ -26,8 +25,6 @@ EAGER = ("plain", "auto", "fuse", "channels-last", "fuse-channels-last", "spikin
 COMPILED = ("compile", "compile-channels-last")
 COMPILING = 120.0
 """Seconds that a torch.compile of the whole network, its check and its measurement may take."""
-LOSS = 0.1
-"""How far, relative to the plain loop's, a loss under autocast may lie: layouts round otherwise, and spikes flip."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,6 +74,7 @@ SECOND = (
     Case("LIF", names=("compile-channels-last",)),
 )
 THIRD = (Case("ARLIF"), Case("ARLIF", "bfloat16"), Case("LIF", "float16"), Case("DALIF", "float16"))
+"""The most telling first; what is compiled takes a minute, and a process of its own."""
 
 
 def run(record: Record) -> None:
@@ -99,21 +97,19 @@ def row_of(case: Case, _record: Record | None = None) -> dict[str, Any]:
     """Everybody checked, timed in turn, alone by graph replay, and at the peak of memory."""
     net, images, labels = case.build()
     contestants = case.contestants()
-    away, failures = checked(case, net, images, labels, contestants)
-    mixed = dtype(case)
-    steps: Steps = {}
-    for name, contestant in contestants.items():
-        own = contestant.network(net) if name not in failures else None
-        if own is not None:
-            steps[name] = stepper(own, contestant.input(images), labels, mixed=mixed)
-    if mixed is not None:
-        failures |= off(steps)
-        steps = {name: step for name, step in steps.items() if name not in failures}
+    mixed = getattr(torch, case.mixed) if case.mixed else None
+    nets = networks(net, contestants)
+    away, failures = checked(case, nets, net, images, labels, mixed)
+    steps: Steps = {
+        name: stepper(own, contestants[name].input(images), labels, mixed=mixed)
+        for name, own in nets.items()
+        if name not in failures
+    }
     times = interleaved(steps, case.device, case.seconds)
     row = {
         **{key: value for key, value in dataclasses.asdict(case).items() if key != "names"},
         "firing_rate": statistics.fmean(rates(net, images)),
-        "distance_from_float64": away,
+        "distance_from_float64" if mixed is None else "length_over_plain": away,
         "failures": failures,
         **summary(case, times),
     }
@@ -136,34 +132,20 @@ def summary(case: Case, times: dict[str, list[float]]) -> dict[str, Any]:
     }
 
 
-def dtype(case: Case) -> torch.dtype | None:
-    return getattr(torch, case.mixed) if case.mixed else None
-
-
 def checked(
-    case: Case, net: nn.Module, images: Tensor, labels: Tensor, contestants: dict[str, Contestant]
+    case: Case, nets: dict[str, nn.Module], net: nn.Module, images: Tensor, labels: Tensor, mixed: torch.dtype | None
 ) -> tuple[dict[str, float], dict[str, str]]:
-    """How far each one's gradients in float32 lie from float64's, and whose lie too far; of a few samples.
+    """How far each one's gradients lie from float64's, or under autocast their lengths; and whose are wrong.
 
-    What is compiled is checked on all samples: others would be compiled anew.
+    A few samples are compared, but all where something is compiled: it would be compiled anew.
     """
-    if case.mixed:
-        return {}, {}
-    few = len(images) if any(each.compiled for each in contestants.values()) else max(2, len(images) // 8)
+    contestants = case.contestants()
+    compiles = any(each.compiled for each in contestants.values())
+    few = len(images) if compiles else max(2, len(images) // 8)
+    some = (images[:few], labels[:few], contestants)
     before = torch.backends.cudnn.allow_tf32
     torch.backends.cudnn.allow_tf32 = False
     try:
-        found = far(net, images[:few], labels[:few], contestants)
+        return far_of(nets, net, *some) if mixed is None else other(nets, *some, mixed)
     finally:
         torch.backends.cudnn.allow_tf32 = before
-    if not any(each.compiled for each in contestants.values()):
-        released(case.device)
-    return found
-
-
-def off(steps: dict[str, Callable[[], Tensor]]) -> dict[str, str]:
-    """Whose loss under autocast is another than the plain loop's."""
-    losses = {name: float(step()) for name, step in steps.items()}
-    plain = losses["plain"]
-    return {name: f"loss {loss:.4g}, not {plain:.4g}" for name, loss in losses.items()
-            if not abs(loss - plain) <= LOSS * abs(plain)}  # fmt: skip
