@@ -14,6 +14,7 @@ from snnbench.kernels.codegen.cuda import cuda_source
 from snnbench.kernels.codegen.passes import Variant
 from snnbench.kernels.codegen.trace import trace
 from snnbench.kernels.engines import cuda
+from snnbench.kernels.engines.nvrtc import OPTIONS
 from snnbench.kernels.norms import norm as norms
 from snnbench.kernels.norms import unit
 
@@ -103,7 +104,7 @@ def nvrtc(text: str, architecture: str) -> str:
 
     error, program = api.nvrtcCreateProgram(text.encode(), b"kernel.cu", 0, [], [])
     assert error == api.nvrtcResult.NVRTC_SUCCESS
-    options = [f"--gpu-architecture={architecture}".encode(), *(o.encode() for o in cuda.OPTIONS)]
+    options = [f"--gpu-architecture={architecture}".encode(), *(o.encode() for o in OPTIONS)]
     (error,) = api.nvrtcCompileProgram(program, len(options), options)
     size = api.nvrtcGetProgramLogSize(program)[1]
     log = b" " * size
@@ -143,7 +144,9 @@ def test_behind_a_norm(name: str, norm: str, channels_last: bool, monkeypatch: p
     """The host code for devices, on a CPU: PyTorch's operations for the norm, the text of the neuron's kernel."""
     engine = cuda.CudaEngine()
     monkeypatch.setattr(norms, "native", lambda y: False)
-    monkeypatch.setattr(unit, "bind", lambda _cell, plan, _x, call: (engine, engine.kernel(plan.program, call)))
+    monkeypatch.setattr(
+        unit, "bind", lambda _cell, plan, _x, call, _wanted: (engine, engine.kernel(plan.program, call))
+    )
     plans._by_class.clear()
     plans._by_cell.clear()
     plans._by_key.clear()

@@ -43,7 +43,7 @@ class Case:
         shapes = tuple(tuple(value.shape) for value in self.coefficients)
         assert program is not None
         self.kernel = engine.kernel(program, Signature((T, *shape), frames.stride(), dtype, static, shapes))
-        self.kernel.prepare()
+        self.kernel.prepare(torch.empty(0, device=engine.device).device, (True,) * len(shapes))
         leaves = [self.x, *(s for s in self.states if s is not None), *cell.values.values()]
         leaves = [leaf.requires_grad_() for leaf in leaves]
         start = dict(zip(cell.states, self.states, strict=True)) if given else None
