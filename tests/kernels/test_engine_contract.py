@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from compare import Fixed, close
+from compare import DEVICES, Fixed, close
 from torch import Tensor
 
 from snnbench.kernels import Engine
@@ -140,3 +140,9 @@ def test_text_needs_no_device() -> None:
         assert "forward" in forward
         assert "backward" in backward
         assert forward != backward
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="PyTorch sees no CUDA device")
+def test_a_gpu_has_its_engine_cuda() -> None:
+    """Else the tests that run for each of compare.DEVICES would say nothing of it."""
+    assert "cuda" in DEVICES, trouble("cuda")
