@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
+import jelly
 import torch
 from torch import Tensor
 
@@ -29,9 +30,12 @@ class Case:
     device: str
 
     def input(self) -> Tensor:
-        generator = torch.Generator().manual_seed(0)
-        x = torch.randn(self.steps, *self.shape, generator=generator) * 0.8 + 0.4
-        return x.to(self.device, self.dtype)
+        return (self.noise(0) * 0.8 + 0.4).to(self.dtype)
+
+    def noise(self, seed: int) -> Tensor:
+        """Normal numbers in float32, made on the device: another one's would have to be brought there."""
+        generator = torch.Generator(self.device).manual_seed(seed)
+        return torch.randn(self.steps, *self.shape, generator=generator, device=self.device)
 
     def build(self, engine: str) -> SpikingNeuron:
         torch.manual_seed(0)
@@ -74,7 +78,7 @@ def forward_backward(layer: Callable[[Tensor], Tensor], x: Tensor, g: Tensor, be
 def contestants(case: Case, names: set[str]) -> dict[str, Step]:
     """Everything that can run the case, by name; "fused" (the engine that auto takes) and "reference" always."""
     x = case.input()
-    g = torch.randn(x.shape, generator=torch.Generator().manual_seed(1)).to(case.device, case.dtype)
+    g = case.noise(1).to(case.dtype)
 
     def nothing() -> None:
         pass
@@ -93,7 +97,7 @@ def contestants(case: Case, names: set[str]) -> dict[str, Step]:
 
 
 def spikingjelly(case: Case) -> dict[str, Any]:
-    """SpikingJelly's layers of the same neuron, one for each backend that it offers here."""
+    """SpikingJelly's layers of the same neuron, one for each backend that this process can have."""
     try:
         from spikingjelly.activation_based import neuron, surrogate
     except ImportError:
@@ -108,11 +112,11 @@ def spikingjelly(case: Case) -> dict[str, Any]:
     }.get(case.neuron)
     layers = {}
     if build is not None:
-        backends = getattr(build(), "supported_backends", ("torch",))
-        for backend in backends if case.device == "cuda" else ("torch",):
+        for name, backend in jelly.backends(case.neuron.lower(), case.device).items():
             layer = build().to(case.device)
-            layer.backend = backend
-            layers[f"spikingjelly-{backend}"] = layer
+            if backend is not None:
+                layer.backend = backend
+            layers[f"spikingjelly-{name}"] = layer
     return layers
 
 

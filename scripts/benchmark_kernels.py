@@ -6,8 +6,8 @@
 
 All contestants of a case run in turn, again and again, and the median of each is reported. A time is accepted only
 after the contestant's spikes and gradients have been compared with the reference's, and only where the copy's own
-time was stable; what failed is listed as such, without a time. Results go to benchmarks/results/*.json, with machine
-and versions, and to standard output as a Markdown table.
+time was stable; what failed is listed as such, without a time. Results go to benchmarks/results/*.json after each case,
+with machine and versions, and to standard output as a Markdown table.
 """
 
 from __future__ import annotations
@@ -23,16 +23,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from alone import kernel_steps
 from baselines import NEURONS, Case, contestants, difference, forward_backward, fused_engines
-from timing import MALLOPT, STEADY, fix_memory, launches, peak_bytes, saved_bytes, timed
+from timing import MALLOPT, STEADY, captured, fix_memory, launches, peak_bytes, replays, saved_bytes, timed
 from torch import Tensor
 
 from snnbench import terminal
 from snnbench.files import write_json
-from snnbench.kernels.engines.base import FrameKernel
-from snnbench.kernels.engines.registry import engine_called
-from snnbench.kernels.engines.signature import Signature
-from snnbench.kernels.plans import plan_of
 from snnbench.runs.environment import environment
 
 SIZES = {"conv": (32, 128, 32, 32), "small": (8, 64, 8, 8)}
@@ -46,68 +43,67 @@ def copier(x: Tensor) -> Callable[[], Any]:
 
 
 def run_case(case: Case, names: set[str], seconds: float) -> dict[str, Any]:
-    """One case: checked, timed, and set against a copy of the same bytes."""
+    """One case: checked, timed, and set against a copy of the same bytes.
+
+    Without a reference to be checked against, nothing is timed. On a GPU, times are of replayed graphs, that is of the
+    device alone; what cannot be captured is timed with its host and listed as such.
+    """
     steps: dict[str, Callable[[], Any]] = dict(contestants(case, names))
-    expected = steps["reference"]()
-    failures = {}
-    for name in [name for name in steps if name != "reference"]:
-        try:
-            wrong = difference(steps[name](), expected) if name != "snntorch" else None
-        except Exception as error:
-            wrong = f"{type(error).__name__}: {error}".splitlines()[0][:200]
-        if wrong:
-            failures[name] = wrong
-            del steps[name]
+    failures = check(steps)
     x = case.input()
-    medians, unsteady = timed({"copy": copier(x), **steps}, case.device, seconds)
-    row: dict[str, Any] = {
-        **{key: str(value) for key, value in dataclasses.asdict(case).items() if key != "shape"},
-        "steps": case.steps,
-        "shape": [case.steps, *case.shape],
+    row: dict[str, Any] = {**head(case), "failures": failures, "tensor_bytes": x.numel() * x.element_size()}
+    steps = {name: step for name, step in steps.items() if name not in failures} if "reference" not in failures else {}
+    timing, with_host = {"copy": copier(x), **steps}, {}
+    if case.device == "cuda":
+        graphs, with_host = replays(timing)
+        timing |= graphs
+    medians, unsteady = timed(timing, case.device, seconds)
+    row |= {
         "milliseconds": {name: value * 1e3 for name, value in medians.items()},
         "copy_spread": unsteady,
         "steady": unsteady <= STEADY,
-        "failures": failures,
         "saved_bytes": {name: saved_bytes(step) for name, step in steps.items()},
-        "tensor_bytes": x.numel() * x.element_size(),
     }
     if "fused" in medians:
         row["speedup"] = {name: value / medians["fused"] for name, value in medians.items() if name != "fused"}
         row["copy_bandwidth_fraction"] = 2.5 * medians["copy"] / medians["fused"]  # 5 tensors moved against 2
     if case.device == "cuda":
+        row["with_host"] = with_host
         row["peak_bytes"] = {name: peak_bytes(step) for name, step in steps.items()}
         row["launches"] = {name: launches(step) for name, step in steps.items()}
     return row
 
 
+def head(case: Case) -> dict[str, Any]:
+    """What a row says of its case."""
+    row: dict[str, Any] = {key: str(value) for key, value in dataclasses.asdict(case).items() if key != "shape"}
+    return row | {"steps": case.steps, "shape": [case.steps, *case.shape]}
+
+
+def check(steps: dict[str, Callable[[], Any]]) -> dict[str, str]:
+    """Who fails, or computes something else than the reference, and how."""
+    failures: dict[str, str] = {}
+    expected = None
+    for name in sorted(steps, key=lambda name: name != "reference"):
+        try:
+            found = steps[name]()
+            expected = found if name == "reference" else expected
+            wrong = difference(found, expected) if expected is not None and name != "snntorch" else None
+        except Exception as error:
+            wrong = f"{type(error).__name__}: {error}".splitlines()[0][:200]
+        if wrong:
+            failures[name] = wrong
+    return failures
+
+
 def kernel_alone(case: Case, seconds: float) -> dict[str, Any]:
     """The kernels on tensors that exist already: forward against a copy, backward against read two, write one."""
-    engine = fused_engines(case.device)[0]
-    layer, x = case.build(engine), case.input()
-    coefficients = tuple(value.detach() for value in layer.coefficients().values())
-    shapes = tuple(tuple(value.shape) for value in coefficients)
-    plan = plan_of(layer)
-    if plan.program is None:
-        raise SystemExit(f"{case.neuron}: {plan.obstacle}")
-    signature = Signature(tuple(x.shape), x.stride(), x.dtype, False, shapes)
-    kernel = engine_called(engine).kernel(plan.program, signature)
-    if not isinstance(kernel, FrameKernel):
-        raise SystemExit(f"--kernel-alone: the kernels of engine={engine} cannot be launched without their host code")
-    kernel.prepare()
-    none: tuple[None, ...] = (None,) * len(layer.states)
-    s, g, gx, out = torch.empty_like(x), torch.randn_like(x), torch.empty_like(x), torch.empty_like(x)
-    wanted = (True,) * len(coefficients)
-    steps: dict[str, Callable[[], Any]] = {
-        "copy": lambda: out.copy_(x),
-        "forward": lambda: kernel.launch_forward(x, None, none, coefficients, s, none),
-        "read2write1": lambda: torch.add(x, g, out=out),
-        "backward": lambda: kernel.launch_backward(x, None, none, coefficients, g, none, gx, none, wanted),
-    }
+    steps = kernel_steps(case)
+    if case.device == "cuda":
+        steps = {name: captured(step) for name, step in steps.items()}
     medians, unsteady = timed(steps, case.device, seconds)
     return {
-        **{key: str(value) for key, value in dataclasses.asdict(case).items() if key != "shape"},
-        "steps": case.steps,
-        "shape": [case.steps, *case.shape],
+        **head(case),
         "milliseconds": {name: value * 1e3 for name, value in medians.items()},
         "forward_over_copy": medians["forward"] / medians["copy"],
         "backward_over_read2write1": medians["backward"] / medians["read2write1"],
@@ -195,14 +191,15 @@ def main() -> int:
         for name, steps, dtype, size in itertools.product(args.neurons, args.steps, args.dtypes, args.sizes)
     ]
     rows, alone = [], []
+    about = {"environment": environment(), "memory": args.memory}
+    args.out.parent.mkdir(parents=True, exist_ok=True)
     for number, case in enumerate(cases, start=1):
         print(f"[{number}/{len(cases)}] {case.neuron} T={case.steps} {case.dtype} {case.size}", file=sys.stderr)
         torch.compiler.reset()
         rows.append(run_case(case, set(args.against), args.seconds))
         if args.kernel_alone:
             alone.append(kernel_alone(case, args.seconds))
-    args.out.parent.mkdir(parents=True, exist_ok=True)
-    write_json(args.out, {"environment": environment(), "memory": args.memory, "cases": rows, "kernel_alone": alone})
+        write_json(args.out, {**about, "cases": rows, "kernel_alone": alone})
     print(markdown(rows, alone))
     print(f"\nwritten: {args.out}")
     return 0 if all("fused" not in row["failures"] for row in rows) else 1

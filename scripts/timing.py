@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import itertools
+import math
 import statistics
 import time
 from collections.abc import Callable
@@ -39,34 +40,100 @@ CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
 """What passes, or what this process computes: all of its threads together, so of one thread on a machine in use."""
 
 
-class Stopwatch:
-    """Seconds of one call, the device's work included."""
-
-    def __init__(self, device: str, clock: str = "wall") -> None:
-        self.wait: Callable[[], None] = torch.cuda.synchronize if device == "cuda" else lambda: None
-        self.clock = CLOCKS[clock]
-
-    def __call__(self, step: Callable[[], Any]) -> float:
-        self.wait()
-        began = self.clock()
-        step()
-        self.wait()
-        return self.clock() - began
+Steps = dict[str, Callable[[], Any]]
+LAP = 2e-3
+"""Seconds that a device works at least between two events: their own cost and the host's first call are then lost."""
+ROUNDS = 7, 500
+"""At least and at most so many rounds."""
 
 
-def interleaved(
-    steps: dict[str, Callable[[], Any]], device: str, seconds: float, clock: str = "wall"
-) -> dict[str, list[float]]:
-    """Times of each step, taken in turn for about `seconds` in all, at least 7 rounds, after two unrecorded ones."""
-    watch = Stopwatch(device, clock)
+def interleaved(steps: Steps, device: str, seconds: float, clock: str = "wall") -> dict[str, list[float]]:
+    """Times of each step, taken in turn for about `seconds` in all, at least 7 rounds, after two unrecorded ones.
+
+    On a GPU, as its events say: see `between_events`; the clock then does not matter.
+    """
     for step in itertools.chain(steps.values(), steps.values()):
-        watch(step)
+        step()
+    if device == "cuda":
+        return between_events(steps, seconds)
+    now = CLOCKS[clock]
     times: dict[str, list[float]] = {name: [] for name in steps}
     end, yardstick = time.perf_counter() + seconds, next(iter(times.values()))
-    while time.perf_counter() < end or len(yardstick) < 7:
+    while time.perf_counter() < end or len(yardstick) < ROUNDS[0]:
         for name, step in steps.items():
-            times[name].append(watch(step))
+            began = now()
+            step()
+            times[name].append(now() - began)
     return times
+
+
+def between_events(steps: Steps, seconds: float) -> dict[str, list[float]]:
+    """Seconds of each step on the GPU, in turn; the host waits for it once before the first round and after the last.
+
+    A lap is as many calls as take 2 ms. Of a step whose launches take the host longer than the device this is the
+    host's time; `replays` has the device's.
+    """
+    laps = {name: _lap(step) for name, step in steps.items()}
+    whole = sum(calls * each for calls, each in laps.values())
+    rounds = min(max(ROUNDS[0], round(seconds / whole)), ROUNDS[1])
+    marks: dict[str, list[tuple[Any, Any]]] = {name: [] for name in steps}
+    for _ in range(rounds):
+        for name, step in steps.items():
+            marks[name].append(_marked(step, laps[name][0]))
+    torch.cuda.synchronize()
+    return {
+        name: [start.elapsed_time(end) / 1e3 / laps[name][0] for start, end in pairs] for name, pairs in marks.items()
+    }
+
+
+def _marked(step: Callable[[], Any], calls: int) -> tuple[Any, Any]:
+    """Events before and after so many calls."""
+    start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+    start.record()
+    for _ in range(calls):
+        step()
+    end.record()
+    return start, end
+
+
+def _lap(step: Callable[[], Any]) -> tuple[int, float]:
+    """How many calls a lap has, and about how many seconds one takes."""
+    torch.cuda.synchronize()
+    start, end = _marked(step, 3)
+    torch.cuda.synchronize()
+    each = max(start.elapsed_time(end) / 3e3, 1e-6)
+    return max(1, math.ceil(LAP / each)), each
+
+
+def replays(steps: Steps) -> tuple[Steps, dict[str, str]]:
+    """The steps as CUDA graphs, of which the host launches all at once, and why one of them is none (it is left out).
+
+    What a step allocates stays in the graph's own memory, and what it returned is written anew by each replay.
+    """
+    found: Steps = {}
+    failures = {}
+    for name, step in steps.items():
+        try:
+            found[name] = captured(step)
+        except Exception as error:  # whatever a library raises in a capture
+            torch.cuda.synchronize()
+            failures[name] = f"{type(error).__name__}: {error}".splitlines()[0][:200]
+    return found, failures
+
+
+def captured(step: Callable[[], Any], calls: int = 1) -> Callable[[], Any]:
+    """A replay of `calls` calls of a step; it has run before, so that nothing is compiled in the capture."""
+    stream = torch.cuda.Stream()
+    stream.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(stream):
+        for _ in range(2):
+            step()
+    torch.cuda.current_stream().wait_stream(stream)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        for _ in range(calls):
+            step()
+    return graph.replay
 
 
 def spread(times: list[float]) -> float:
@@ -75,7 +142,7 @@ def spread(times: list[float]) -> float:
     return (high - low) / middle
 
 
-def timed(steps: dict[str, Callable[[], Any]], device: str, seconds: float) -> tuple[dict[str, float], float]:
+def timed(steps: Steps, device: str, seconds: float) -> tuple[dict[str, float], float]:
     """Median seconds of each, and the spread of the first, the yardstick; taken up to three times till it is steady."""
     for _ in range(3):
         times = interleaved(steps, device, seconds)

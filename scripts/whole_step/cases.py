@@ -1,4 +1,7 @@
-"""A network with its weights, a batch, and how often its neurons fire."""
+"""A network with its weights, a batch, and how often its neurons fire.
+
+Configs and runs are imported where they are read: what needs none works where Hydra is not installed.
+"""
 
 from __future__ import annotations
 
@@ -7,18 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from hydra import compose, initialize_config_dir
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from snnbench.backbones.layers import Dropout, SpikingUnit
-from snnbench.config import CONFIGS, register_schema
 from snnbench.errors import UserError
 from snnbench.neurons.base import spiking_layers
-from snnbench.runs.folder import open_folder
 from snnbench.runs.schema import CHECKPOINTS
-from snnbench.training.build import build_data, build_network
-from snnbench.training.checkpoint import read_checkpoint
 
 NETWORKS = {
     "resnet20": "cifar10", "resnet19": "cifar10", "resnet18_preact": "cifar10", "vggsnn": "cifar10dvs",
@@ -59,6 +57,8 @@ class Case:
         Raises:
             UserError: they cannot be had.
         """
+        from snnbench.config import register_schema
+
         register_schema()
         net, x, labels = self._trained() if self.checkpoint else self._untrained()
         if self.rate is not None:
@@ -66,6 +66,11 @@ class Case:
         return net, x, labels
 
     def _untrained(self) -> tuple[nn.Module, Tensor, Tensor]:
+        from hydra import compose, initialize_config_dir
+
+        from snnbench.config import CONFIGS
+        from snnbench.training.build import build_network
+
         data = NETWORKS[self.network]
         words = [f"data={data}", f"backbone={self.network}", f"neuron={self.neuron}", f"T={self.steps}", "engine=auto"]
         words += [f"backbone.width={self.width}"] if self.width else []
@@ -78,6 +83,10 @@ class Case:
         return build_network(cfg), x, torch.randint(cfg.data.num_classes, (self.batch,), generator=generator)
 
     def _trained(self) -> tuple[nn.Module, Tensor, Tensor]:
+        from snnbench.runs.folder import open_folder
+        from snnbench.training.build import build_data, build_network
+        from snnbench.training.checkpoint import read_checkpoint
+
         folder, cfg = open_folder(str(self.checkpoint))
         cfg.batch_size, cfg.data.num_workers = self.batch, 0
         net = build_network(cfg)

@@ -12,7 +12,6 @@ from torch.nn import functional
 
 from snnbench.backbones.layers import AdaptiveAvgPool2d, AvgPool2d, Conv2d, MaxPool2d, SpikingUnit
 from snnbench.backbones.norms import BatchNorm
-from snnbench.backbones.step import set_step
 from snnbench.neurons.base import spiking_layers
 from whole_step import libraries
 
@@ -38,6 +37,12 @@ def _fusing_off(net: nn.Module) -> None:
             module.fuses = False
 
 
+def _fusing_on(net: nn.Module) -> None:
+    for module in net.modules():
+        if isinstance(module, SpikingUnit):
+            module.fuses = ("cpu", "cuda")
+
+
 def _layout_off(net: nn.Module) -> None:
     net.layout = "contiguous"  # type: ignore[assignment]
 
@@ -61,6 +66,7 @@ class Contestant:
     Attributes:
         off: parts of the project that it does without.
         bits: whether it keeps bits alone (memory=bits).
+        fuse: whether norm and neuron are one operation on a GPU, too (fuse=true).
         channels_last: whether weights and input have their channels last in memory.
         compiled: whether it goes through torch.compile as a whole.
         library: whose neurons stand in the project's places, or None.
@@ -69,6 +75,7 @@ class Contestant:
 
     off: tuple[str, ...] = ()
     bits: bool = False
+    fuse: bool = False
     channels_last: bool = False
     compiled: bool = False
     library: libraries.Library | None = None
@@ -82,7 +89,11 @@ class Contestant:
         if self.library is not None and not libraries.put_into(net, self.library):
             return None
         if self.bits:
+            from snnbench.backbones.step import set_step  # reads configs, for which a machine needs Hydra
+
             set_step(net, memory="bits")
+        if self.fuse:
+            _fusing_on(net)
         if self.channels_last:
             net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
             net.layout = "channels_last"  # type: ignore[assignment]
@@ -102,6 +113,10 @@ def all_contestants(device: str) -> dict[str, Contestant]:
     found = {"plain": Contestant(plain), "auto": Contestant()}
     found |= {f"without-{part}": Contestant((part,)) for part in OFF}
     found["bits"] = Contestant(bits=True)
+    if device == "cuda":
+        found["fuse"] = Contestant(fuse=True)
+        found["channels-last"] = Contestant(channels_last=True)
+        found["fuse-channels-last"] = Contestant(fuse=True, channels_last=True)
     found["compile-auto"] = Contestant(compiled=True)
     found["compile"] = Contestant(plain, compiled=True)
     found["compile-channels-last"] = Contestant(plain, compiled=True, channels_last=True)
@@ -113,6 +128,8 @@ def all_contestants(device: str) -> dict[str, Contestant]:
 GROUPS = {
     "parts": lambda name: name.startswith("without-"),
     "bits": lambda name: name == "bits",
+    "fuse": lambda name: name.startswith("fuse"),
+    "layout": lambda name: name == "channels-last",
     "compile": lambda name: name.startswith("compile"),
     "spikingjelly": lambda name: name.startswith("spikingjelly"),
     "snntorch": lambda name: name.startswith("snntorch"),
@@ -130,16 +147,19 @@ def chosen(device: str, groups: list[str]) -> dict[str, Contestant]:
     }
 
 
-def stepper(net: nn.Module, x: Tensor, labels: Tensor, lr: float = 0.0) -> Callable[[], Tensor]:
+def stepper(
+    net: nn.Module, x: Tensor, labels: Tensor, lr: float = 0.0, mixed: torch.dtype | None = None
+) -> Callable[[], Tensor]:
     """A training step that returns its loss: forward, loss, backward, SGD with momentum.
 
-    With lr = 0, each step is like the one before.
+    With lr = 0, each step is like the one before. With `mixed`, forward and loss are under autocast to that dtype.
     """
     optimizer = torch.optim.SGD(net.parameters(), lr=lr, momentum=0.9)
 
     def step() -> Tensor:
         optimizer.zero_grad()
-        loss = functional.cross_entropy(net(x).mean(0), labels)
+        with torch.autocast(x.device.type, mixed, enabled=mixed is not None):
+            loss = functional.cross_entropy(net(x).mean(0), labels)
         loss.backward()
         optimizer.step()
         return loss.detach()

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
+import jelly
 import torch
 from torch import Tensor, nn
 
@@ -28,14 +29,11 @@ class Library:
 
 
 def libraries(device: str) -> dict[str, Library]:
-    """Those that are installed, by name; SpikingJelly's once for each backend of the device."""
+    """Those that are installed, by name; SpikingJelly's once for each backend that its LIF can have in this process."""
     found = {}
     try:
-        from spikingjelly.activation_based import neuron
-
-        backends = getattr(neuron.LIFNode(step_mode="m"), "supported_backends", ("torch",))
-        for backend in backends if device == "cuda" else ("torch",):
-            found[f"spikingjelly-{backend}"] = Library(lambda layer, backend=backend: spikingjelly(layer, backend))
+        for name, backend in jelly.backends("lif", device).items():
+            found[f"spikingjelly-{name}"] = Library(lambda layer, backend=backend: spikingjelly(layer, backend))
     except ImportError:
         pass
     try:
@@ -71,7 +69,7 @@ class FromRest(nn.Module):
         return spikes
 
 
-def spikingjelly(layer: SpikingNeuron, backend: str) -> nn.Module | None:
+def spikingjelly(layer: SpikingNeuron, backend: str | None) -> nn.Module | None:
     """The same neuron of SpikingJelly's, in multi-step mode; None where it has no equal one."""
     from spikingjelly.activation_based import neuron
 
@@ -94,7 +92,7 @@ def spikingjelly(layer: SpikingNeuron, backend: str) -> nn.Module | None:
         made = neuron.ComplementaryLIFNode(tau=layer.tau, **shared)
     if made is None:
         return None
-    if backend != "torch":
+    if backend is not None:
         made.backend = backend
     return FromRest(made)
 

@@ -54,6 +54,20 @@ def test_a_contestant_that_is_wrong_gets_no_time(monkeypatch):
     assert row["speedup"].keys() == {"copy", "reference"}
 
 
+def test_without_a_reference_nothing_is_timed_and_the_row_says_why(monkeypatch):
+    case = benchmark.Case("LIF", 2, torch.float32, "small", (2, 3, 4, 4), "cpu")
+    real = benchmark.contestants
+
+    def broken(case, names):
+        return {**real(case, names), "reference": lambda: torch.zeros(2) @ torch.zeros(3)}
+
+    monkeypatch.setattr(benchmark, "contestants", broken)
+    row = benchmark.run_case(case, set(), seconds=0.01)
+    assert "RuntimeError" in row["failures"]["reference"]
+    assert set(row["milliseconds"]) == {"copy"}
+    assert "n/a" in benchmark.markdown([row], [])
+
+
 @pytest.mark.parametrize("neuron", benchmark.NEURONS)
 def test_every_neuron_with_a_step_is_timed_as_it_stands(neuron):
     case = benchmark.Case(neuron, 3, torch.float32, "small", (2, 4, 5, 5), "cpu")

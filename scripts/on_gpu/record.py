@@ -1,0 +1,133 @@
+"""What a stage found, in a file that is whole after each of its cases."""
+
+from __future__ import annotations
+
+import json
+import time
+import traceback
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from snnbench.files import read_json, write_json
+
+RUNNING, GREEN, RED, LATE, BROKEN, OUT = "running", "green", "red", "out of time", "broken", "left out"
+"""States. Late and broken stages have rows, too, and go on from them; a stage that is left out says why."""
+FINISHED = (GREEN, RED)
+LONGEST = 2000
+"""Characters of what an error said that are kept."""
+
+TIME = "time"
+"""Why a case was left that a later run takes up."""
+
+Row = dict[str, Any]
+Cases = Mapping[str, Callable[[], Row]]
+
+
+def path_of(folder: Path, stage: str) -> Path:
+    return folder / f"{stage}.json"
+
+
+def read(folder: Path, stage: str, gpu: str | None = None) -> dict[str, Any]:
+    """What is known of a stage; {} if it never ran, or not on this GPU."""
+    path = path_of(folder, stage)
+    found: dict[str, Any] = read_json(path) if path.exists() else {}
+    return found if gpu is None or name_of(found) == gpu else {}
+
+
+def name_of(found: dict[str, Any]) -> str:
+    """The GPU that a stage's file is about, or ""."""
+    name: str = found.get("where", {}).get("gpu", {}).get("name", "")
+    return name
+
+
+class Late(Exception):
+    """There is no time for this case."""
+
+
+class Record:
+    """The rows of a stage.
+
+    Args:
+        folder, stage: where the file is. Rows that a run before left there are kept, but those of errors and of
+            another GPU.
+        seconds: what is left to the stage.
+        where: device, versions and commit, for the file.
+    """
+
+    def __init__(self, folder: Path, stage: str, seconds: float, where: Row | None = None) -> None:
+        self.path, self.end = path_of(folder, stage), time.monotonic() + seconds
+        self.found: Row = {"stage": stage, "state": RUNNING, "where": where or {}}
+        before = read(folder, stage, name_of(self.found))
+        rows = [row for row in before.get("rows", []) if "error" not in row]
+        self.found |= {"rows": rows, "left": []}
+        self.write()
+
+    def write(self) -> None:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        write_json(self.path, self.found)
+
+    @property
+    def remaining(self) -> float:
+        return self.end - time.monotonic()
+
+    def note(self, **values: Any) -> None:
+        """Facts of the whole stage."""
+        self.found.update(values)
+        self.write()
+
+    def known(self, case: str) -> Row | None:
+        """The row of a case that has one."""
+        return next((row for row in self.found["rows"] if row["case"] == case), None)
+
+    def add(self, case: str, row: Row) -> Row:
+        """A row, written at once: "wrong" in it says what is not as it has to be, "error" why there is no result."""
+        row = {"case": case, **row}
+        self.found["rows"] = [*(r for r in self.found["rows"] if r["case"] != case), row]
+        self.write()
+        return row
+
+    def leave(self, cases: Iterable[str], why: str) -> None:
+        """Cases that were not run, and why."""
+        self.found["left"] += [{"case": case, "why": why} for case in cases]
+        self.write()
+
+    def measure(self, cases: Cases) -> None:
+        """Run the cases in order, but those that have a row; one that fails has its error for a row.
+
+        What would likely not end in time, as it looks from the longest of these so far, is left and named.
+        """
+        todo = [case for case in cases if self.known(case) is None]
+        longest = 0.0
+        for number, case in enumerate(todo):
+            if self.remaining <= longest:
+                self.leave(todo[number:], TIME)
+                return
+            began = time.monotonic()
+            print(f"{case} ({self.remaining:.0f} s left)", flush=True)
+            self.note(current=case)
+            try:
+                row = cases[case]()
+                json.dumps(row, allow_nan=False)
+            except Late:
+                self.leave([case], TIME)
+                continue
+            except Exception as error:
+                traceback.print_exc()
+                row = {"error": f"{type(error).__name__}: {error}"[:LONGEST]}
+            took = time.monotonic() - began
+            longest = max(longest, took)
+            self.add(case, {**row, "took_seconds": took})
+
+    def close(self) -> str:
+        """The state at the end, as rows and what is left have it."""
+        rows = self.found["rows"]
+        if any(row.get("wrong") or "error" in row for row in rows):
+            state = RED
+        elif any(left["why"] == TIME for left in self.found["left"]):
+            state = LATE
+        else:
+            state = GREEN
+        self.found.pop("current", None)
+        self.note(state=state)
+        return state
