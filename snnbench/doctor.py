@@ -13,6 +13,7 @@ import torch
 from snnbench import terminal, threads
 from snnbench.kernels import Engine, NoEngine, run
 from snnbench.kernels.engines import build, cuda
+from snnbench.kernels.engines.cache import cache_dir
 from snnbench.kernels.engines.registry import engines_for, registered, trouble
 from snnbench.neurons import DALIF
 
@@ -29,7 +30,7 @@ def main() -> int:
     print(f"cuda        {_cuda()}")
     print(f"cupy        {_try(lambda: cuda.cupy().__version__)}")
     print(f"compiler    {_try(lambda: '{} ({})'.format(*build.compiler()))}")
-    print(f"cache       {_try(build.cache_dir)}")
+    print(f"cache       {_try(cache_dir)}")
     failures = [device for device in _devices() if not _report(device)]
     if failures:
         names = ", ".join(map(str, failures))

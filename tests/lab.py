@@ -19,8 +19,6 @@ from omegaconf import DictConfig
 
 from snnbench import cli
 from snnbench.config import CONFIGS
-from snnbench.training import build
-from snnbench.training.run import train
 
 ROW = "demo/digits_convnet_t2"
 REPORTED = 90.0
@@ -147,6 +145,9 @@ def _train(patch: pytest.MonkeyPatch, lab: Lab, words: list[str], stop: Stop | N
     """Run train.py in this process; `stop` is no part of the config, as no fire or Ctrl-C is."""
     patch.setattr(sys, "argv", words)
     patch.delenv("HYDRA_FULL_ERROR", raising=False)
+    from snnbench.training import build  # here: other tests run where not all that training needs is installed
+    from snnbench.training.run import train
+
     made = build.build_trainer
 
     def stopped(cfg: DictConfig, callbacks: Sequence[lightning.Callback], *rest: Any, **more: Any) -> lightning.Trainer:

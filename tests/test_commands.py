@@ -161,7 +161,7 @@ def test_overrides_are_read_from_a_recorded_command():
 
 def test_tilde_is_the_home_folder(tmp_path, monkeypatch):
     from snnbench import config
-    from snnbench.kernels.engines import build
+    from snnbench.kernels.engines.cache import cache_dir
 
     monkeypatch.setenv("HOME", str(tmp_path))
     cfg = OmegaConf.create({"paths": {"data": "~/d", "outputs": "~", "output_dir": None}, "resume": "~/r"})
@@ -169,7 +169,7 @@ def test_tilde_is_the_home_folder(tmp_path, monkeypatch):
     assert (cfg.paths.data, cfg.paths.outputs, cfg.resume) == (f"{tmp_path}/d", str(tmp_path), f"{tmp_path}/r")
     monkeypatch.setenv("SNNBENCH_CACHE", "~/c")
     (tmp_path / "c").mkdir(mode=0o700)
-    assert build.cache_dir() == tmp_path / "c"
+    assert cache_dir() == tmp_path / "c"
 
 
 def test_a_sweep_below_the_home_folder_lies_there(command, tmp_path, monkeypatch):

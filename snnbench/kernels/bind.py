@@ -6,6 +6,7 @@ import dataclasses
 import functools
 import logging
 
+import torch
 from torch import Tensor
 
 from snnbench.errors import UserError
@@ -45,8 +46,13 @@ class Bound:
         return self.other
 
 
-def bind(cell: Cell, plan: Plan, x: Tensor, signature: Signature) -> tuple[Engine, Kernel] | None:
+def bind(
+    cell: Cell, plan: Plan, x: Tensor, signature: Signature, wanted: tuple[bool, ...] | None = None
+) -> tuple[Engine, Kernel] | None:
     """An engine and its kernel for a call, or None for the reference engine.
+
+    Args:
+        wanted: of which coefficients the call's backward will ask the gradients; None where no backward is to come.
 
     Raises:
         UserError: the neuron's `engine` names one that is not registered, or that cannot run this call.
@@ -60,7 +66,7 @@ def bind(cell: Cell, plan: Plan, x: Tensor, signature: Signature) -> tuple[Engin
         failures: dict[str, str] = {}
         for engine in engines:
             try:
-                kernel = _ready(engine, plan, signature)
+                kernel = _ready(engine, plan, x.device, signature, wanted)
             except NoEngine as error:
                 failures[engine.name] = str(error)
             else:
@@ -89,14 +95,16 @@ def _obstacle(cell: Cell, plan: Plan, x: Tensor, engines: list[Engine]) -> tuple
     return plan.obstacle, True
 
 
-def _ready(engine: Engine, plan: Plan, signature: Signature) -> Kernel:
-    """The engine's kernel, its forward compiled. Raises NoEngine where either is not to be had."""
+def _ready(
+    engine: Engine, plan: Plan, device: torch.device, signature: Signature, wanted: tuple[bool, ...] | None
+) -> Kernel:
+    """The engine's kernel, compiled for what is to come. Raises NoEngine where it cannot be had."""
     reason = trouble(engine.name)
     if reason:
         raise NoEngine(reason)
     assert plan.program is not None
     kernel = engine.kernel(plan.program, signature)
-    kernel.prepare()
+    kernel.prepare(device, wanted)
     return kernel
 
 

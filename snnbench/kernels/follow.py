@@ -42,6 +42,7 @@ def followed(reads: Reads) -> Iterator[None]:
     try:
         names.update(asking)
         gc.disable()
+        sys._getframe().f_trace_opcodes = True  # Python 3.12 reports no instruction to a follower set before this
         sys.settrace(follower)
         yield
         if sys.gettrace() is not follower:

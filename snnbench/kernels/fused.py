@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -128,7 +129,7 @@ def run(cell: Cell, x: Tensor, state: State | None, last: bool) -> tuple[Tensor,
     if bound is plan:
         check_call(cell, x, state, named)
         signature = Signature(tuple(x.shape), x.stride(), x.dtype, static, shapes)
-        found = None if _wide(state) else bind(cell, plan, x, signature)
+        found = None if _wide(state) else bind(cell, plan, x, signature, asked(x, states, coefficients))
         bound = Bound(*found, plan.program, signature, plan.key) if found and plan.program else None
         plan.keep(key, bound)
     if bound is None or bound.broken:
@@ -159,6 +160,13 @@ def _odd(device: torch.device, x: Tensor, states: list[Tensor | None], named: di
         **{f"coefficient {k!r}": v for k, v in named.items()},
     }
     return next(f"{name} is {described(value)}" for name, value in values.items() if not plain(device, value))
+
+
+def asked(x: Tensor, others: Iterable[Tensor | None], coefficients: Iterable[Tensor]) -> tuple[bool, ...] | None:
+    """Of which coefficients the backward will give gradients; None if no backward is to come."""
+    wanted = tuple([value.requires_grad for value in coefficients])
+    any_other = any(value is not None and value.requires_grad for value in (x, *others))
+    return wanted if torch.is_grad_enabled() and (any_other or any(wanted)) else None
 
 
 def _wide(state: State | None) -> bool:

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Sequence
 from typing import Any
 
+import pytest
 import torch
 from torch import Tensor
 
 from snnbench import kernels
+from snnbench.kernels.engines.registry import trouble
+
+DEVICES = ("cpu", *(() if trouble("cuda") else ("cuda",)))
+"""Where an engine is compared with the reference: each is also the name of an engine, and that engine can be had."""
 
 Run = Callable[..., tuple[Tensor, dict[str, Tensor]]]
 
@@ -104,12 +110,26 @@ def close(a: Tensor, b: Tensor, tolerance: float) -> bool:
     return bool((a.double() - b.double()).abs().max() <= tolerance * b.double().abs().max() + 1e-30)
 
 
-def both(make: Callable[[], Any], call: Callable[[Any], Any]) -> list[Any]:
-    """What `call` makes of a neuron by the reference and by the CPU engine."""
+def spread(names: str, *lists: Sequence[Any], every: int) -> pytest.MarkDecorator:
+    """Parametrizes with each combination; one in `every` is fast, so that any two values (for the most part) meet."""
+    found = []
+    for places in itertools.product(*(range(len(values)) for values in lists)):
+        values = [values[i] for values, i in zip(lists, places, strict=True)]
+        found.append(pytest.param(*values, marks=[pytest.mark.slow] if sum(places) % every else []))
+    return pytest.mark.parametrize(names.split(), found)
+
+
+def normal(*shape: int, device: str, seed: int = 0) -> Tensor:
+    """The same normal numbers on each device."""
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed)).to(device)
+
+
+def both(make: Callable[[], Any], call: Callable[[Any], Any], device: str) -> list[Any]:
+    """What `call` makes of a neuron by the reference and by the engine of this device."""
     torch.manual_seed(1)
-    neuron = make()
+    neuron = make().to(device)
     outcomes = []
-    for engine in ("reference", "cpu"):
+    for engine in ("reference", device):
         twin = copy.deepcopy(neuron)
         twin.engine = engine
         outcomes.append(call(twin))

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from compare import DEVICES
 from reading import Said
 
 from snnbench.kernels import bind, plans
@@ -20,6 +21,12 @@ def _cache(tmp_path_factory: pytest.TempPathFactory) -> None:
     folder = (base.parent.parent if "PYTEST_XDIST_WORKER" in os.environ else base.parent) / "kernel-cache"
     folder.mkdir(mode=0o700, exist_ok=True)
     os.environ["SNNBENCH_CACHE"] = str(folder)
+
+
+@pytest.fixture(params=DEVICES)
+def device(request: pytest.FixtureRequest) -> str:
+    """What an engine runs on, and its name: each that can be had here."""
+    return request.param
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from snnbench.kernels.bind import Bound
 from snnbench.kernels.codegen.source import KernelSource
 from snnbench.kernels.codegen.trace import trace
 from snnbench.kernels.engines import build
-from snnbench.kernels.engines.cuda import CudaEngine
+from snnbench.kernels.engines.cuda import BLOCK, CudaEngine
 from snnbench.kernels.engines.signature import Signature
 from snnbench.kernels.fused import Call, Fused
 from snnbench.kernels.repeated import frame_of, mark_on
@@ -22,7 +22,7 @@ from snnbench.kernels.repeated import frame_of, mark_on
 HEADER = Path(__file__).with_name("shim.h").read_text()
 
 
-def load(source: KernelSource) -> Callable[..., None]:
+def load(source: KernelSource, device: torch.device) -> Callable[..., None]:
     """As snnbench.kernels.engines.cuda.load, but for the CPU."""
     text = f"""{HEADER}{source.text}
 extern "C" __attribute__((visibility("default"))) void launch(I grid, I block, const I* a) {{
@@ -33,10 +33,10 @@ extern "C" __attribute__((visibility("default"))) void launch(I grid, I block, c
 """
     library = build.build(text)
 
-    def launch(grid: int, block: int, given: Sequence[int], device: torch.device) -> None:
-        assert len(given) == len(source.parameters)
-        array = (ctypes.c_int64 * len(given))(*given)
-        library.launch(ctypes.c_int64(grid), ctypes.c_int64(block), array)
+    def launch(blocks: int, values: Sequence[int]) -> None:
+        assert len(values) == len(source.parameters)
+        array = (ctypes.c_int64 * len(values))(*values)
+        library.launch(ctypes.c_int64(blocks), ctypes.c_int64(BLOCK), array)
 
     return launch
 

@@ -8,12 +8,14 @@ import test_normed
 import torch
 from compare import Fixed, close, outcome
 from test_fused_neurons import DEFAULTS, NEURONS, SHAPES, check_coefficients, inputs
+from torch import Tensor
 
 from snnbench.kernels import plans
 from snnbench.kernels.codegen.cuda import cuda_source
 from snnbench.kernels.codegen.passes import Variant
 from snnbench.kernels.codegen.trace import trace
 from snnbench.kernels.engines import cuda
+from snnbench.kernels.engines.nvrtc import OPTIONS
 from snnbench.kernels.norms import norm as norms
 from snnbench.kernels.norms import unit
 
@@ -103,7 +105,7 @@ def nvrtc(text: str, architecture: str) -> str:
 
     error, program = api.nvrtcCreateProgram(text.encode(), b"kernel.cu", 0, [], [])
     assert error == api.nvrtcResult.NVRTC_SUCCESS
-    options = [f"--gpu-architecture={architecture}".encode(), *(o.encode() for o in cuda.OPTIONS)]
+    options = [f"--gpu-architecture={architecture}".encode(), *(o.encode() for o in OPTIONS)]
     (error,) = api.nvrtcCompileProgram(program, len(options), options)
     size = api.nvrtcGetProgramLogSize(program)[1]
     log = b" " * size
@@ -134,16 +136,40 @@ def test_nvrtc_compiles_every_neuron(name: str, architecture: str, types: tuple[
                 assert nvrtc(text, architecture) == ""
 
 
+def batch_norm_stats(y: Tensor, eps: float) -> tuple[Tensor, Tensor]:
+    """As torch.batch_norm_stats, which a CPU has not, in float64."""
+    var, mean = torch.var_mean(y.double(), [0, *range(2, y.dim())], correction=0)
+    return mean.float(), (var + eps).rsqrt().float()
+
+
+def batch_norm_backward_elemt(
+    g: Tensor, y: Tensor, mean: Tensor, invstd: Tensor, weight: Tensor, total: Tensor, moment: Tensor, count: Tensor
+) -> Tensor:
+    """As torch.batch_norm_backward_elemt."""
+    shape = (-1, *[1] * (y.dim() - 2))
+    wide = [value.double().view(shape) for value in (mean, invstd, weight, total / count, moment / count)]
+    mean, invstd, weight, total, moment = wide
+    return ((g - total - (y - mean) * invstd.square() * moment) * weight * invstd).float()
+
+
 @pytest.mark.usefixtures("poisoned", "shimmed")
 @pytest.mark.parametrize("channels_last", [False, True])
+@pytest.mark.parametrize("by_batch_norm", [False, True])
 @pytest.mark.parametrize(
     ("norm", "name"), [("bn", "dalif"), ("bn_per_step", "lif"), ("tdbn", "glif"), ("once", "klif")]
 )
-def test_behind_a_norm(name: str, norm: str, channels_last: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_behind_a_norm(
+    name: str, norm: str, by_batch_norm: bool, channels_last: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The host code for devices, on a CPU: PyTorch's operations for the norm, the text of the neuron's kernel."""
+    monkeypatch.setattr(norms, "by_batch_norm", lambda y: by_batch_norm)
+    monkeypatch.setattr(torch, "batch_norm_stats", batch_norm_stats)
+    monkeypatch.setattr(torch, "batch_norm_backward_elemt", batch_norm_backward_elemt)
     engine = cuda.CudaEngine()
     monkeypatch.setattr(norms, "native", lambda y: False)
-    monkeypatch.setattr(unit, "bind", lambda _cell, plan, _x, call: (engine, engine.kernel(plan.program, call)))
+    monkeypatch.setattr(
+        unit, "bind", lambda _cell, plan, _x, call, _wanted: (engine, engine.kernel(plan.program, call))
+    )
     plans._by_class.clear()
     plans._by_cell.clear()
     plans._by_key.clear()

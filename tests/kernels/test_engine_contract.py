@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from compare import Fixed, close
+from compare import DEVICES, Fixed, close
 from torch import Tensor
 
 from snnbench.kernels import Engine
@@ -43,7 +43,7 @@ class Case:
         shapes = tuple(tuple(value.shape) for value in self.coefficients)
         assert program is not None
         self.kernel = engine.kernel(program, Signature((T, *shape), frames.stride(), dtype, static, shapes))
-        self.kernel.prepare()
+        self.kernel.prepare(torch.empty(0, device=engine.device).device, (True,) * len(shapes))
         leaves = [self.x, *(s for s in self.states if s is not None), *cell.values.values()]
         leaves = [leaf.requires_grad_() for leaf in leaves]
         start = dict(zip(cell.states, self.states, strict=True)) if given else None
@@ -140,3 +140,9 @@ def test_text_needs_no_device() -> None:
         assert "forward" in forward
         assert "backward" in backward
         assert forward != backward
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="PyTorch sees no CUDA device")
+def test_a_gpu_has_its_engine_cuda() -> None:
+    """Else the tests that run for each of compare.DEVICES would say nothing of it."""
+    assert "cuda" in DEVICES, trouble("cuda")

@@ -25,7 +25,7 @@ class ReplayKernel:
     def __init__(self, cell: Fixed, signature: Any) -> None:
         self.cell, self.signature = copy.copy(cell), signature
 
-    def prepare(self) -> None:
+    def prepare(self, device: torch.device, wanted: Any = None) -> None:
         pass
 
     def run(self, x: Tensor, states: Any, coefficients: Any) -> list[Tensor]:

@@ -16,6 +16,7 @@ from snnbench import doctor
 from snnbench.errors import UserError
 from snnbench.kernels.cell import NoEngine
 from snnbench.kernels.engines import build, cuda
+from snnbench.kernels.engines.cache import cache_dir
 from snnbench.neurons import LIF, PLIF
 
 
@@ -68,7 +69,7 @@ def test_read_only_cache(fresh: Path) -> None:
     fresh.mkdir(parents=True)
     fresh.chmod(0o500)
     with pytest.raises(NoEngine, match="cannot be written"):
-        build.cache_dir()
+        cache_dir()
 
 
 def test_a_damaged_file_in_the_cache_is_built_again(fresh: Path) -> None:

@@ -1,4 +1,4 @@
-"""Every neuron of the project: the fused CPU engine against the reference, outputs and all gradients."""
+"""Every neuron of the project: the fused engines against the reference, outputs and all gradients."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import torch
 from compare import Fixed, close, magnitude, outcome
 from torch import Tensor
 
+from snnbench.kernels import run
 from snnbench.kernels.codegen.graph import needed
 from snnbench.kernels.codegen.ops import EXPENSIVE
 from snnbench.kernels.codegen.trace import trace
@@ -38,45 +39,69 @@ EVERY = NEURONS | {case: builder(*form) for case, form in FORMS.items()}
 SHAPES = {"image": (2, 3, 7, 9), "rows": (3, 5, 9, 9), "vector": (5, 7), "one": (1, 1), "long": (2, 130, 3)}
 
 
-def inputs(T: int, shape: tuple[int, ...], dtype: torch.dtype, states: tuple[str, ...]) -> tuple:
+def inputs(T: int, shape: tuple[int, ...], dtype: torch.dtype, states: tuple[str, ...], device: str = "cpu") -> tuple:
     generator = torch.Generator().manual_seed(T + len(shape))
 
     def normal(*size: int) -> Tensor:
-        return torch.randn(size, generator=generator)
+        return torch.randn(size, generator=generator).to(device)
 
     x = (1.2 * normal(T, *shape) + 0.3).to(dtype)
     return x, {k: 0.5 * normal(*shape) for k in states}, normal(T, *shape).to(dtype), normal(*shape)
 
 
-def is_exact(neuron: SpikingNeuron) -> bool:
-    """Whether the step has no function that libraries round differently, such as exp: equal inputs, equal bits."""
+def is_exact(neuron: SpikingNeuron, device: str = "cpu") -> bool:
+    """Whether the step has no function that libraries round differently, such as exp: equal inputs, equal bits.
+
+    On a GPU a division is one of them.
+    """
     program = trace(neuron)
     nodes = needed([program.spikes, *program.next_states])
-    return all(node.op.split(".")[0] not in EXPENSIVE for node in nodes)
+    rounded = EXPENSIVE | ({"div", "reciprocal"} if device == "cuda" else set())
+    return all(node.op.split(".")[0] not in rounded for node in nodes)
 
 
-def check(name: str, T: int, shape: tuple[int, ...], dtype: torch.dtype, channels_last: bool = False) -> None:
+def check(
+    name: str, T: int, shape: tuple[int, ...], dtype: torch.dtype, channels_last: bool = False, device: str = "cpu"
+) -> None:
+    """The engine of `device` against the reference; where these round differently, few spikes may be others."""
     torch.manual_seed(3)
-    neuron = EVERY[name](T, shape[1])
-    x, state, gs, g_final = inputs(T, shape, dtype, neuron.states)
+    neuron = EVERY[name](T, shape[1]).to(device)
+    x, state, gs, g_final = inputs(T, shape, dtype, neuron.states, device)
     if channels_last:
         x = x.flatten(0, 1).contiguous(memory_format=torch.channels_last).unflatten(0, (T, shape[0]))
-    rounding = 0 if is_exact(neuron) else 1e-6
+    exact, rounding = is_exact(neuron, device), 1e-6 if device == "cpu" else 4e-6
     reference = outcome(Fixed(neuron, "reference"), x, state, gs, g_final)
-    fused = outcome(Fixed(neuron, "cpu"), x, state, gs, g_final)
+    fused = outcome(Fixed(neuron, device), x, state, gs, g_final)
 
-    # of a few neurons, the largest gradient may be that of a badly conditioned one
-    tolerance = 1e-6 if x[0].numel() > 32 else 4e-6
+    tolerance = tolerance_of(x)
     assert fused.spikes.dtype == dtype
-    assert torch.equal(fused.spikes, reference.spikes)
+    flipped = (fused.spikes != reference.spikes).any(0)
+    assert not flipped.any() or (device != "cpu" and not exact and flipped.sum() <= 1 + flips(neuron, x, state))
+
+    def alike(a: Tensor, b: Tensor, tolerance: float) -> bool:
+        return close(a.masked_fill(flipped, 0), b.masked_fill(flipped, 0), tolerance)
+
     for key in state:
         assert fused.final[key].dtype == torch.float32
-        assert close(fused.final[key], reference.final[key], rounding)
-        assert close(fused.grad_state[key], reference.grad_state[key], tolerance)
+        assert alike(fused.final[key], reference.final[key], 0 if exact else rounding)
+        assert alike(fused.grad_state[key], reference.grad_state[key], tolerance)
     assert fused.grad_x.stride() == x.stride()
-    assert close(fused.grad_x, reference.grad_x, tolerance if dtype == torch.float32 else 2**-7)
+    assert alike(fused.grad_x, reference.grad_x, tolerance if dtype == torch.float32 else 2**-7)
     assert set(fused.grad_coefficients) == set(reference.grad_coefficients)
-    check_coefficients(neuron, fused.grad_coefficients, x, state, gs, g_final)
+    if not flipped.any():
+        check_coefficients(neuron, fused.grad_coefficients, x, state, gs, g_final)
+
+
+def tolerance_of(x: Tensor) -> float:
+    """Of gradients. Of a few neurons, the largest may be that of a badly conditioned one; a GPU's exp is 2 ulp off."""
+    return (1e-6 if x[0].numel() > 32 else 4e-6) * (1 if x.is_cpu else 4)
+
+
+def flips(neuron: SpikingNeuron, x: Tensor, state: dict[str, Tensor]) -> int:
+    """Of how many neurons the spikes in float32 and those in float64 differ, by the reference."""
+    narrow, _ = run(Fixed(neuron, "reference"), x, state)
+    wide, _ = run(Fixed(neuron, "reference", torch.float64), x.double(), {k: v.double() for k, v in state.items()})
+    return int((narrow != wide).any(0).sum())
 
 
 def check_coefficients(neuron, grads: dict[str, Tensor], x: Tensor, state: dict, gs: Tensor, g_final: Tensor) -> None:
@@ -86,7 +111,7 @@ def check_coefficients(neuron, grads: dict[str, Tensor], x: Tensor, state: dict,
     if not torch.equal(expected.spikes, eager.spikes.double()):
         return  # a membrane within rounding of its threshold: float64 is another trajectory
     sums = magnitude(wide, x, state, gs, g_final)
-    tolerance = 1e-6 if x[0].numel() > 32 else 4e-6  # the rounding of a few terms is that of each
+    tolerance = tolerance_of(x)  # the rounding of a few terms is that of each
     for key, grad in grads.items():
         error, eagers = (
             (found.double() - expected.grad_coefficients[key]).abs() / (sums[key] + 1e-12 / tolerance)
@@ -98,35 +123,35 @@ def check_coefficients(neuron, grads: dict[str, Tensor], x: Tensor, state: dict,
 
 @pytest.mark.usefixtures("poisoned")
 @pytest.mark.parametrize("name", NEURONS)
-def test_all_gradients(name: str) -> None:
-    check(name, 4, SHAPES["image"], torch.float32)
+def test_all_gradients(name: str, device: str) -> None:
+    check(name, 4, SHAPES["image"], torch.float32, device=device)
 
 
 @pytest.mark.usefixtures("poisoned")
 @pytest.mark.parametrize("name", ["lif", "dalif", "glif", "arlif"])
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
-def test_half_precision(name: str, dtype: torch.dtype) -> None:
-    check(name, 5, SHAPES["image"], dtype)
+def test_half_precision(name: str, dtype: torch.dtype, device: str) -> None:
+    check(name, 5, SHAPES["image"], dtype, device=device)
 
 
 @pytest.mark.usefixtures("poisoned")
 @pytest.mark.parametrize("name", ["lif", "glif", "clif"])
 @pytest.mark.parametrize("T", [1, 33])
-def test_other_lengths(name: str, T: int) -> None:
-    check(name, T, SHAPES["image"], torch.float32)
+def test_other_lengths(name: str, T: int, device: str) -> None:
+    check(name, T, SHAPES["image"], torch.float32, device=device)
 
 
 @pytest.mark.usefixtures("poisoned")
 @pytest.mark.parametrize("name", ["plif", "glif"])
 @pytest.mark.parametrize("shape", SHAPES)
-def test_other_shapes(name: str, shape: str) -> None:
-    check(name, 4, SHAPES[shape], torch.float32)
+def test_other_shapes(name: str, shape: str, device: str) -> None:
+    check(name, 4, SHAPES[shape], torch.float32, device=device)
 
 
 @pytest.mark.usefixtures("poisoned")
 @pytest.mark.parametrize("name", ["lif", "glif"])
-def test_channels_last(name: str) -> None:
-    check(name, 4, SHAPES["image"], torch.float32, channels_last=True)
+def test_channels_last(name: str, device: str) -> None:
+    check(name, 4, SHAPES["image"], torch.float32, channels_last=True, device=device)
 
 
 @pytest.mark.slow
@@ -134,8 +159,8 @@ def test_channels_last(name: str) -> None:
 @pytest.mark.parametrize("name", EVERY)
 @pytest.mark.parametrize("T", [1, 2, 3, 7, 16, 33, 128])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
-def test_everything(name: str, T: int, dtype: torch.dtype) -> None:
+def test_everything(name: str, T: int, dtype: torch.dtype, device: str) -> None:
     for shape in SHAPES.values():
-        check(name, T, shape, dtype)
+        check(name, T, shape, dtype, device=device)
         if len(shape) == 4:
-            check(name, T, shape, dtype, channels_last=True)
+            check(name, T, shape, dtype, channels_last=True, device=device)

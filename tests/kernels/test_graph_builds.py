@@ -13,6 +13,7 @@ import pytest
 
 from snnbench.kernels.cell import NoEngine
 from snnbench.kernels.engines import build
+from snnbench.kernels.engines.cache import cache_dir
 
 SOURCE = 'extern "C" __attribute__((visibility("default"))) int answer() {{ return {}; }}'
 
@@ -51,7 +52,7 @@ def test_no_home_and_an_unknown_user(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(os, "getuid", lambda: 987654)
     with pytest.raises(NoEngine, match=r"no cache folder .* set SNNBENCH_CACHE"):
-        build.cache_dir()
+        cache_dir()
 
 
 def script(path: Path, text: str) -> str:

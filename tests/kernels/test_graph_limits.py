@@ -72,14 +72,14 @@ def test_more_timesteps_than_a_cuda_thread_can_keep_are_refused_before_they_are_
     assert program is not None
     kernel = cuda.CudaEngine().kernel(program, signature_of(100_000))
     with pytest.raises(NoEngine, match="T=100000 is more than a thread of a CUDA device can keep"):
-        kernel.load((True,) * len(program.coefficients), 1)
+        kernel.load((True,) * len(program.coefficients), 1, torch.device("cuda", 0))
 
 
 def test_more_timesteps_than_memory_are_refused() -> None:
     program, T = plan_of(LIF()).program, 1 << 23
     assert program is not None
     with pytest.raises(NoEngine, match="T=8388608 is more than a kernel can keep"):
-        CpuKernel(program, Signature((T, 1), (0, 1), torch.float32, True, ())).prepare()
+        CpuKernel(program, Signature((T, 1), (0, 1), torch.float32, True, ())).prepare(torch.device("cpu"))
 
 
 def signature_of(T: int) -> Signature:
@@ -146,9 +146,9 @@ def test_a_backward_that_cannot_be_had(
             fresh.parent.mkdir(exist_ok=True)
             fresh.write_text("a file")
         else:
-            monkeypatch.setattr(build, "_keep", full)
+            monkeypatch.setattr(build, "keep", full)
 
-    def full(result: Path, target: Path) -> None:
+    def full(content: bytes, target: Path) -> None:
         raise OSError(28, "No space left on device")
 
     outcomes = []

@@ -37,22 +37,24 @@ def last(x: Tensor) -> Tensor:
     return x.movedim(2, -1).contiguous().movedim(-1, 2) if x.dim() == 5 else x
 
 
-def built(norm: str, neuron: str, shape: tuple[int, ...], seed: int = 0) -> SpikingUnit:
-    torch.manual_seed(seed)
+def built(norm: str, neuron: str, shape: tuple[int, ...], device: str = "cpu") -> SpikingUnit:
+    torch.manual_seed(0)
     made = SpikingUnit(NORMS[norm](shape[2]), NEURONS[neuron](shape[0], shape[2]))
     with torch.no_grad():
         made.norm.bn.weight.uniform_(0.5, 2)
         made.norm.bn.bias.normal_(0.5)
         made.norm.bn.running_mean.normal_()
         made.norm.bn.running_var.uniform_(0.5, 2)
-    return made
+    if device != "cpu":  # where it is asked for
+        made.fuses = (device,)
+    return made.to(device)
 
 
-def inputs(shape: tuple[int, ...], residual: bool) -> tuple[Tensor, Tensor | None, Tensor]:
+def inputs(shape: tuple[int, ...], residual: bool, device: str = "cpu") -> tuple[Tensor, Tensor | None, Tensor]:
     generator = torch.Generator().manual_seed(sum(shape))
     offset = torch.linspace(-3, 3, shape[2]).view(-1, *[1] * (len(shape) - 3))
-    y, r, gs = (torch.randn(shape, generator=generator) for _ in range(3))
-    return 2 * y + offset, (r > 0.5).float() if residual else None, gs
+    y, r, gs = (torch.randn(shape, generator=generator).to(device) for _ in range(3))
+    return 2 * y + offset.to(device), (r > 0.5).float() if residual else None, gs
 
 
 def apply(
@@ -87,12 +89,20 @@ def together(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     return ran
 
 
-def check(norm: str, neuron: str, shape: tuple[int, ...], residual: bool, place: str, training: bool = True) -> None:
+def check(
+    norm: str,
+    neuron: str,
+    shape: tuple[int, ...],
+    residual: bool,
+    place: str,
+    training: bool = True,
+    device: str = "cpu",
+) -> None:
     """As near to float64 as PyTorch's norm and the neuron's kernel, one after the other."""
-    y, r, gs = inputs(shape, residual)
+    y, r, gs = inputs(shape, residual, device)
     if place == "last":
         y = last(y)
-    fused = built(norm, neuron, shape).train(training)
+    fused = built(norm, neuron, shape, device).train(training)
     apart, exact = copy.deepcopy(fused), copy.deepcopy(fused).double()
     apart.fuses, apart.norm.fuses = (), False
     wide = (v if v is None else v.double() for v in (y, r, gs))
@@ -103,36 +113,37 @@ def check(norm: str, neuron: str, shape: tuple[int, ...], residual: bool, place:
     assert (s != s3).sum() <= (s2 != s3).sum() + 1
     if torch.equal(s, s3.float()):
         off, other = far(grads, grads3), far(grads2, grads3)
-        # a neuron's own coefficients may be badly conditioned
-        assert all(off[k] <= max(4 * other[k], 2e-6 if k in ("y", "r") else 1e-5) for k in off), (off, other)
+        # a neuron's own coefficients may be badly conditioned: one rounding of the norm's weight moves alpha by 3e-5
+        limits = {k: 2e-6 if k in ("y", "r") else 5e-5 if k.startswith("neuron.") else 1e-5 for k in off}
+        assert all(off[k] <= max(4 * other[k], limits[k]) for k in off), (off, other)
     assert all(value <= 1e-6 for value in far(memory, memory3).values())
     assert all(torch.isfinite(g).all() for g in grads.values())
 
 
 @pytest.mark.parametrize("neuron", NEURONS)
 @pytest.mark.parametrize(("norm", "residual"), [("bn", True), ("bn_per_step", False)])
-def test_each_neuron_is_as_near_to_float64_as_apart(norm, neuron, residual, monkeypatch):
+def test_each_neuron_is_as_near_to_float64_as_apart(norm, neuron, residual, device, monkeypatch):
     ran = together(monkeypatch)
-    check(norm, neuron, SHAPES["image"], residual, "first")
-    check(norm, neuron, SHAPES["image"], residual, "last")
+    check(norm, neuron, SHAPES["image"], residual, "first", device=device)
+    check(norm, neuron, SHAPES["image"], residual, "last", device=device)
     assert ran.count(True) == 2
 
 
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("norm", NORMS)
 @pytest.mark.parametrize("place", ["first", "last"])
-def test_each_shape_norm_and_layout(norm, shape, place):
-    check(norm, "lif", SHAPES[shape], "residual" if shape != "vector" else "", place)
-    check(norm, "dalif", SHAPES[shape], False, place, training=False)
+def test_each_shape_norm_and_layout(norm, shape, place, device):
+    check(norm, "lif", SHAPES[shape], shape != "vector", place, device=device)
+    check(norm, "dalif", SHAPES[shape], False, place, training=False, device=device)
 
 
 @pytest.mark.parametrize("neuron", ["lif", "dalif", "arlif"])
 @pytest.mark.parametrize("norm", NORMS)
 @pytest.mark.parametrize("place", ["first", "last"])
-def test_one_frame_stands_for_many(norm, neuron, place):
-    y, _, gs = inputs((1, 3, 33, 5, 4), False)
+def test_one_frame_stands_for_many(norm, neuron, place, device):
+    y, _, gs = inputs((1, 3, 33, 5, 4), False, device)
     y, gs = (last(y) if place == "last" else y), gs.expand(6, *gs.shape[1:])
-    fused = built(norm, neuron, (6, 3, 33))
+    fused = built(norm, neuron, (6, 3, 33), device)
     apart = copy.deepcopy(fused)
     apart.fuses, apart.norm.fuses = (), False
     s, grads, memory = apply(fused, y, None, gs, 6)
@@ -146,7 +157,7 @@ def test_one_frame_stands_for_many(norm, neuron, place):
 @pytest.mark.parametrize("norm", NORMS)
 @pytest.mark.parametrize("training", [True, False])
 @pytest.mark.parametrize("place", ["first", "last"])
-def test_a_norm_alone(norm, shape, training, place):
+def test_a_norm_alone_on_a_cpu(norm, shape, training, place):
     y, _, g = inputs(SHAPES[shape], False)
     y = last(y) if place == "last" else y
     own = built(norm, "lif", SHAPES[shape]).norm.train(training)
@@ -182,7 +193,7 @@ def test_running_statistics_that_overflowed_do_not_enter_the_batch():
     assert torch.equal(apply(made, y, r, gs)[0], apply(clean, y, r, gs)[0])
 
 
-def test_spikes_are_those_of_evaluation_with_a_hook(monkeypatch):
+def test_spikes_are_those_of_evaluation_with_a_hook_on_a_cpu(monkeypatch):
     """Firing rates are counted by hooks; the network that is measured must be the one that runs."""
     ran = together(monkeypatch)
     y, r, _ = inputs(SHAPES["block"], True)
@@ -197,12 +208,12 @@ def test_spikes_are_those_of_evaluation_with_a_hook(monkeypatch):
     assert ran == [True, True]
 
 
-def test_a_second_derivative_is_that_of_the_two():
-    y, r, _ = inputs((2, 2, 4, 3, 3), True)
+def test_a_second_derivative_is_that_of_the_two(device):
+    y, r, _ = inputs((2, 2, 4, 3, 3), True, device)
     found = []
     for fuses in (True, False):
-        made = built("bn_per_step", "lif", (2, 2, 4))
-        made.fuses, made.norm.fuses = ("cpu",) * fuses, fuses
+        made = built("bn_per_step", "lif", (2, 2, 4), device)
+        made.fuses, made.norm.fuses = (device,) * fuses, fuses
         v = y.detach().requires_grad_()
         (g,) = torch.autograd.grad(made(v, 1, r).sum(), v, create_graph=True)
         found.append(torch.autograd.grad(g.square().sum(), [v, made.norm.bn.weight]))
@@ -210,9 +221,9 @@ def test_a_second_derivative_is_that_of_the_two():
         torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
 
 
-def test_nothing_but_y_residual_and_small_tables_is_kept():
-    y, r, _ = inputs((4, 8, 16, 16, 16), True)
-    made = built("bn", "lif", (4, 8, 16))
+def test_nothing_but_y_residual_and_small_tables_is_kept(device):
+    y, r, _ = inputs((4, 8, 16, 16, 16), True, device)
+    made = built("bn", "lif", (4, 8, 16), device)
     kept: dict[int, int] = {}
 
     def pack(t: Tensor) -> Tensor:

@@ -48,9 +48,10 @@ class Cell:
 
     states, per_step = ("v", "w"), ()
 
-    def __init__(self, plan: list[tuple[str, int, int]], surrogate: str, engine: str) -> None:
-        self.plan, self.spike, self.engine = plan, make_surrogate(surrogate), engine
-        self.values = {"a": torch.tensor(0.6, requires_grad=True), "b": torch.linspace(-1, 1, 3).requires_grad_()}
+    def __init__(self, plan: list[tuple[str, int, int]], surrogate: str, engine: str, device: str) -> None:
+        self.plan, self.spike, self.engine, self.device = plan, make_surrogate(surrogate), engine, device
+        values = {"a": torch.tensor(0.6), "b": torch.linspace(-1, 1, 3)}
+        self.values = {name: value.to(device).requires_grad_() for name, value in values.items()}
 
     def coefficients(self) -> dict[str, Tensor]:
         return self.values
@@ -66,20 +67,24 @@ class Cell:
 
 def results(call: Any, cell: Cell, T: int) -> list[Tensor]:
     generator = torch.Generator().manual_seed(T)
-    x = torch.randn(T, 2, 3, 5, generator=generator).requires_grad_()
-    state = {key: torch.randn(2, 3, 5, generator=generator).requires_grad_() for key in cell.states}
+
+    def normal(*shape: int) -> Tensor:
+        return torch.randn(shape, generator=generator).to(cell.device)
+
+    x = normal(T, 2, 3, 5).requires_grad_()
+    state = {key: normal(2, 3, 5).requires_grad_() for key in cell.states}
     s, final = call(cell, x, state)
-    weights = torch.randn(T, 2, 3, 5, generator=generator)
+    weights = normal(T, 2, 3, 5)
     loss = (s * weights).sum() + (final["v"] * weights[0]).sum() + (final["w"] * weights[0]).sum()
     inputs = [x, *state.values(), *cell.values.values()]
     found = torch.autograd.grad(loss, inputs, materialize_grads=True)
     return [s.detach(), final["v"].detach(), final["w"].detach(), *found]
 
 
-def check(call: Any, plan: list, surrogate: str, T: int, engine: str) -> None:
-    expected = results(run, Cell(plan, surrogate, "reference"), T)
+def check(call: Any, plan: list, surrogate: str, T: int, engine: str, device: str) -> None:
+    expected = results(run, Cell(plan, surrogate, "reference", device), T)
     assume(all(value.isfinite().all() and value.abs().max() < 1e4 for value in expected))
-    found = results(call, Cell(plan, surrogate, engine), T)
+    found = results(call, Cell(plan, surrogate, engine, device), T)
     assume(torch.equal(found[0], expected[0]) or (found[0] != expected[0]).sum() > 1)  # one within rounding of 0
     for a, b in zip(expected, found, strict=True):
         assert close(b, a, 1e-4)
@@ -95,15 +100,15 @@ draws = given(
 
 @settings(max_examples=10, **COMMON)
 @draws
-def test_random_steps(plan: list, surrogate: str, T: int) -> None:
-    check(run, plan, surrogate, T, "cpu")
+def test_random_steps(plan: list, surrogate: str, T: int, device: str) -> None:
+    check(run, plan, surrogate, T, device, device)
 
 
 @pytest.mark.slow
 @settings(max_examples=100, **COMMON)
 @draws
-def test_many_random_steps(plan: list, surrogate: str, T: int) -> None:
-    check(run, plan, surrogate, T, "cpu")
+def test_many_random_steps(plan: list, surrogate: str, T: int, device: str) -> None:
+    check(run, plan, surrogate, T, device, device)
 
 
 @pytest.mark.slow
@@ -112,4 +117,4 @@ def test_many_random_steps(plan: list, surrogate: str, T: int) -> None:
 def test_random_steps_in_cuda_text(plan: list, surrogate: str, T: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(cuda, "load", shim.load)
-        check(shim.run, plan, surrogate, T, "reference")
+        check(shim.run, plan, surrogate, T, "reference", "cpu")

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 import torch.multiprocessing
+from compare import normal
 from torch import Tensor, nn
 
 from snnbench.neurons import DALIF, LIF
@@ -33,17 +34,17 @@ class Network(nn.Module):
 def gradients(network: nn.Module, x: Tensor) -> tuple[Tensor, list[Tensor | None]]:
     network.zero_grad()
     s = network(x)
-    (s * torch.linspace(-1, 1, 6)).sum().backward()
+    (s * torch.linspace(-1, 1, 6, device=x.device)).sum().backward()
     return s.detach(), [p.grad for p in network.parameters()]
 
 
-def test_a_network_of_every_neuron_compiles_without_a_break() -> None:
+def test_a_network_of_every_neuron_compiles_without_a_break(device: str) -> None:
     torch.manual_seed(0)
     torch._dynamo.reset()
-    network = Network()
+    network = Network().to(device)
     compiled = torch.compile(network, fullgraph=True, backend="aot_eager")
     for batch in (2, 5, 3):
-        x = torch.randn(T, batch, 4)
+        x = normal(T, batch, 4, device=device)
         s, grads = gradients(network, x)
         s_compiled, grads_compiled = gradients(compiled, x)
         assert torch.equal(s, s_compiled)
@@ -55,10 +56,10 @@ def test_a_network_of_every_neuron_compiles_without_a_break() -> None:
 
 
 @pytest.mark.slow
-def test_inductor() -> None:
+def test_inductor(device: str) -> None:
     torch.manual_seed(0)
     torch._dynamo.reset()
-    network, x = Network(), torch.randn(T, 2, 4)
+    network, x = Network().to(device), normal(T, 2, 4, device=device)
     s, grads = gradients(network, x)
     s_compiled, grads_compiled = gradients(torch.compile(network, fullgraph=True), x)
     assert (s != s_compiled).float().mean() < 0.01
@@ -66,9 +67,9 @@ def test_inductor() -> None:
         assert a is None or torch.allclose(a, b, rtol=1e-3, atol=1e-4)
 
 
-def test_compiled_code_sees_changed_constants() -> None:
+def test_compiled_code_sees_changed_constants(device: str) -> None:
     torch._dynamo.reset()
-    neuron, x = LIF(), torch.rand(4, 2, 30) * 2
+    neuron, x = LIF(), torch.rand(4, 2, 30, device=device) * 2
     x.requires_grad_()
     compiled = torch.compile(neuron, fullgraph=True, backend="aot_eager")
 
@@ -84,12 +85,13 @@ def test_compiled_code_sees_changed_constants() -> None:
     check()
 
 
-def test_compiled_state_and_strides() -> None:
+def test_compiled_state_and_strides(device: str) -> None:
     torch._dynamo.reset()
-    neuron = DALIF()
+    neuron = DALIF().to(device)
     compiled = torch.compile(neuron.run, fullgraph=True, backend="aot_eager")
-    for x in (torch.randn(4, 2, 5), torch.randn(2, 4, 5).transpose(0, 1), torch.randn(2, 5).expand(4, 2, 5)):
-        v = torch.randn(2, 5, requires_grad=True)
+    wide, frame = normal(2, 4, 5, device=device), normal(2, 5, device=device)
+    for x in (wide.transpose(0, 1).contiguous(), wide.transpose(0, 1), frame.expand(4, 2, 5)):
+        v = normal(2, 5, device=device, seed=1).requires_grad_()
         outcomes = []
         for run in (neuron.run, compiled):
             s, state = run(x, {"v": v})

@@ -67,7 +67,7 @@ class Converter:
                 else:
                     boxes[node] = _Box(self.graph.node("input", label, "float"), is_input=True)
             elif node.op == "get_attr":
-                boxes[node] = _Box(self._captured(getattr(module, node.target)))
+                boxes[node] = _Box(self.captured(getattr(module, node.target)))
             elif node.op == "call_function":
                 boxes[node] = self._call(node, boxes)
             elif node.op == "output":
@@ -81,7 +81,7 @@ class Converter:
             raise Unfusable(f"{self.name}.step returns a {node.dtype}; spikes and states must be floating point")
         return node
 
-    def _captured(self, value: Tensor) -> Node:
+    def captured(self, value: Tensor) -> Node:
         kinds: list[tuple[str, Any]] = []
         if isinstance(self.cell, nn.Module):
             kinds = [("parameter", self.cell.named_parameters()), ("buffer", self.cell.named_buffers())]

@@ -149,8 +149,13 @@ class _Tracer:
         inputs = [torch.empty(one, device="meta") for one in shapes]
         queries = Queries(self.call, None, shape, reads.take)
         try:
-            with self._named(), NoDraws(), followed(reads):
-                found = self._run(inputs, queries)
+            with self._named():
+                try:
+                    with NoDraws(), followed(reads):
+                        found = self._run(inputs, queries)
+                except RuntimeError:
+                    self._refuse_captured(reads)
+                    raise
         finally:
             self.answers, self.sized = queries.answers, queries.asked
         for key, value in zip(("the spikes", *self.states), found, strict=False):
@@ -158,6 +163,12 @@ class _Tracer:
             if value.shape != shape:
                 raise Unfusable(f"{self.name}.step returns {key} of shape {list(value.shape)} for x {list(shape)}")
         return tuple(gradient is not None for gradient in found[1 + len(self.states) :])
+
+    def _refuse_captured(self, reads: Reads) -> None:
+        """Raises Unfusable that names a tensor on a device which the step reads: it goes with no input on meta."""
+        for tensor, _ in reads.tensors.values():
+            if tensor.device.type not in ("cpu", "meta"):
+                Converter(Graph(), self.name, self.cell, self.where).captured(tensor)
 
     def _again(self, shape: tuple[int, ...]) -> Queries:
         return Queries(self.call, self.answers, shape)

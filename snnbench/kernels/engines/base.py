@@ -43,7 +43,7 @@ class FrameKernel:
         self.x_stride = self.layout.time_stride if self.layout.dense else self.layout.size
         self.none = (None,) * len(program.states)
 
-    def prepare(self) -> None:
+    def prepare(self, device: torch.device, wanted: Wanted = None) -> None:
         raise NotImplementedError
 
     def source(self, wanted: Wanted) -> KernelSource:

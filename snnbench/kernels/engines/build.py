@@ -1,29 +1,22 @@
-"""Text -> shared library, through a cache that only its owner can write.
-
-The name of a cached file is a hash of everything that it depends on: the text, the compiler and its version, the
-flags, the machine. Files appear complete or not at all, so any number of processes may share the folder; each ends in a
-checksum of its name and content, and none is loaded that does not hold it.
-"""
+"""C++ text -> shared library, through the cache: it depends on text, compiler, flags and machine."""
 
 from __future__ import annotations
 
 import ctypes
 import functools
-import hashlib
 import logging
 import os
 import platform
 import shlex
 import shutil
 import signal
-import stat
 import subprocess
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from snnbench import commands
 from snnbench.kernels.cell import NoEngine
+from snnbench.kernels.engines.cache import content_of, keep, place
 
 _NUMERICS = ("-O2", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math")
 FLAGS = ("-std=c++17", *_NUMERICS, "-fPIC", "-shared", "-fvisibility=hidden")
@@ -35,27 +28,6 @@ LIMIT = 300.0
 """Seconds in which it must have compiled a kernel."""
 
 _log = logging.getLogger("snnbench.kernels")
-
-
-def cache_dir() -> Path:
-    """$SNNBENCH_CACHE, or snnbench in the user's cache folder; made if it is not there.
-
-    Raises:
-        NoEngine: it cannot be made or written, or someone else could write it.
-    """
-    given = os.environ.get("SNNBENCH_CACHE")
-    path = commands.home(given) if given else Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache")
-    try:
-        path = path if given else path.expanduser() / "snnbench"
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        status = path.stat()
-    except (OSError, RuntimeError) as error:
-        raise NoEngine(f"no cache folder {path} ({error}); set SNNBENCH_CACHE to one that you can write") from error
-    if hasattr(os, "getuid") and (status.st_uid != os.getuid() or status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)):
-        raise NoEngine(f"the cache folder {path} can be written by others; chmod 700 it, or set SNNBENCH_CACHE")
-    if not os.access(path, os.W_OK | os.X_OK):
-        raise NoEngine(f"the cache folder {path} cannot be written; set SNNBENCH_CACHE to one that can")
-    return path
 
 
 @functools.cache
@@ -137,8 +109,7 @@ def cached(source: str) -> bool:
 
 def _target(source: str) -> Path:
     path, version = compiler()
-    parts = (source, path, version, *FLAGS, OPENMP, *LIBRARIES, machine())
-    return cache_dir() / f"{hashlib.sha256(chr(0).join(parts).encode()).hexdigest()[:32]}.so"
+    return place(".so", source, path, version, *FLAGS, OPENMP, *LIBRARIES, machine())
 
 
 def build(source: str) -> ctypes.CDLL:
@@ -148,7 +119,7 @@ def build(source: str) -> ctypes.CDLL:
         NoEngine: no compiler, a compiler that fails, or no cache folder.
     """
     target = _target(source)
-    if _whole(target):
+    if content_of(target) is not None:
         try:
             return ctypes.CDLL(str(target))
         except OSError:
@@ -158,19 +129,6 @@ def build(source: str) -> ctypes.CDLL:
         return ctypes.CDLL(str(target))
     except OSError as error:
         raise NoEngine(f"the compiled kernel {target} does not load ({error})") from error
-
-
-def _checksum(name: str, content: bytes) -> bytes:
-    return hashlib.sha256(name.encode() + content).digest()
-
-
-def _whole(target: Path) -> bool:
-    """Whether the file is there, and is what was once written under this name."""
-    try:
-        content = target.read_bytes()
-    except OSError:
-        return False
-    return len(content) > 32 and _checksum(target.name, content[:-32]) == content[-32:]
 
 
 def _compile(source: str, target: Path) -> None:
@@ -189,24 +147,9 @@ def _compile(source: str, target: Path) -> None:
                 if code is None:
                     raise NoEngine(f"the compiler {path} was not done within {LIMIT:g} seconds")
                 if code == 0:
-                    _keep(result, target)
+                    keep(result.read_bytes(), target)
                     return
                 failed = failed or next((line for line in said.splitlines() if "error" in line), said[:200])
     except OSError as error:
         raise NoEngine(f"compiling with {path} failed ({error})") from error
     raise NoEngine(f"the compiler {path} failed: {failed.strip() or 'no message'}")
-
-
-def _keep(result: Path, target: Path) -> None:
-    """Move `result` to `target`, with its checksum, so that a machine that stops leaves all of it or nothing."""
-    content = result.read_bytes()
-    with result.open("ab") as file:
-        file.write(_checksum(target.name, content))
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(result, target)
-    folder = os.open(target.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)

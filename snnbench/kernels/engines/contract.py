@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
+import torch
 from torch import Tensor
 
 from snnbench.kernels.codegen.trace import Program
@@ -24,8 +25,9 @@ class Kernel(Protocol):
     Under torch.compile, calls come from inside an op, where autograd is not at work: do not lean on it.
     """
 
-    def prepare(self) -> None:
-        """Compile what a forward needs. A call need not have been prepared, but here a failure still has a way out.
+    def prepare(self, device: torch.device, wanted: tuple[bool, ...] | None = None) -> None:
+        """Compile what a forward on `device` needs, and better also the backward for the gradients of coefficients that
+        are `wanted`. A call need not have been prepared, but here a failure still has a way out.
 
         Raises:
             NoEngine: it cannot be had; the next engine, or the reference, then takes the calls.

@@ -21,6 +21,7 @@ from snnbench.kernels.codegen.trace import Program
 from snnbench.kernels.engines import build
 from snnbench.kernels.engines.arguments import Values
 from snnbench.kernels.engines.base import FrameKernel, Wanted, inputs, strides_of
+from snnbench.kernels.engines.cache import cache_dir
 from snnbench.kernels.engines.contract import States
 from snnbench.kernels.engines.signature import Signature
 
@@ -39,7 +40,7 @@ class CpuEngine:
 
     def check(self) -> None:
         build.compiler()
-        build.cache_dir()
+        cache_dir()
 
     def describe(self) -> str:
         path, version = build.compiler()
@@ -122,7 +123,7 @@ class CpuKernel(FrameKernel):
         self.along = [i for i, c in enumerate(self.channelled) if c and self.period]
         self.kernels: dict[Wanted, tuple[Run, Values, Pack]] = {}
 
-    def prepare(self) -> None:
+    def prepare(self, device: torch.device, wanted: Wanted = None) -> None:
         self.load(None)
 
     def source(self, wanted: Wanted) -> KernelSource:

@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -19,12 +18,13 @@ from snnbench.kernels.codegen.cuda import REGISTERS, cuda_source, kept_bytes
 from snnbench.kernels.codegen.passes import Variant
 from snnbench.kernels.codegen.source import KernelSource
 from snnbench.kernels.codegen.trace import Program
+from snnbench.kernels.engines import nvrtc
 from snnbench.kernels.engines.arguments import Values
 from snnbench.kernels.engines.base import FrameKernel, Wanted, inputs
 from snnbench.kernels.engines.contract import States
+from snnbench.kernels.engines.nvrtc import cupy
 from snnbench.kernels.engines.signature import Signature
 
-OPTIONS = ("-std=c++17", "--fmad=false")
 BLOCK = 256
 LANES = 1 << 18
 """Threads that a backward uses to add up gradients of coefficients: enough to fill a device, few to add up."""
@@ -34,22 +34,8 @@ MOST = 1 << 31
 LOCAL = 1 << 14
 """Bytes of local memory that a thread may ask for; the device sets them aside for all threads that it can hold."""
 
-Launch = Callable[[int, int, Sequence[int], torch.device], None]
-
-
-def cupy() -> Any:
-    """CuPy, imported when it is first needed.
-
-    Raises:
-        NoEngine: it is not installed, or does not import.
-    """
-    try:
-        import cupy as module
-    except Exception as error:  # a broken CuPy raises more than ImportError
-        hint = f"cupy-cuda{(torch.version.cuda or '12').split('.')[0]}x"
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise NoEngine(f"CuPy does not import ({reason}); pip install {hint}") from error
-    return module
+Launch = Callable[[int, tuple[int, ...]], None]
+"""Starts a kernel on its device, on PyTorch's stream there: so many blocks, with the values of its parameters."""
 
 
 class CudaEngine:
@@ -77,27 +63,33 @@ class CudaEngine:
 
 
 @functools.lru_cache(maxsize=1024)
-def compiled(program: Program, variant: Variant, backward: bool, vec: int) -> tuple[Launch, tuple[str, ...]]:
-    """A kernel, to be launched with (grid, block, arguments, device), and its parameters' names."""
+def compiled(
+    program: Program, variant: Variant, backward: bool, vec: int, device: torch.device
+) -> tuple[Launch, tuple[str, ...]]:
+    """A kernel on a device, and its parameters' names."""
     source = cuda_source(program, variant, backward, vec)
-    return load(source), source.parameters
+    return load(source, device), source.parameters
 
 
-def load(source: KernelSource) -> Launch:
-    """Compile `source` with CuPy, for the current device; for others at their first launch."""
-    module = cupy()
+def load(source: KernelSource, device: torch.device) -> Launch:
+    """Compile `source` for `device`, and load it there."""
+    driver, module, index = cupy().cuda.driver, cupy().cuda.function.Module(), device.index
+    code = nvrtc.compiled(source.text, torch.cuda.get_device_capability(device))
     try:
-        kernel = module.RawModule(code=source.text, options=OPTIONS, backend="nvrtc").get_function(source.name)
-        kernel.compile()
-    except Exception as error:
-        raise NoEngine(f"CuPy did not compile a kernel ({str(error).strip().splitlines()[:1]})") from error
+        with torch.cuda.device(device):
+            module.load(code)
+            kernel = module.get_function(source.name)
+    except driver.CUDADriverError as error:
+        raise NoEngine(f"the device does not take the kernel ({error})") from error
 
-    def launch(grid: int, block: int, arguments: Sequence[int], device: torch.device) -> None:
-        stream = _stream(torch.cuda.current_stream(device).cuda_stream, device.index)
+    def launch(blocks: int, values: tuple[int, ...]) -> None:
+        if torch.cuda.current_device() != index:
+            with torch.cuda.device(device):
+                return launch(blocks, values)
+        stream = _stream(torch._C._cuda_getCurrentRawStream(index), index)
         try:
-            with module.cuda.Device(device.index), stream:
-                kernel((grid,), (block,), tuple([np.int64(a) for a in arguments]))
-        except module.cuda.driver.CUDADriverError as error:
+            return kernel((blocks,), (BLOCK,), values, stream=stream)
+        except driver.CUDADriverError as error:
             raise NoEngine(f"the device does not start the kernel ({error})") from error
 
     return launch
@@ -110,10 +102,18 @@ def _stream(pointer: int, device: int) -> Any:
 
 @dataclasses.dataclass(frozen=True)
 class Loaded:
-    """A kernel to launch; the neurons at work at once, and the sums that it makes for each of them."""
+    """A kernel to launch.
+
+    Attributes:
+        values: puts a call's tensors and strides in the order of its parameters.
+        blocks: of threads.
+        lanes: neurons at work at once.
+        slots: sums that it makes for each of them.
+    """
 
     launch: Launch
     values: Values
+    blocks: int
     lanes: int
     slots: int
 
@@ -125,40 +125,40 @@ class CudaKernel(FrameKernel):
         super().__init__(program, signature)
         place = self.layout
         self.period = place.channels * place.inner if place.channels > 1 else 1
-        self.kernels: dict[tuple[Wanted, int], Loaded] = {}
+        self.kernels: dict[tuple[Wanted, int, torch.device], Loaded] = {}
+        self.widths = {backward: self.width(backward) for backward in (False, True)}
 
-    def prepare(self) -> None:
+    def prepare(self, device: torch.device, wanted: Wanted = None) -> None:
         if self.work:
-            self.load(None, self.vec(None))
+            self.load(None, self.widths[False], device)
+            if wanted is not None:
+                self.load(wanted, self.widths[True], device)
 
     def source(self, wanted: Wanted) -> KernelSource:
-        return cuda_source(self.program, self.variant(wanted), wanted is not None, self.vec(wanted))
+        backward = wanted is not None
+        return cuda_source(self.program, self.variant(wanted), backward, self.widths[backward])
 
-    def load(self, wanted: Wanted, vec: int) -> Loaded:
-        found = self.kernels.get((wanted, vec))
-        if found is None:
-            variant, place = self.variant(wanted), self.layout
-            if place.size >= MOST:
-                raise NoEngine(f"a frame has {place.size:,} neurons, more than a CUDA kernel numbers")
-            if wanted is not None and kept_bytes(self.program, variant, vec) > LOCAL:
-                raise NoEngine(f"T={variant.steps} is more than a thread of a CUDA device can keep")
-            launch, parameters = compiled(self.program, variant, wanted is not None, vec)
-            slots = len(variant.slots(self.program))
-            lanes = self.lanes(vec) if slots else place.size
-            sizes = {"size": place.size, "lanes": lanes, "inner": place.inner, "channels": place.channels}
-            parts = [] if wanted is None else ["partial"]
-            settled = sizes | {name: value for name, value in self.settled(wanted).items() if not name.endswith("_c")}
-            values = self.values(parameters, wanted, settled, tensors=parts)
-            found = self.kernels[wanted, vec] = Loaded(launch, values, lanes, slots)
+    def load(self, wanted: Wanted, vec: int, device: torch.device) -> Loaded:
+        variant, place, backward = self.variant(wanted), self.layout, wanted is not None
+        if place.size >= MOST:
+            raise NoEngine(f"a frame has {place.size:,} neurons, more than a CUDA kernel numbers")
+        if backward and kept_bytes(self.program, variant, vec) > LOCAL:
+            raise NoEngine(f"T={variant.steps} is more than a thread of a CUDA device can keep")
+        launch, parameters = compiled(self.program, variant, backward, vec, device)
+        slots = len(variant.slots(self.program))
+        lanes = self.lanes(vec) if slots else place.size
+        sizes = {"size": place.size, "lanes": lanes, "inner": place.inner, "channels": place.channels}
+        settled = sizes | {name: value for name, value in self.settled(wanted).items() if not name.endswith("_c")}
+        values = self.values(parameters, wanted, settled, tensors=["partial"] if backward else [])
+        found = self.kernels[wanted, vec, device] = Loaded(launch, values, -(-lanes // (vec * BLOCK)), lanes, slots)
         return found
 
     def launch_forward(
         self, x: Tensor, r: Tensor | None, first: States, c: tuple[Tensor, ...], s: Tensor, last: States
     ) -> None:
-        vec = self.vec(None, x, r, s)
-        kernel = self.load(None, vec)
-        values = kernel.values(**inputs(x, r), sp=s, first=first, last=last, cp=c)
-        kernel.launch(-(-kernel.lanes // (vec * BLOCK)), BLOCK, values, x.device)
+        vec = self.vec(False, 0, x, r, s)
+        kernel = self.kernels.get((None, vec, x.device)) or self.load(None, vec, x.device)
+        kernel.launch(kernel.blocks, kernel.values(**inputs(x, r), sp=s, first=first, last=last, cp=c))
 
     def launch_backward(
         self,
@@ -172,14 +172,13 @@ class CudaKernel(FrameKernel):
         g_first: States,
         wanted: tuple[bool, ...],
     ) -> list[Tensor | None]:
-        vec = self.vec(wanted, x, r, gs, gx)
-        kernel = self.load(wanted, vec)
+        gs_t = gs.stride(0) if gs.shape[0] > 1 else 0
+        vec = self.vec(True, gs_t, x, r, gs, gx)
+        kernel = self.kernels.get((wanted, vec, x.device)) or self.load(wanted, vec, x.device)
         shape = (kernel.slots, kernel.lanes)
         partial = torch.empty(shape, dtype=torch.float32, device=x.device) if kernel.slots else None
-        gs_t = gs.stride(0) if gs.shape[0] > 1 else 0
         given = inputs(x, r) | {"gsp": gs, "gsp_t": gs_t, "gxp": gx, "cp": c, "partial": partial}
-        values = kernel.values(**given, first=first, glast=g_last, gfirst=g_first)
-        kernel.launch(-(-kernel.lanes // (vec * BLOCK)), BLOCK, values, x.device)
+        kernel.launch(kernel.blocks, kernel.values(**given, first=first, glast=g_last, gfirst=g_first))
         return self.add_up(partial, c, wanted)
 
     def add_up(self, partial: Tensor | None, c: tuple[Tensor, ...], wanted: tuple[bool, ...]) -> list[Tensor | None]:
@@ -210,14 +209,22 @@ class CudaKernel(FrameKernel):
         periods -= periods % vec if periods > vec else 0
         return min(self.period * periods, self.layout.size)
 
-    def vec(self, wanted: Wanted, *tensors: Tensor | None) -> int:
-        """Neurons to a thread: as many as alignment allows and, in a backward, registers; at most 4."""
+    def width(self, backward: bool) -> int:
+        """Neurons to a thread: as many as this layout allows and, in a backward, registers; at most 4."""
         place, states = self.layout, max(1, len(self.program.states))
-        strides = [place.size, place.time_stride, *(t.stride(0) for t in tensors if t is not None and t.dim())]
-        item = self.signature.dtype.itemsize
         for vec in (4, 2):
-            aligned = all(t.data_ptr() % (vec * item) == 0 for t in tensors if t is not None)
-            fits = wanted is None or place.steps * states * vec <= REGISTERS
-            if fits and aligned and all(s % vec == 0 for s in strides) and self.lanes(vec) % vec == 0:
+            fits = not backward or place.steps * states * vec <= REGISTERS
+            if fits and not (place.size % vec or place.time_stride % vec or self.lanes(vec) % vec):
                 return vec
         return 1
+
+    def vec(self, backward: bool, stride: int, *tensors: Tensor | None) -> int:
+        """The same for a call, whose tensors may lie at odd addresses, or a stride apart that is odd."""
+        vec, item = self.widths[backward], self.signature.dtype.itemsize
+        at = stride * item
+        for tensor in tensors:
+            if tensor is not None:
+                at |= tensor.data_ptr()
+        while at % (vec * item):
+            vec //= 2
+        return vec

@@ -26,8 +26,7 @@ def run(cell: Cell, x: Tensor, state: State | None, given: Mapping[str, Tensor] 
     for name in cell.states:
         state.setdefault(name, torch.zeros_like(x[0], dtype=dtype))
     spikes = []
-    kind = x.device.type
-    with torch.autocast(kind if torch.amp.is_autocast_available(kind) else "cpu", enabled=False):
+    with torch.autocast(_autocasting(x.device.type), enabled=False):
         for t, current in enumerate(x.unbind(0)):
             c = {name: _at(value, t, name in cell.per_step, x) for name, value in coefficients.items()}
             s, state = cell.step(current.to(dtype), state, c, cell.spike)
@@ -65,6 +64,12 @@ def backward(
         return [s, *(finals[name] for name in cell.states)]
 
     return differentiated(results, (x, *states, *coefficients), wanted, grads)
+
+
+@torch.compiler.assume_constant_result  # torch.compile of PyTorch 2.11 cannot look into it
+def _autocasting(device: str) -> str:
+    """The kind of device whose autocast could be at work for tensors on `device`."""
+    return device if torch.amp.is_autocast_available(device) else "cpu"
 
 
 def _at(value: Tensor, t: int, per_step: bool, x: Tensor) -> Tensor:

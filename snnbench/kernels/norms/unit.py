@@ -28,7 +28,7 @@ from snnbench.kernels.engines import reference
 from snnbench.kernels.engines.base import FrameKernel
 from snnbench.kernels.engines.registry import REFERENCE
 from snnbench.kernels.engines.signature import Signature
-from snnbench.kernels.fused import check_unchanged, float32
+from snnbench.kernels.fused import asked, check_unchanged, float32
 from snnbench.kernels.norms.alone import by_pytorch, suits
 from snnbench.kernels.norms.norm import Norm, Place, differentiate, table
 from snnbench.kernels.plain import plain, watched
@@ -94,7 +94,7 @@ def run(cell: Cell, norm: Norm, y: Tensor, repeats: int = 1, residual: Tensor | 
         return None
     place = Place(y, norm)
     x = repeated(y, repeats)
-    found = _bound(cell, x, named, place, residual is not None, repeats > 1)
+    found = _bound(cell, x, named, place, (norm.weight, norm.bias, residual), repeats > 1)
     if found is None:
         return None
     if found[1].cuts:
@@ -108,9 +108,10 @@ def run(cell: Cell, norm: Norm, y: Tensor, repeats: int = 1, residual: Tensor | 
 
 
 def _bound(
-    cell: Cell, x: Tensor, named: dict[str, Tensor], place: Place, residual: bool, static: bool
+    cell: Cell, x: Tensor, named: dict[str, Tensor], place: Place, others: tuple[Tensor | None, ...], static: bool
 ) -> tuple[Bound, Plan] | None:
-    """The kernel of the two together; None where there is none that has no other way."""
+    """The kernel of the two together, None where there is none; `others` are weight, bias and residual."""
+    residual = others[-1] is not None
     alone = plan_of(cell, x, named)
     if alone.program is None:
         return None
@@ -119,12 +120,13 @@ def _bound(
         plan = Plan(normed(alone.program, per_step=place.parts > 1, residual=residual))
         alone.behind[place.parts > 1, residual] = plan
     shapes = (*[place.size] * len(NORM), *[tuple(value.shape) for value in named.values()])
-    key = (x.shape, x.stride(), cell.engine, shapes)
+    key = (x.shape, x.stride(), x.device, cell.engine, shapes)
     bound = plan.kernels.get(key, plan)
     if bound is plan:
         check_call(cell, x, None, named)
         signature = Signature(tuple(x.shape), x.stride(), x.dtype, static, shapes)
-        found = bind(cell, plan, x, signature)
+        wanted = asked(x, others, named.values())
+        found = bind(cell, plan, x, signature, None if wanted is None else (False, True, True, *wanted))
         if found and residual and not isinstance(found[1], FrameKernel):
             found = None  # an engine of the user's, which may know of no residual
         bound = Bound(*found, plan.program, signature, plan.key) if found and plan.program else None
@@ -208,6 +210,6 @@ def _by_kernel(
     gy = None
     if wants_y:
         gy = gz if not wants_residual else y if call.compute is not None else torch.empty_like(gz)
-    weight, bias = differentiate(call.norm, y, gz, gy, found, (sums, moments), call.place)
+    gy, weight, bias = differentiate(call.norm, y, gz, gy, found, (sums, moments), call.place)
     first = [gy, weight if wants_weight else None, bias if wants_bias else None, gz if wants_residual else None]
     return [*first, *others]
