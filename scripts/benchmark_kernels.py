@@ -25,8 +25,7 @@ from typing import Any
 import torch
 from alone import kernel_steps
 from baselines import NEURONS, Case, contestants, difference, forward_backward, fused_engines
-from timing import MALLOPT, STEADY, captured, fix_memory, launches, peak_bytes, replays, saved_bytes, timed
-from torch import Tensor
+from timing import MALLOPT, STEADY, captured, copier, fix_memory, launches, peak_bytes, replays, saved_bytes, timed
 
 from snnbench import terminal
 from snnbench.files import write_json
@@ -34,12 +33,6 @@ from snnbench.runs.environment import environment
 
 SIZES = {"conv": (32, 128, 32, 32), "small": (8, 64, 8, 8)}
 CUDA_SIZES = {"conv": (64, 256, 32, 32), "small": (8, 64, 8, 8)}
-
-
-def copier(x: Tensor) -> Callable[[], Any]:
-    """A pass that reads one tensor like x and writes another."""
-    out = torch.empty_like(x)
-    return lambda: out.copy_(x)
 
 
 def run_case(case: Case, names: set[str], seconds: float, learns: bool = False) -> dict[str, Any]:
