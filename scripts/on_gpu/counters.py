@@ -63,7 +63,7 @@ def counted(text: str) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for row in csv.DictReader(lines):
         name, value = KEPT.get(row["Metric Name"]), row["Metric Value"].replace(",", "")
-        if name is None or not value:
+        if name is None or not value.replace(".", "", 1).isdigit():
             continue
         unit = row.get("Metric Unit", "")
         kernel = found.setdefault(row["Kernel Name"].partition("(")[0], {})

@@ -45,7 +45,7 @@ def row_of(name: str, share: int, record: Record) -> dict[str, Any]:
     seconds = record.remaining / share - STOPPING
     if seconds <= 0:
         raise Late
-    outputs = record.path.parent.resolve() / "runs" / name.replace(" ", "-")
+    outputs = record.path.parent.resolve() / "runs" / "".join(letter if letter.isalnum() else "-" for letter in name)
     words = [sys.executable, "train.py", *ROWS[name], *OPTIONS, f"paths.outputs={outputs}"]
     code = limited(words, seconds)
     row = trained(outputs)

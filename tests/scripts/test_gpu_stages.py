@@ -107,10 +107,11 @@ def test_spikingjellys_implementation_is_chosen_by_its_environment():
 def test_calls_of_odd_sizes_run_for_each_neuron(monkeypatch):
     monkeypatch.setattr(odd, "STEPS", (1, 7))
     monkeypatch.setattr(odd, "DTYPES", (torch.float32, torch.float16))
-    assert odd.main(["GLIF"], "cpu") == 2 * 2 * 3 * 3
+    assert odd.main(60, ("GLIF",), "cpu") == (2 * 2 * 3 * 3,) * 2
+    assert odd.main(-1, ("GLIF",), "cpu") == (0, 2 * 2 * 3 * 3)
 
 
-CLEAN = "========= COMPUTE-SANITIZER\n108 calls\n========= ERROR SUMMARY: 0 errors\n"
+CLEAN = "========= COMPUTE-SANITIZER\n108 of 432 calls\n========= ERROR SUMMARY: 0 errors\n"
 DIRTY = """========= COMPUTE-SANITIZER
 ========= Invalid __global__ read of size 16 bytes
 =========     at backward+0x1b0
@@ -119,7 +120,7 @@ DIRTY = """========= COMPUTE-SANITIZER
 
 
 def test_what_compute_sanitizer_says_is_read():
-    assert sanitizer.found_in(CLEAN) == {"errors": 0, "calls": 108}
+    assert sanitizer.found_in(CLEAN) == {"errors": 0, "calls": "108 of 432 calls"}
     found = sanitizer.found_in(DIRTY)
     assert found["wrong"] == "3 errors"
     assert "Invalid __global__ read" in found["said"]
@@ -134,6 +135,7 @@ NCU = """==PROF== Connected to process 42
 "0","42","forward(const float *, long)","GPU Speed Of Light Throughput","Memory Throughput","%","91.5"
 "0","42","forward(const float *, long)","GPU Speed Of Light Throughput","DRAM Throughput","%","91.5"
 "0","42","forward(const float *, long)","Memory Workload Analysis","Memory Throughput","Tbyte/s","2.75"
+"0","42","forward(const float *, long)","Memory Workload Analysis","L2 Hit Rate","%","n/a"
 "0","42","forward(const float *, long)","Launch Statistics","Registers Per Thread","register/thread","30"
 "1","42","backward(const float *, long)","Compute Workload Analysis","Issue Slots Busy","%","1,042.5"
 """
