@@ -1,6 +1,6 @@
 """What a GPU is given to run: registers, memory accesses and instructions of the CUDA kernels, without a GPU.
 
-    python scripts/inspect_kernels.py                              lif, plif, klif, dalif, clif, glif, arlif x T x dtypes
+    python scripts/inspect_kernels.py                              all neurons x T 4, 16, 32 x dtypes
     python scripts/inspect_kernels.py --neurons arlif --steps 4 --dtypes float16
     python scripts/inspect_kernels.py --json sass.json --against benchmarks/results/sass.json
 
@@ -9,9 +9,10 @@ pip install 'snnbench[inspect]'. Columns:
 
 regs      registers of a thread
 local     bytes of local memory of a thread: arrays that are not in registers, and spills
-load      widest load from memory and widest store to it, in bits
-instr     instructions for a neuron's timestep: those of the loop over neurons, divided by the neurons and timesteps of a turn.
-          A loop inside counts as often as it turns; what only a slow path (a call) executes is not counted.
+load      how wide the loads from memory are in the loop, in bits
+store     the same of the stores to it
+instr     instructions for a neuron's timestep: those of the loop over neurons, divided by the neurons and timesteps of
+          a turn. A loop inside counts as often as it turns; what only a slow path (a call) executes is not counted.
 ahead     loads of a segment of timesteps that stand before its first store, of all of them
 """
 
@@ -168,7 +169,7 @@ def measured(text: str, architecture: str) -> dict[str, Any]:
         stores = sum(bool(code[place].accesses("STG")) for place in own)
         turns = 1.0 if number == 0 else steps / stores if stores else (steps - segment) / segment
         per_element += count * turns / (steps * vec)
-    main = next((l for l in reversed(found) if any(code[p].accesses("STG") for p in l)), found[0])
+    main = next((one for one in reversed(found) if any(code[place].accesses("STG") for place in one)), found[0])
     order = [code[place] for place in main if code[place].accesses("LDG", "STG")]
     first = next((place for place, line in enumerate(order) if line.accesses("STG")), len(order))
     loads = [bool(line.accesses("LDG")) for line in order]
@@ -177,8 +178,8 @@ def measured(text: str, architecture: str) -> dict[str, Any]:
         "registers": int(re.search(r"Used (\d+) registers", said)[1]),  # type: ignore[index]
         "local_bytes": says["stack frame"],
         "spilled_bytes": says["spill stores"] + says["spill loads"],
-        "widest_load": max(line.accesses("LDG") for line in code),
-        "widest_store": max(line.accesses("STG") for line in code),
+        "load_bits": sorted({line.accesses("LDG") for line in order} - {0}, reverse=True),
+        "store_bits": sorted({line.accesses("STG") for line in order} - {0}, reverse=True),
         "instructions_per_element": round(per_element, 1),
         "loads_ahead": sum(loads[:first]),
         "loads": sum(loads),
@@ -190,14 +191,15 @@ def measured(text: str, architecture: str) -> dict[str, Any]:
 def table(rows: Sequence[dict[str, Any]], before: Sequence[dict[str, Any]]) -> str:
     """The rows as Markdown; with those of another state of the code, what it was there stands in front."""
     earlier = {tuple(row[key] for key in CASE): row for row in before}
-    columns = ("regs", "local", "load, store", "instr", "ahead")
+    columns = ("regs", "local", "load", "store", "instr", "ahead")
     lines = [f"| kernel | {' | '.join(columns)} |", "|---" * (len(columns) + 1) + "|"]
 
     def cells(row: dict[str, Any]) -> list[str]:
         return [
             str(row["registers"]),
             str(row["local_bytes"]),
-            f"{row['widest_load']}, {row['widest_store']}",
+            " + ".join(map(str, row["load_bits"])),
+            " + ".join(map(str, row["store_bits"])),
             f"{row['instructions_per_element']:g}",
             f"{row['loads_ahead']}/{row['loads']}",
         ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from snnbench.kernels.codegen.gradients import loosened
 from snnbench.kernels.codegen.graph import needed
 from snnbench.kernels.codegen.passes import SweepText, Variant, input_names, wanted
 from snnbench.kernels.codegen.source import KernelSource, fill
@@ -11,6 +12,8 @@ from snnbench.kernels.codegen.trace import Program
 
 REGISTERS = 16
 """So many values of states over time a thread holds."""
+AHEAD = 4
+"""The timesteps whose inputs a thread of the forward loads before it stores the first spikes."""
 
 _SIGNATURE = re.compile(r"__launch_bounds__\(\d+\) (\w+)\(([^)]*)\)")
 
@@ -29,7 +32,9 @@ def kept_bytes(program: Program, variant: Variant, vec: int) -> int:
 def cuda_source(program: Program, variant: Variant, backward: bool, vec: int) -> KernelSource:
     """The kernel `forward` or `backward`, for `vec` neurons to a thread."""
     states = range(len(program.states))
-    segment = segment_of(program, variant, vec)
+    indices = [i for i, want in enumerate(variant.wanted) if want]
+    program = loosened(program, indices)
+    segment = segment_of(program, variant, vec) if backward else min(variant.steps, AHEAD)
     ends = {
         "forward": [program.spikes, *program.next_states],
         "replay": program.next_states,
@@ -45,10 +50,9 @@ def cuda_source(program: Program, variant: Variant, backward: bool, vec: int) ->
         vec=vec,
         states=states,
         coefficients=range(len(program.coefficients)),
-        wanted=[i for i, want in enumerate(variant.wanted) if want],
+        wanted=indices,
         slots=variant.slots(program),
         backward=backward,
-        registers=REGISTERS,
         segment=segment,
         segments=-(-variant.steps // segment),
         **{name: SweepText(input_names(nodes := needed(ends[name])), neuron=nodes) for name in ends},

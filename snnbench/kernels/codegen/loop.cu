@@ -3,19 +3,23 @@
 //
 // A thread takes the neurons i, i + lanes, i + 2 lanes, ...; `lanes` is a multiple of the period of the channel
 // pattern, so a thread stays in its channel and adds up its part of the coefficients' gradients; torch.sum adds the
-// parts. All of a segment is loaded before its first store. Where T x states would outgrow the registers, the backward keeps the states only at the start of each segment
-// of timesteps, and goes through the segments from the last to the first, replaying each.
+// parts. All of a segment of timesteps is loaded before its first store. Where T x states would outgrow the registers,
+// the backward keeps the states only at the start of each segment, and goes through the segments from the last to the
+// first, replaying each.
 //
-// x and s are input and spikes, r what is added to a norm's output, v<i> a state, c<i> a coefficient, n<i> a statement of the step; g stands before the name
-// of a gradient. A pointer p to a tensor comes with its strides: p_t over time. A null pointer to a
-// state means zeros, one to a result that it is not wanted.
+// x and s are input and spikes, r what is added to a norm's output, v<i> a state, c<i> a coefficient, a<i> the sum of
+// its gradient, n<i> a statement of the step; g stands before the name of a gradient. A pointer p to a tensor comes
+// with its strides: p_t over time. A null pointer to a state means zeros, one to a result that it is not wanted.
 
 //% macro lane()
   const I lane = ((I)blockIdx.x * blockDim.x + threadIdx.x) * VEC;
   if (lane >= lanes) return;
 //% if channelled | select | list
   unsigned channel[VEC];
-  EACH(j) channel[j] = (unsigned)(lane + j) / (unsigned)inner % (unsigned)channels;
+  channel[0] = (unsigned)lane / (unsigned)inner;
+  const unsigned beyond = (unsigned)lane - channel[0] * (unsigned)inner;
+  channel[0] %= (unsigned)channels;
+  following(channel, beyond, (unsigned)inner, (unsigned)channels);
 //% endif
 //% for i in coefficients if not program.per_step[i]
 //%   if channelled[i]
@@ -28,28 +32,20 @@
 //% endmacro
 
 //% macro first_states()
-//% if static
-    const Pack in = get(xp + i);
-//% endif
     V v[STATES + 1][VEC];
 //% for i in states
-    EACH(j) v[${i}][j] = first${i} ? first${i}[i + j] : 0.0f;
+    get_state(v[${i}], first${i}, i);
 //% endfor
-//% endmacro
-
-//% macro input()
-//% if not static
-      const Pack in = get(xp + t * xp_t + i);
-//% endif
-//% if program.residual
-      const Pack beside = get(rp + t * rp_t + i);
+//% if static
+    V x0[VEC];
+    numbers(x0, get(xp + i));
 //% endif
 //% endmacro
 
-//% macro step(sweep, state, at="")
-        const V x = from_io(in${at if not static}.at[j]);
+//% macro step(sweep, state)
+        const V x = ${"x0[j]" if static else "xs[k][j]"};
 //% if program.residual
-        const V r = from_io(beside${at}.at[j]);
+        const V r = rs[k][j];
 //% endif
 //% for i in states
         const V v${i} = ${state}[${i}][j];
@@ -78,6 +74,18 @@
 //% endfor
 //% endmacro
 
+//% macro kept(to, from)
+//% if segments > 1
+#pragma unroll
+      for (int at = 0; at < SEGMENTS; ++at) {
+        if (at != part) continue;
+//% print copy(to, from) | deeper
+      }
+//% else
+//% print copy(to, from)
+//% endif
+//% endmacro
+
 //% macro timesteps()
 #pragma unroll
       for (int k = 0; k < SEGMENT; ++k) {
@@ -87,23 +95,25 @@
 //% endif
 //% endmacro
 
-//% macro loads()
-//% if not static
-      Pack in[SEGMENT];
-//% endif
-//% if program.residual
-      Pack beside[SEGMENT];
-//% endif
-      Pack gin[SEGMENT];
+//% macro loads(gradients)
+//% set read = [("xs", "xp")] if not static else []
+//% set read = read + ([("rs", "rp")] if program.residual else []) + ([("gss", "gsp")] if gradients else [])
+//% for name, _ in read
+      Pack ${name}_in[SEGMENT];
+      V ${name}[SEGMENT][VEC];
+//% endfor
+//% if read
 //% print timesteps()
-//% if not static
-        in[k] = get(xp + t * xp_t + i);
-//% endif
-//% if program.residual
-        beside[k] = get(rp + t * rp_t + i);
-//% endif
-        gin[k] = get(gsp + t * gsp_t + i);
+//%   for name, pointer in read
+        ${name}_in[k] = get(${pointer} + t * ${pointer}_t + i);
+//%   endfor
       }
+//% print timesteps()
+//%   for name, _ in read
+        numbers(${name}[k], ${name}_in[k]);
+//%   endfor
+      }
+//% endif
 //% endmacro
 
 //% macro replayed(taped)
@@ -111,11 +121,9 @@
 //% if taped
 //% print copy("tape[k]", "v") | deeper
         if (k == SEGMENT - 1) break;
-//% else
-//% print input() | deeper
 //% endif
         EACH(j) {
-//% print step(replay, "v", "[k]" if taped else "") | deeper
+//% print step(replay, "v") | deeper
 //% print next_states(replay) | deeper
         }
       }
@@ -145,19 +153,21 @@ extern "C" __global__ void __launch_bounds__(256) forward(
 //% print lane()
   for (I i = lane; i < size; i += lanes) {
 //% print first_states()
-#pragma unroll${"" if T <= registers else " 4"}
-    for (int t = 0; t < T; ++t) {
-//% print input()
-      Pack out;
-      EACH(j) {
-//% print step(forward, "v")
-        out.at[j] = to_io(${forward.value(program.spikes)});
-//% print next_states(forward)
+#pragma unroll 1
+    for (int part = 0; part < SEGMENTS; ++part) {
+//% print loads(false)
+//% print timesteps()
+        V s[VEC];
+        EACH(j) {
+//% print step(forward, "v") | deeper
+          s[j] = ${forward.value(program.spikes)};
+//% print next_states(forward) | deeper
+        }
+        put(sp + t * sp_t + i, s);
       }
-      *(Pack*)(sp + t * sp_t + i) = out;
     }
 //% for i in states
-    if (last${i}) EACH(j) last${i}[i + j] = v[${i}][j];
+    put_state(last${i}, v[${i}], i);
 //% endfor
   }
 }
@@ -177,33 +187,34 @@ extern "C" __global__ void __launch_bounds__(256) backward(
     I size, I lanes, I inner, I channels) {
 //% print lane()
 //% for i in wanted
-  V a${i}[${T if program.per_step[i] else 1}][VEC] = {};
+  V sum${i}[${T if program.per_step[i] else 1}][VEC] = {};
 //% endfor
   for (I i = lane; i < size; i += lanes) {
 //% print first_states()
     V g[STATES + 1][VEC];
 //% for i in states
-    EACH(j) g[${i}][j] = glast${i} ? glast${i}[i + j] : 0.0f;
+    get_state(g[${i}], glast${i}, i);
 //% endfor
 //% if static
     V all[VEC] = {};
 //% endif
     V start[SEGMENTS][STATES + 1][VEC];
 //% if segments > 1
+#pragma unroll 1
     for (int part = 0; part < SEGMENTS; ++part) {
-//% print copy("start[part]", "v")
+//% print kept("start[at]", "v")
       if (part == SEGMENTS - 1) break;
+//% print loads(false)
 //% print replayed(false)
     }
 //% else
-//% for i in states
-    EACH(j) start[0][${i}][j] = v[${i}][j];
-//% endfor
+//% print copy("start[0]", "v")
 //% endif
+#pragma unroll 1
     for (int part = SEGMENTS - 1; part >= 0; --part) {
       V tape[SEGMENT][STATES + 1][VEC];
-//% print loads()
-//% print copy("v", "start[part]")
+//% print loads(true)
+//% print kept("v", "start[" ~ ("at" if segments > 1 else "0") ~ "]")
 //% print replayed(true)
 #pragma unroll
       for (int k = SEGMENT - 1; k >= 0; --k) {
@@ -211,43 +222,44 @@ extern "C" __global__ void __launch_bounds__(256) backward(
 //% if T % segment
         if (t >= T) continue;
 //% endif
-        Pack out;
+//% if not static
+        V gx[VEC];
+//% endif
         EACH(j) {
-          const V gs = from_io(gin[k].at[j]);
+          const V gs = gss[k][j];
 //% for i in states
           const V gv${i} = g[${i}][j];
 //% endfor
-//% print step(reverse, "tape[k]", "[k]") | deeper
+//% for i in wanted
+          const V a${i} = sum${i}[${"t" if program.per_step[i] else "0"}][j];
+//% endfor
+//% print step(reverse, "tape[k]") | deeper
 //% if static
           all[j] += ${reverse.value(program.grad_x)};
 //% else
-          out.at[j] = to_io(${reverse.value(program.grad_x)});
+          gx[j] = ${reverse.value(program.grad_x)};
 //% endif
 //% for i in states
           g[${i}][j] = ${reverse.value(program.grad_states[i])};
 //% endfor
 //% for i in wanted
-          a${i}[${"t" if program.per_step[i] else "0"}][j] += ${reverse.value(program.grad_coefficients[i])};
+          sum${i}[${"t" if program.per_step[i] else "0"}][j] = ${reverse.value(program.grad_coefficients[i])};
 //% endfor
         }
 //% if not static
-        if (gxp) *(Pack*)(gxp + t * gxp_t + i) = out;
+        if (wanted(gxp)) put(gxp + t * gxp_t + i, gx);
 //% endif
       }
     }
 //% if static
-    if (gxp) {
-      Pack out;
-      EACH(j) out.at[j] = to_io(all[j]);
-      *(Pack*)(gxp + i) = out;
-    }
+    if (gxp) put(gxp + i, all);
 //% endif
 //% for i in states
-    if (gfirst${i}) EACH(j) gfirst${i}[i + j] = g[${i}][j];
+    put_state(gfirst${i}, g[${i}], i);
 //% endfor
   }
 //% for i, t in slots
-  EACH(j) partial[${loop.index0} * lanes + lane + j] = a${i}[${t}][j];
+  EACH(j) partial[${loop.index0} * lanes + lane + j] = sum${i}[${t}][j];
 //% endfor
 }
 //% endif
