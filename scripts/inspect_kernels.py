@@ -162,13 +162,18 @@ def measured(text: str, architecture: str) -> dict[str, Any]:
     if not found:
         raise UserError("a kernel without a loop over neurons")
     per_element = 0.0
-    for number, loop in enumerate(found):
-        inner = [other for other in found[number + 1 :] if other.start in loop]
-        own = [place for place in loop if not any(place in other for other in inner)]
-        count = sum(len(block) for block in blocks(code, own) if not any(line.opcode[:4] == "CALL" for line in block))
-        stores = sum(bool(code[place].accesses("STG")) for place in own)
-        turns = 1.0 if number == 0 else steps / stores if stores else (steps - segment) / segment
-        per_element += count * turns / (steps * vec)
+    for outer in (one for one in found if not any(one.start in other for other in found if other is not one)):
+        total = 0.0
+        for loop in (one for one in found if one.start in outer):
+            inner = [other for other in found if other is not loop and other.start in loop]
+            own = [place for place in loop if not any(place in other for other in inner)]
+            count = sum(
+                len(block) for block in blocks(code, own) if not any(line.opcode[:4] == "CALL" for line in block)
+            )
+            stores = sum(bool(code[place].accesses("STG")) for place in own)
+            turns = 1.0 if loop is outer else steps / stores if stores else (steps - segment) / segment
+            total += count * turns / (steps * vec)
+        per_element = max(per_element, total)
     main = next((one for one in reversed(found) if any(code[place].accesses("STG") for place in one)), found[0])
     order = [code[place] for place in main if code[place].accesses("LDG", "STG")]
     first = next((place for place, line in enumerate(order) if line.accesses("STG")), len(order))

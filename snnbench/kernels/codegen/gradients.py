@@ -59,6 +59,8 @@ class _Loosened:
             g, y = args
             end = y if node.op == "sigmoid_backward" else self.graph.constant(1.0)
             return self._node("mul", g, self._node("fma", self._node("neg", y), y, end))
+        if node.op == "tanh":
+            return self._node("near_tanh", args[0])
         if node.op == "reciprocal":
             return self._quotient(self.graph.constant(1.0), args[0])
         if node.op in ("div.Tensor", "div.Scalar"):

@@ -15,18 +15,20 @@
   const I lane = ((I)blockIdx.x * blockDim.x + threadIdx.x) * VEC;
   if (lane >= lanes) return;
 //% if channelled | select | list
+  const unsigned place = (unsigned)lane / (unsigned)inner;
+//%   if period
   unsigned channel[VEC];
-  channel[0] = (unsigned)lane / (unsigned)inner;
-  const unsigned beyond = (unsigned)lane - channel[0] * (unsigned)inner;
-  channel[0] %= (unsigned)channels;
-  following(channel, beyond, (unsigned)inner, (unsigned)channels);
+  channels_of(channel, place % (unsigned)channels, lane - place * inner, inner, channels);
+//%   else
+  const unsigned channel = place % (unsigned)channels;
+//%   endif
 //% endif
 //% for i in coefficients if not program.per_step[i]
-//%   if channelled[i]
+//%   if channelled[i] and period
   V b${i}[VEC];
   EACH(j) b${i}[j] = cp${i}[channel[j]];
 //%   else
-  const V b${i} = *cp${i};
+  const V b${i} = cp${i}[${"channel" if channelled[i] else "0"}];
 //%   endif
 //% endfor
 //% endmacro
@@ -52,15 +54,19 @@
 //% endfor
 //% for i in sweep.coefficients
 //%   if program.per_step[i]
-        const V c${i} = cp${i}[t * cp${i}_t${" + channel[j]" if channelled[i]}];
+        const V c${i} = cp${i}[t * cp${i}_t${(" + channel[j]" if period else " + channel") if channelled[i]}];
 //%   else
-        const V c${i} = b${i}${"[j]" if channelled[i]};
+        const V c${i} = b${i}${"[j]" if channelled[i] and period};
 //%   endif
 //% endfor
 //% for line in sweep.lines.neuron
         ${line}
 //% endfor
 //% endmacro
+
+//% macro total(i)
+${"now%d[k]" % i if i in apart else "sum%d[%s]" % (i, "t" if program.per_step[i] else "0")}[j]
+//%- endmacro
 
 //% macro next_states(sweep)
 //% for i in states
@@ -74,15 +80,19 @@
 //% endfor
 //% endmacro
 
-//% macro kept(to, from)
-//% if segments > 1
+//% macro of_part()
 #pragma unroll
       for (int at = 0; at < SEGMENTS; ++at) {
         if (at != part) continue;
-//% print copy(to, from) | deeper
+//% endmacro
+
+//% macro chosen(to, from)
+//% if few and segments > 1
+//% print of_part()
+//% print copy(to % "at", from % "at") | deeper
       }
 //% else
-//% print copy(to, from)
+//% print copy(to % "part", from % "part")
 //% endif
 //% endmacro
 
@@ -120,10 +130,15 @@
 //% print timesteps()
 //% if taped
 //% print copy("tape[k]", "v") | deeper
+//%   if not kept
         if (k == SEGMENT - 1) break;
+//%   endif
 //% endif
         EACH(j) {
 //% print step(replay, "v") | deeper
+//% for name in kept if taped
+          ${name}_kept[k][j] = ${name};
+//% endfor
 //% print next_states(replay) | deeper
         }
       }
@@ -137,129 +152,4 @@
 
 constexpr int T = ${T}, STATES = ${states | length}, SEGMENT = ${segment}, SEGMENTS = ${segments};
 
-//% if not backward
-extern "C" __global__ void __launch_bounds__(256) forward(
-//% for i in coefficients
-    const V* __restrict__ cp${i}, I cp${i}_t,
-//% endfor
-//% for i in states
-    const V* __restrict__ first${i}, V* __restrict__ last${i},
-//% endfor
-    const IO* __restrict__ xp, I xp_t,
-//% if program.residual
-    const IO* __restrict__ rp, I rp_t,
-//% endif
-    IO* __restrict__ sp, I sp_t, I size, I lanes, I inner, I channels) {
-//% print lane()
-  for (I i = lane; i < size; i += lanes) {
-//% print first_states()
-#pragma unroll 1
-    for (int part = 0; part < SEGMENTS; ++part) {
-//% print loads(false)
-//% print timesteps()
-        V s[VEC];
-        EACH(j) {
-//% print step(forward, "v") | deeper
-          s[j] = ${forward.value(program.spikes)};
-//% print next_states(forward) | deeper
-        }
-        put(sp + t * sp_t + i, s);
-      }
-    }
-//% for i in states
-    put_state(last${i}, v[${i}], i);
-//% endfor
-  }
-}
-//% else
-extern "C" __global__ void __launch_bounds__(256) backward(
-//% for i in coefficients
-    const V* __restrict__ cp${i}, I cp${i}_t,
-//% endfor
-//% for i in states
-    const V* __restrict__ first${i}, const V* __restrict__ glast${i}, V* __restrict__ gfirst${i},
-//% endfor
-    const IO* __restrict__ xp, I xp_t,
-//% if program.residual
-    const IO* __restrict__ rp, I rp_t,
-//% endif
-    const IO* __restrict__ gsp, I gsp_t, IO* __restrict__ gxp, I gxp_t, V* __restrict__ partial,
-    I size, I lanes, I inner, I channels) {
-//% print lane()
-//% for i in wanted
-  V sum${i}[${T if program.per_step[i] else 1}][VEC] = {};
-//% endfor
-  for (I i = lane; i < size; i += lanes) {
-//% print first_states()
-    V g[STATES + 1][VEC];
-//% for i in states
-    get_state(g[${i}], glast${i}, i);
-//% endfor
-//% if static
-    V all[VEC] = {};
-//% endif
-    V start[SEGMENTS][STATES + 1][VEC];
-//% if segments > 1
-#pragma unroll 1
-    for (int part = 0; part < SEGMENTS; ++part) {
-//% print kept("start[at]", "v")
-      if (part == SEGMENTS - 1) break;
-//% print loads(false)
-//% print replayed(false)
-    }
-//% else
-//% print copy("start[0]", "v")
-//% endif
-#pragma unroll 1
-    for (int part = SEGMENTS - 1; part >= 0; --part) {
-      V tape[SEGMENT][STATES + 1][VEC];
-//% print loads(true)
-//% print kept("v", "start[" ~ ("at" if segments > 1 else "0") ~ "]")
-//% print replayed(true)
-#pragma unroll
-      for (int k = SEGMENT - 1; k >= 0; --k) {
-        const int t = part * SEGMENT + k;
-//% if T % segment
-        if (t >= T) continue;
-//% endif
-//% if not static
-        V gx[VEC];
-//% endif
-        EACH(j) {
-          const V gs = gss[k][j];
-//% for i in states
-          const V gv${i} = g[${i}][j];
-//% endfor
-//% for i in wanted
-          const V a${i} = sum${i}[${"t" if program.per_step[i] else "0"}][j];
-//% endfor
-//% print step(reverse, "tape[k]") | deeper
-//% if static
-          all[j] += ${reverse.value(program.grad_x)};
-//% else
-          gx[j] = ${reverse.value(program.grad_x)};
-//% endif
-//% for i in states
-          g[${i}][j] = ${reverse.value(program.grad_states[i])};
-//% endfor
-//% for i in wanted
-          sum${i}[${"t" if program.per_step[i] else "0"}][j] = ${reverse.value(program.grad_coefficients[i])};
-//% endfor
-        }
-//% if not static
-        if (wanted(gxp)) put(gxp + t * gxp_t + i, gx);
-//% endif
-      }
-    }
-//% if static
-    if (gxp) put(gxp + i, all);
-//% endif
-//% for i in states
-    put_state(gfirst${i}, g[${i}], i);
-//% endfor
-  }
-//% for i, t in slots
-  EACH(j) partial[${loop.index0} * lanes + lane + j] = sum${i}[${t}][j];
-//% endfor
-}
-//% endif
+//% include "backward.cu" if backward else "forward.cu"

@@ -211,6 +211,7 @@ INSTRUCTIONS = {
     "fma": Rule("fff", lambda a, b, c: f"fma3({a}, {b}, {c})"),
     "inverse": Rule("f", lambda a: f"inverse({a})"),
     "quotient": Rule("ff", lambda a, b: f"quotient({a}, {b})"),
+    "near_tanh": _unary("near_tanh"),
 }
 """What no step says, and gradients.py puts where a GPU is faster with it."""
 

@@ -26,8 +26,13 @@ INLINE M either(M a, M b) { return a || b; }
 INLINE M differ(M a, M b) { return a != b; }
 INLINE M no(M a) { return !a; }
 INLINE V fma3(V a, V b, V c) { return fmaf(a, b, c); }
+#if __CUDA_ARCH__ >= 800
+INLINE V vmax(V a, V b) { V r; asm("max.NaN.f32 %0, %1, %2;" : "=f"(r) : "f"(a), "f"(b)); return r; }
+INLINE V vmin(V a, V b) { V r; asm("min.NaN.f32 %0, %1, %2;" : "=f"(r) : "f"(a), "f"(b)); return r; }
+#else
 INLINE V vmax(V a, V b) { return a > b || a != a ? a : b; }
 INLINE V vmin(V a, V b) { return a < b || a != a ? a : b; }
+#endif
 INLINE V vabs(V a) { return fabsf(a); }
 INLINE V vfloor(V a) { return floorf(a); }
 INLINE V vceil(V a) { return ceilf(a); }
@@ -41,6 +46,7 @@ INLINE V vlog(V a) { return logf(a); }
 INLINE V vlog1p(V a) { return log1pf(a); }
 INLINE V vsin(V a) { return sinf(a); }
 INLINE V vcos(V a) { return cosf(a); }
+INLINE V near_tanh(V a) { return 1.0f - 2.0f * inverse(1.0f + two_to(a * 2.88539008f)); }
 INLINE V vtanh(V a) { return tanhf(a); }
 INLINE V verf(V a) { return erff(a); }
 INLINE V vpow(V a, V b) { return powf(a, b); }
@@ -110,8 +116,8 @@ INLINE void put(IO* p, const V* v) {
 #endif
 }
 
-// Whether a result is wanted; asked anew in each timestep, where the compiler would else write the whole loop twice.
-INLINE bool wanted(const IO* p) {
+// Whether there is a tensor; asked anew each time, where the compiler would else write a loop once for either answer.
+INLINE bool there(const void* p) {
 #ifdef __CUDA_ARCH__
   asm volatile("" : "+l"(p));
 #endif
@@ -122,26 +128,27 @@ INLINE bool wanted(const IO* p) {
 constexpr int WIDE = VEC < 4 ? VEC : 4;
 struct alignas(WIDE * sizeof(V)) Wide { V at[WIDE]; };
 #define BLOCKS(j) _Pragma("unroll") for (int j = 0; j < VEC; j += WIDE)
-INLINE void get_state(V* v, const V* p, I i) {
-  BLOCKS(j) {
-    const Wide some = p ? *(const Wide*)(p + i + j) : Wide{};
+INLINE void get_state(V* v, const V* p, unsigned i) {
+  EACH(j) v[j] = 0.0f;
+  if (there(p)) BLOCKS(j) {
+    const Wide some = *(const Wide*)(p + i + j);
     _Pragma("unroll") for (int k = 0; k < WIDE; ++k) v[j + k] = some.at[k];
   }
 }
-INLINE void put_state(V* p, const V* v, I i) {
-  if (p) BLOCKS(j) {
+INLINE void put_state(V* p, const V* v, unsigned i) {
+  if (there(p)) BLOCKS(j) {
     Wide some;
     _Pragma("unroll") for (int k = 0; k < WIDE; ++k) some.at[k] = v[j + k];
     *(Wide*)(p + i + j) = some;
   }
 }
 
-// The channels of neurons side by side, from the first of channel[0]'s `inner` neurons on that is `beyond` before.
-INLINE void following(unsigned* channel, unsigned beyond, unsigned inner, unsigned channels) {
-  _Pragma("unroll") for (int j = 1; j < VEC; ++j) {
-    const bool next = ++beyond == inner;
-    channel[j] = channel[j - 1] + next;
-    if (channel[j] == channels) channel[j] = 0;
-    if (next) beyond = 0;
+// The channels of neurons side by side: the first's, and how many neurons of it stand before.
+INLINE void channels_of(unsigned* channel, unsigned first, I before, I inner, I channels) {
+  EACH(j) {
+    channel[j] = first;
+    if (++before < inner) continue;
+    before = 0;
+    first = first + 1 < channels ? first + 1 : 0;
   }
 }
