@@ -131,7 +131,7 @@ def normal(*shape: int, device: str, seed: int = 0) -> Tensor:
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed)).to(device)
 
 
-def both(make: Callable[[], Any], call: Callable[[Any], Any], device: str, engine: str = "") -> list[Any]:
+def both(make: Callable[[], Any], call: Callable[[Any], Any], device: str = "cpu", engine: str = "") -> list[Any]:
     """What `call` makes of a neuron by the reference and by an engine, that of this device."""
     torch.manual_seed(1)
     neuron = make().to(device)

@@ -35,6 +35,7 @@ _FLOAT = {
     "abs": "fabsf(a)", "copysign": "copysignf(b, a)", "sqrt.rn": "sqrtf(a)", "min": "fminf(a, b)", "max": "fmaxf(a, b)",
     "fma.rn": "fmaf(a, b, c)", "fma.rm": "fma_down(a, b, c)", "mov": "a",
     "rcp.approx.ftz": "ftz(off(1 / ftz(a), 1))", "ex2.approx.ftz": "ftz(off(exp2f(ftz(a)), 2))",
+    "div.full": "off(a / b, 2)",
     "cvt.sat.f32": "sat(a)",
 }  # fmt: skip
 _CONVERSIONS = {
@@ -42,12 +43,14 @@ _CONVERSIONS = {
     "cvt.rn.f16.f32": ("f32", "f32_to_f16(a)"),
     "cvt.f32.bf16": ("u16", "bf16_to_f32(a)"),
     "cvt.rn.bf16.f32": ("f32", "f32_to_bf16(a)"),
+    "cvt.rn.f16x2.f32": ("f32", "(u32)f32_to_f16(a) << 16 | f32_to_f16(b)"),
+    "cvt.rn.bf16x2.f32": ("f32", "(u32)f32_to_bf16(a) << 16 | f32_to_bf16(b)"),
 }
 
 
 def _table() -> dict[str, tuple[str, Sequence[str]]]:
     """By instruction: what it computes of a, b, c, and what it takes these for."""
-    found: dict[str, tuple[str, Sequence[str]]] = {op: (text, [kind]) for op, (kind, text) in _CONVERSIONS.items()}
+    found: dict[str, tuple[str, Sequence[str]]] = {op: (text, [kind] * 2) for op, (kind, text) in _CONVERSIONS.items()}
     for kind in ("s16", "u16", "s32", "u32", "s64", "u64"):
         found |= {f"{op}.{kind}": (f"({kind})({text})", [kind] * 2) for op, text in _INTEGER.items()}
         found |= {f"setp.{op}.{kind}": (f"a {sign} b", [kind] * 2) for op, sign in _SIGNS.items()}

@@ -117,7 +117,8 @@ CUPY = "import os\nfolder = os.environ['CUPY_CACHE_DIR']\n"
 def test_cupy_needs_no_home(given, fresh: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "cupy.py").write_text(CUPY)
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.delitem(sys.modules, "cupy", raising=False)
+    monkeypatch.setitem(sys.modules, "cupy", sys)  # so that what was there comes back
+    del sys.modules["cupy"]
     monkeypatch.delenv("CUPY_CACHE_DIR", raising=False)
     if given:
         monkeypatch.setenv("CUPY_CACHE_DIR", given)
