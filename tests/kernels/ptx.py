@@ -18,8 +18,10 @@ import torch
 
 from snnbench.kernels.cell import NoEngine
 from snnbench.kernels.engines import build
+from snnbench.kernels.plain import plain
 
 HEADER = Path(__file__).with_name("ptx.h").read_text()
+CPU = torch.device("cpu")
 REGISTERS = {"pred": "pred", "b16": "r16", "f32": "r32", "b32": "r32", "b64": "r64"}
 SPECIAL = {"%ctaid.x": "ctaid", "%ntid.x": "ntid", "%tid.x": "tid"}
 
@@ -201,7 +203,7 @@ def touched(values: Sequence[int]) -> list[tuple[int, int]]:
     """The memory of all tensors that one of `values` points into."""
     found = set()
     for value in gc.get_objects():
-        if type(value) in (torch.Tensor, torch.nn.Parameter) and value.is_cpu and value.layout == torch.strided:
+        if type(value) in (torch.Tensor, torch.nn.Parameter) and plain(CPU, value):
             storage = value.untyped_storage()
             begin, end = storage.data_ptr(), storage.data_ptr() + storage.nbytes()
             if any(begin <= address < end for address in values):
