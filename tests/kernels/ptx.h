@@ -59,6 +59,21 @@ template <class T, class... R> static inline void store(u64 address, const R&...
   ((memcpy(p, &from.bits, sizeof(T)), p += sizeof(T)), ...);
 }
 
+// The registers of one that is several wide, the lowest first.
+template <class T, class... R> static inline void split(T value, R&... to) {
+  static_assert((sizeof to.bits + ...) == sizeof(T), "parts of another width");
+  const char* p = (const char*)&value;
+  ((memcpy(&to.bits, p, sizeof to.bits), p += sizeof to.bits), ...);
+}
+template <class T, class... R> static inline T joined(const R&... from) {
+  static_assert((sizeof from.bits + ...) == sizeof(T), "parts of another width");
+  T value;
+  char* p = (char*)&value;
+  ((memcpy(p, &from.bits, sizeof from.bits), p += sizeof from.bits), ...);
+  return value;
+}
+
+static inline f32 larger(f32 a, f32 b) { return a != a || a > b || (a == b && signbit(b)) ? a : b; }
 static inline f32 ftz(f32 a) { return fabsf(a) < 0x1p-126f ? copysignf(0, a) : a; }
 static inline f32 sat(f32 a) { return a > 0 ? a < 1 ? a : 1 : 0; }
 static inline f32 fma_down(f32 a, f32 b, f32 c) {

@@ -38,7 +38,7 @@ _FLOAT = {
     "fma.rn": "fmaf(a, b, c)", "fma.rm": "fma_down(a, b, c)", "mov": "a",
     "rcp.approx.ftz": "ftz(off(1 / ftz(a), 1))", "ex2.approx.ftz": "ftz(off(exp2f(ftz(a)), 2))",
     "div.full": "off(a / b, 2)",
-    "cvt.sat.f32": "sat(a)",
+    "cvt.sat.f32": "sat(a)", "min.NaN": "-larger(-a, -b)", "max.NaN": "larger(a, b)",
 }  # fmt: skip
 _CONVERSIONS = {
     "cvt.f32.f16": ("u16", "f16_to_f32(a)"),
@@ -98,6 +98,11 @@ def _address(operand: str) -> str:
     return f"(u64){_value(found[1])} + {found[2] or 0}"
 
 
+def _list(operand: str) -> str:
+    """One register, or several: `{%f1, %f2}`."""
+    return ", ".join(map(_value, re.findall(r"%\w+", operand)))
+
+
 def statement(op: str, operands: Sequence[str]) -> str:
     """An instruction in C++.
 
@@ -114,8 +119,11 @@ def statement(op: str, operands: Sequence[str]) -> str:
         return f"{_value(operands[0])} = a[{place[1]}];" if place else _unknown(op)
     if name in ("ld", "st"):
         data, address = operands if name == "ld" else reversed(operands)
-        values = ", ".join(_value(v) for v in data.strip("{}").replace(" ", "").split(","))
-        return f"{'load' if name == 'ld' else 'store'}<{more[-1]}>({_address(address)}, {values});"
+        return f"{'load' if name == 'ld' else 'store'}<{more[-1]}>({_address(address)}, {_list(data)});"
+    if name == "mov" and operands[0][0] == "{":
+        return f"split(({more[0]}){_value(operands[1])}, {_list(operands[0])});"
+    if name == "mov" and operands[1][0] == "{":
+        return f"{_value(operands[0])} = joined<{more[0]}>({_list(operands[1])});"
     if op not in _OPS:
         return _unknown(op)
     text, kinds = _OPS[op]
