@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from on_gpu import record
-from on_gpu.stages import Stage, missing
+from on_gpu.stages import Stage, missing, path
 from snnbench.files import write_json
 
 SCRIPTS = Path(__file__).parent.parent
@@ -33,6 +33,7 @@ def report(stages: Sequence[Stage], folder: Path, budget: float, gpu: str, keep_
         gpu: the name of the one that is here, or "". What another one left is measured anew.
         keep_going: whether stages run behind a red gate, too.
     """
+    folder = folder.resolve()
     folder.mkdir(parents=True, exist_ok=True)
     end = time.monotonic() + budget
     ended: dict[str, str] = {}
@@ -66,11 +67,13 @@ def run(stage: Stage, folder: Path, seconds: float) -> str:
     began = time.monotonic()
     log = folder / f"{stage.name}.log"
     paths = [str(SCRIPTS), str(SCRIPTS.parent), *filter(None, [os.environ.get("PYTHONPATH")])]
-    env = os.environ | {"PYTHONPATH": os.pathsep.join(paths), "PYTHONUNBUFFERED": "1"}
+    env = os.environ | {"PYTHONPATH": os.pathsep.join(paths), "PYTHONUNBUFFERED": "1", "PATH": path()}
     # A stage that looks at the clock ends a little before the limit, by itself.
     words = [sys.executable, "-m", "on_gpu.child", stage.module, stage.name, str(folder), str(seconds * 0.95)]
     with log.open("ab") as out:
-        process = subprocess.Popen(words, stdout=out, stderr=subprocess.STDOUT, env=env, start_new_session=True)
+        process = subprocess.Popen(
+            words, cwd=SCRIPTS.parent, env=env, stdout=out, stderr=subprocess.STDOUT, start_new_session=True
+        )
         try:
             code = process.wait(seconds)
         except subprocess.TimeoutExpired:
@@ -81,7 +84,7 @@ def run(stage: Stage, folder: Path, seconds: float) -> str:
             process.wait()
     state = record.read(folder, stage.name).get("state", record.RUNNING)
     if code is None:
-        state = record.LATE
+        state = record.RED if record.wrong(record.read(folder, stage.name)) else record.LATE
     elif code or state == record.RUNNING:
         state = record.BROKEN
         end = log.read_bytes()[-TAIL:].decode(errors="replace")
@@ -93,6 +96,6 @@ def run(stage: Stage, folder: Path, seconds: float) -> str:
 
 def _set(folder: Path, stage: Stage, **values: Any) -> None:
     found = record.read(folder, stage.name)
-    if values.get("state") == record.LATE and "current" in found:
+    if values.get("state") in (record.LATE, record.RED) and "current" in found:  # it was ended in the middle of this
         found.setdefault("left", []).append({"case": found.pop("current"), "why": record.TIME})
     write_json(record.path_of(folder, stage.name), {"stage": stage.name, "rows": [], **found, **values})

@@ -42,8 +42,8 @@ def test_a_contestant_that_is_wrong_gets_no_time(monkeypatch):
     case = benchmark.Case("LIF", 2, torch.float32, "small", (2, 3, 4, 4), "cpu")
     real = benchmark.contestants
 
-    def with_a_cheat(case, names):
-        found = real(case, names)
+    def with_a_cheat(*given):
+        found = real(*given)
         s, g = found["reference"]()
         return {**found, "cheat": lambda: (torch.ones_like(s), g)}
 
@@ -58,8 +58,8 @@ def test_without_a_reference_nothing_is_timed_and_the_row_says_why(monkeypatch):
     case = benchmark.Case("LIF", 2, torch.float32, "small", (2, 3, 4, 4), "cpu")
     real = benchmark.contestants
 
-    def broken(case, names):
-        return {**real(case, names), "reference": lambda: torch.zeros(2) @ torch.zeros(3)}
+    def broken(*given):
+        return {**real(*given), "reference": lambda: torch.zeros(2) @ torch.zeros(3)}
 
     monkeypatch.setattr(benchmark, "contestants", broken)
     row = benchmark.run_case(case, set(), seconds=0.01)
