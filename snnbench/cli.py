@@ -19,7 +19,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf, read_write
 
-from snnbench import commands, config, log, processes, slurm, status, sweep, terminal, threads
+from snnbench import commands, config, launchers, log, processes, slurm, status, sweep, terminal, threads
 from snnbench.errors import UserError
 from snnbench.explain import WRONG, explain, unexpected
 from snnbench.interrupt import FAILED, INTERRUPTED, WRONG_INPUT, Interrupted, by_the_machine, sigterm_interrupts
@@ -193,7 +193,7 @@ def _begin(config: DictConfig, planned: list[sweep.Job]) -> None:
         config.hydra.overrides.hydra.append(f"+hydra.job.env_set.{status.FOLDER}='{quoted}'")
     sweep.tell(planned)
     todo = sum(job.action in ("start", "resume") for job in planned)
-    together = threads.at_once(config.hydra.launcher.get("n_jobs"), todo)
+    together = launchers.at_once(config.hydra.launcher, todo)
     threads.tell(threads.choose().shared(together, "jobs"))  # once, so that jobs do not see each other as strangers
 
 
@@ -215,19 +215,24 @@ def _composed(cfg: DictConfig, overrides: list[str], built: set[str]) -> DictCon
     assert isinstance(parts, dict)
     text = str({key: value for key, value in parts.items() if key != "seed"})
     if text not in built:
-        _build(composed)
+        _build(composed, here=not launchers.elsewhere(cfg.hydra.launcher))
         built.add(text)
     return composed
 
 
-def _build(cfg: DictConfig) -> None:
-    """Everything that can be built without the data's files; constructors check more than a look at the config can."""
+def _build(cfg: DictConfig, here: bool) -> None:
+    """Everything that can be built without the data's files; constructors check more than a look at the config can.
+
+    A job that does not run on this machine looks at its devices when it begins.
+    """
     from snnbench.training import build, distributed, preflight
 
-    build.check_device(cfg)
-    distributed.check_job(cfg)
+    if here:
+        build.check_device(cfg)
+        distributed.check_job(cfg)
     network = build.build_network(cfg)
     build.make(cfg, "data", drop=())
     build.make(cfg, "loss")
     build.make_schedule(cfg)(build.build_optimizer(cfg)(network))
-    preflight.check_trainer(cfg)
+    if here:
+        preflight.check_trainer(cfg)

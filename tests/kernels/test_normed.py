@@ -97,6 +97,7 @@ def check(
     place: str,
     training: bool = True,
     device: str = "cpu",
+    engine: str = "auto",
 ) -> None:
     """As near to float64 as PyTorch's norm and the neuron's kernel, one after the other."""
     y, r, gs = inputs(shape, residual, device)
@@ -105,6 +106,7 @@ def check(
     fused = built(norm, neuron, shape, device).train(training)
     apart, exact = copy.deepcopy(fused), copy.deepcopy(fused).double()
     apart.fuses, apart.norm.fuses = (), False
+    fused.neuron.engine = engine
     wide = (v if v is None else v.double() for v in (y, r, gs))
     s, grads, memory = apply(fused, y, r, gs)
     s2, grads2, _ = apply(apart, y.contiguous(), r, gs)
