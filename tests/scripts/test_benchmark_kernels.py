@@ -38,6 +38,14 @@ def test_wrong_spikes_and_gradients_are_seen():
     assert "gradient differs" in benchmark.difference((s, g * 1.1), (s, g))
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_a_gradient_in_half_precision_may_be_rounded_the_other_way(dtype):
+    s, g = torch.ones(1000), torch.rand(1000).to(dtype) + 0.5
+    step = torch.finfo(dtype).eps / 2 * torch.exp2(torch.floor(torch.log2(g.float())) + 1)  # to the next number
+    assert benchmark.difference((s, (g.float() + step).to(dtype)), (s, g)) is None
+    assert "gradient differs" in benchmark.difference((s, (g.float() + 4 * step).to(dtype)), (s, g))
+
+
 def test_a_contestant_that_is_wrong_gets_no_time(monkeypatch):
     case = benchmark.Case("LIF", 2, torch.float32, "small", (2, 3, 4, 4), "cpu")
     real = benchmark.contestants
