@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import functools
-import itertools
 import subprocess
 import sys
 from typing import Any
@@ -30,15 +29,12 @@ NEURONS = ("LIF", "ARLIF", "GLIF")
 
 
 def run(record: Record) -> None:
-    cases = {
-        f"{neuron} T={steps} {dtype}": functools.partial(row_of, neuron, steps, dtype, record)
-        for (steps, dtype), neuron in itertools.product(CASES, NEURONS)
-    }
+    cases = {f"T={steps} {dtype}": functools.partial(row_of, steps, dtype, record) for steps, dtype in CASES}
     record.measure(cases)
 
 
-def row_of(neuron: str, steps: int, dtype: str, record: Record) -> dict[str, Any]:
-    """The counters of a forward and a backward.
+def row_of(steps: int, dtype: str, record: Record) -> dict[str, Any]:
+    """The counters of each neuron's forward and backward, all from one process.
 
     Raises:
         Late: it did not end in time.
@@ -46,28 +42,28 @@ def row_of(neuron: str, steps: int, dtype: str, record: Record) -> dict[str, Any
     """
     words = ["ncu", "--clock-control", "none", "--kernel-name", "regex:^(forward|backward)$", "--csv"]
     words += ["--page", "details", *(word for section in SECTIONS for word in ("--section", section))]
-    words += [sys.executable, "-m", "on_gpu.kernels", neuron, str(steps), dtype]
+    words += [sys.executable, "-m", "on_gpu.kernels", str(steps), dtype, *NEURONS]
     try:
         done = subprocess.run(words, capture_output=True, text=True, timeout=max(record.remaining - 1, 0))
     except subprocess.TimeoutExpired as error:
         raise Late from error
     found = counted(done.stdout)
-    if not found:
-        raise RuntimeError(f"nothing counted: {(done.stdout + done.stderr).strip()[-1500:]}")
-    return found
+    kernels = [f"{neuron} {way}" for neuron in NEURONS for way in ("forward", "backward")]
+    if [name.partition(" ")[2] for name in kernels] != [name for name, _ in found]:
+        raise RuntimeError(f"counted {len(found)} kernels: {(done.stdout + done.stderr).strip()[-1500:]}")
+    return {"kernels": dict(zip(kernels, (metrics for _, metrics in found), strict=True))}
 
 
-def counted(text: str) -> dict[str, Any]:
-    """The metrics by kernel, from what Nsight Compute printed: lines of CSV among others."""
-    lines = [line for line in text.splitlines() if line.startswith('"')]
-    found: dict[str, Any] = {}
-    for row in csv.DictReader(lines):
+def counted(text: str) -> list[tuple[str, dict[str, Any]]]:
+    """Each launch's kernel and metrics, from what Nsight Compute printed: lines of CSV among others."""
+    found: dict[str, tuple[str, dict[str, Any]]] = {}
+    for row in csv.DictReader(line for line in text.splitlines() if line.startswith('"')):
+        _, metrics = found.setdefault(row["ID"], (row["Kernel Name"].partition("(")[0], {}))
         name, value = KEPT.get(row["Metric Name"]), row["Metric Value"].replace(",", "")
         if name is None or not value.replace(".", "", 1).isdigit():
             continue
         unit = row.get("Metric Unit", "")
-        kernel = found.setdefault(row["Kernel Name"].partition("(")[0], {})
         if name == "memory":  # a share in one section, bytes a second in another
             name = "memory_percent" if unit == "%" else "memory_bandwidth"
-        kernel[name] = f"{value} {unit}".strip() if name in ("duration", "memory_bandwidth") else float(value)
-    return found
+        metrics[name] = f"{value} {unit}".strip() if name in ("duration", "memory_bandwidth") else float(value)
+    return list(found.values())

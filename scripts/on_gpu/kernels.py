@@ -95,11 +95,12 @@ def outcome(layer: SpikingNeuron, x: Tensor, g: Tensor) -> tuple[Tensor, Tensor,
     return s.detach(), gx, dict(zip(parameters, gradients, strict=True))
 
 
-def launch(neuron: str, steps: str, dtype: str) -> None:
-    """A forward and a backward, for whoever counts what the hardware does."""
-    kernels = kernel_steps(case_of(neuron, int(steps), dtype))
-    kernels["forward"]()
-    kernels["backward"]()
+def launch(steps: str, dtype: str, *neurons: str) -> None:
+    """A forward and a backward of each, for whoever counts what the hardware does."""
+    for neuron in neurons:
+        kernels = kernel_steps(case_of(neuron, int(steps), dtype))
+        kernels["forward"]()
+        kernels["backward"]()
     torch.cuda.synchronize()
 
 

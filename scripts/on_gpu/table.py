@@ -152,10 +152,9 @@ def _counters(rows: list[Row]) -> Iterable[str]:
     yield from _grid(
         ["kernel", *(key.replace("_percent", " %") for key in keys)],
         [
-            [f"{row['case']} {way}", *(str(row[way].get(key, "")) for key in keys)]
+            [f"{name} {row['case']}", *(str(metrics.get(key, "")) for key in keys)]
             for row in rows
-            for way in WAYS
-            if way in row
+            for name, metrics in row.get("kernels", {}).items()
         ],
     )
 

@@ -142,13 +142,31 @@ NCU = """==PROF== Connected to process 42
 
 
 def test_what_nsight_compute_counts_is_read():
-    found = counters.counted(NCU)
-    assert found["forward"] == {
+    (forward, first), (backward, second) = counters.counted(NCU)
+    assert (forward, backward) == ("forward", "backward")
+    assert first == {
         "duration": "190.43 us", "memory_percent": 91.5, "dram_percent": 91.5, "memory_bandwidth": "2.75 Tbyte/s",
         "registers": 30.0,
     }  # fmt: skip
-    assert found["backward"] == {"issue_percent": 1042.5}
-    assert counters.counted("==ERROR== LibraryNotLoaded") == {}
+    assert second == {"issue_percent": 1042.5}
+    assert counters.counted("==ERROR== LibraryNotLoaded") == []
+
+
+def test_counters_are_those_of_each_neurons_kernels_or_an_error(tmp_path, monkeypatch):
+    head, *lines = NCU.splitlines()[1:]
+    both = [line for line in lines if line.startswith(('"0"', '"1"'))]
+    many = [line.replace(f'"{n % 2}"', f'"{n}"', 1) for n in range(6) for line in both if line.startswith(f'"{n % 2}"')]
+    tool = tmp_path / "ncu"
+    tool.write_text(f"#!/bin/sh\ncat {tmp_path}/out.csv\n")
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    (tmp_path / "out.csv").write_text("\n".join([head, *many]))
+    row = counters.row_of(4, "float32", Record(tmp_path, "counters", 20))
+    assert list(row["kernels"]) == [f"{neuron} {way}" for neuron in counters.NEURONS for way in ("forward", "backward")]
+    assert row["kernels"]["GLIF backward"] == {"issue_percent": 1042.5}
+    (tmp_path / "out.csv").write_text("==ERROR== LibraryNotLoaded")
+    with pytest.raises(RuntimeError, match="LibraryNotLoaded"):
+        counters.row_of(4, "float32", Record(tmp_path, "counters", 20))
 
 
 def test_training_is_left_without_data(tmp_path, monkeypatch):
