@@ -168,3 +168,18 @@ def test_spikes_flip_no_more_often_than_eager_ones(name: str, way: tuple[Run, st
     assert ours <= eagers + 4 * math.sqrt(eagers + 1)
     for key in ideal:
         assert errors[0][key] <= (1.25 if key == "v" else 2) * errors[1][key] + 1e-12, (key, errors)
+
+
+def test_states_may_lie_anywhere(way: tuple[Run, str]) -> None:
+    """A GPU reads four numbers of a state at once, where their address is a multiple of 16."""
+    run, device = way
+    cell = Fixed(NEURONS["clif"](4, 4).to(device), "cuda")
+    memory = torch.linspace(-1, 1, 2 * 4 * 16 + 1).to(device)
+    x = torch.linspace(-1, 2, 4 * 2 * 4 * 16).view(4, 2, 4, 16).to(device)
+    found = []
+    for start in (0, 1):
+        v = memory.roll(start)[start : start + 128].view(2, 4, 16).detach().requires_grad_()
+        assert (v.data_ptr() % 16 == 0) == (start == 0)
+        s, state = run(cell, x, {"v": v, "m": v})
+        found.append([s, state["v"].detach(), *torch.autograd.grad(state["v"].sum() + s.sum(), [v])])
+    assert all(torch.equal(a, b) for a, b in zip(*found, strict=True))
