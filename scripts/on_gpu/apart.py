@@ -14,15 +14,19 @@ from on_gpu.record import Late, Record, Row
 from snnbench.files import read_json, write_json
 
 
-def apart(module: str, given: Any, record: Record, seconds: float, env: Mapping[str, str] | None = None) -> Row:
+def apart(
+    module: str, given: Any, record: Record, seconds: float, least: float = 0.0, env: Mapping[str, str] | None = None
+) -> Row:
     """What the module's `answer` makes of `given`; both travel as JSON.
 
     A case that had all of `seconds` has a row that says it was too slow.
 
     Raises:
-        Late: it did not end before the stage has to.
+        Late: it did not end before the stage has to, or there are not even the seconds `least` that it may take.
     """
     allowed = min(seconds, record.remaining - 1)
+    if allowed < least:
+        raise Late
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "row.json"
         process = subprocess.Popen([sys.executable, "-m", "on_gpu.apart", module, json.dumps(given), str(out)], env=env)

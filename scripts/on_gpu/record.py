@@ -12,7 +12,7 @@ from typing import Any
 from snnbench.files import read_json, write_json
 
 RUNNING, GREEN, RED, LATE, BROKEN, OUT = "running", "green", "red", "out of time", "broken", "left out"
-"""States. Late and broken stages have rows, too, and go on from them; a stage that is left out says why."""
+"""How stages end. Late and broken ones have rows, too, and go on from them; one that is left out has no file."""
 FINISHED = (GREEN, RED)
 LONGEST = 2000
 """Characters of what an error said that are kept."""

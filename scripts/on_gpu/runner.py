@@ -30,7 +30,7 @@ def report(stages: Sequence[Stage], folder: Path, budget: float, gpu: str, keep_
         stages: in order.
         folder: for a JSON file and a log of each.
         budget: seconds for all of them. Each may take its share of what is left; what it does not need, later ones may.
-        gpu: the name of the one that is here, or "". What another one left is measured anew.
+        gpu: the name of the one that is here, or "". What another one left in this folder is measured anew.
         keep_going: whether stages run behind a red gate, too.
     """
     folder = folder.resolve()
@@ -46,11 +46,10 @@ def report(stages: Sequence[Stage], folder: Path, budget: float, gpu: str, keep_
             ended[stage.name] = f"not begun: {closed} is red"
             continue
         elif why := missing(stage, bool(gpu)):
-            _set(folder, stage, state=record.OUT, why=why)
             ended[stage.name] = f"{record.OUT}: {why}"
             continue
         else:
-            later = sum(each.seconds for each in stages[number:])
+            later = sum(each.seconds for each in stages[number:] if _runs(each, folder, gpu))
             seconds = min(stage.seconds, (end - time.monotonic()) * stage.seconds / later)
             if seconds < min(LEAST, stage.seconds):
                 ended[stage.name] = "not begun: the budget is spent"
@@ -59,6 +58,12 @@ def report(stages: Sequence[Stage], folder: Path, budget: float, gpu: str, keep_
         if stage.gate and before in (record.RED, record.BROKEN) and not keep_going:
             closed = stage.name
     return ended
+
+
+def _runs(stage: Stage, folder: Path, gpu: str) -> bool:
+    """Whether a stage has something left to do, and can."""
+    finished = record.read(folder, stage.name, gpu).get("state") in record.FINISHED
+    return not finished and not missing(stage, bool(gpu))
 
 
 def run(stage: Stage, folder: Path, seconds: float) -> str:

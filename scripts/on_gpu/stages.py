@@ -43,10 +43,10 @@ STAGES = (
     Stage("text", "registers and instructions of the kernels", "on_gpu.text", 120, NVRTC, device=False),
     Stage("sanitizer", "accesses outside memory, at odd sizes", "on_gpu.sanitizer", 75, (), SANITIZER, gate=True),
     Stage("kernels", "kernels alone, beside a copy", "on_gpu.kernels", 110, gate=True),
-    Stage("step", "whole training steps, and their peak memory", "on_gpu.step", 180),
+    Stage("step", "whole training steps, and their peak memory", "on_gpu.step", 240),
     Stage("rivals", "kernels beside SpikingJelly and torch.compile", "on_gpu.rivals", 120),
     Stage("counters", "what the hardware counts while a kernel runs", "on_gpu.counters", 60, (), ("ncu",)),
-    Stage("training", "rows of papers, for a while", "on_gpu.training", 160, ("hydra", "omegaconf", "lightning")),
+    Stage("training", "rows of papers, for a while", "on_gpu.training", 120, ("hydra", "omegaconf", "lightning")),
 )
 
 

@@ -12,7 +12,7 @@ from on_gpu.outcomes import DEVICE, PASSED, Outcomes
 from on_gpu.record import Record, name_of
 
 TESTS = "tests/kernels"
-WORKERS = 8
+WORKERS = 14
 """Processes at most: each holds a context of the GPU."""
 
 
@@ -32,7 +32,7 @@ def words() -> list[str]:
     """Options; fixtures of the folders above are left out, for they import what these tests do not need."""
     found = [TESTS, "-p", "on_gpu.outcomes", f"--confcutdir={TESTS}", "--continue-on-collection-errors", "--tb=short"]
     found += ["-p", "no:cacheprovider"]
-    count = min(WORKERS, (os.cpu_count() or 2) // 2)
+    count = min(WORKERS, (os.cpu_count() or 2) - 1)
     if count > 1 and importlib.util.find_spec("xdist"):
         found += ["-n", str(count), "--dist", "worksteal"]
     return found

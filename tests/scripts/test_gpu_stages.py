@@ -193,10 +193,12 @@ def test_a_case_apart_ends_in_time(tmp_path, monkeypatch):
     )
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), f"{ROOT}/scripts", str(ROOT)]))
     record = Record(tmp_path, "toy", 100)
-    assert apart("toy_apart", 0, record, 20, os.environ | {"TOY": "a"}) == {"slept": 0, "seen": "a"}
+    assert apart("toy_apart", 0, record, 20, env=os.environ | {"TOY": "a"}) == {"slept": 0, "seen": "a"}
     assert apart("toy_apart", 60, record, 1) == {"late": "not done in 1 s"}
     with pytest.raises(Late):
         apart("toy_apart", 60, Record(tmp_path, "toy", 1.5), 20)
+    with pytest.raises(Late):
+        apart("toy_apart", 0, record, 20, least=30)
     with pytest.raises(RuntimeError, match="exit code 1"):
         apart("toy_apart", "no number", record, 20)
 
