@@ -25,6 +25,7 @@ COMMANDS = {
     "prepare-data": ("scripts/prepare_data.py", "cut event data into frames ahead of time"),
     "sync-wandb": ("scripts/sync_wandb.py", "upload what wandb logged offline"),
     "show-kernels": ("snnbench.kernels.show", "the kernels that a neuron gets"),
+    "export": ("scripts/export.py", "a run as a folder for others: weights, config, model card"),
     "doctor": ("snnbench.doctor", "which engine each device gets, and why"),
 }
 """By name: the file at the top of a checkout, or the module, and what it does."""

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from typing import Any, ClassVar
 
@@ -13,7 +12,7 @@ from snnbench import kernels
 from snnbench.check import count, flag, number
 from snnbench.errors import UserError
 from snnbench.kernels import State
-from snnbench.neurons.recording import recorded
+from snnbench.kernels.recording import recorded
 from snnbench.neurons.surrogate import Surrogate, make_surrogate
 from snnbench.registry import Registry, config_name
 
@@ -164,17 +163,6 @@ class SpikingNeuron(nn.Module):
 
     def extra_repr(self) -> str:
         return f"v_th={self.v_th:g}, reset={self.reset_repr()}, surrogate={self.spike}, engine={self.engine}"
-
-
-@contextlib.contextmanager
-def record(network: nn.Module, *names: str) -> Iterator[dict[str, dict[str, Tensor]]]:
-    """`SpikingNeuron.record` for all spiking layers of a network: traces by layer, and then by name.
-
-    A norm and the neuron behind it, which a CPU runs as one operation, run one by one meanwhile; where its sums are
-    rounded otherwise, a membrane at the threshold may decide otherwise.
-    """
-    with contextlib.ExitStack() as stack:
-        yield {name: stack.enter_context(layer.record(*names)) for name, layer in spiking_layers(network).items()}
 
 
 def spiking_layers(network: nn.Module) -> dict[str, SpikingNeuron]:

@@ -6,11 +6,12 @@ import pytest
 import torch
 from neuron_cases import ALL, STREAMING, build, moved
 
+from snnbench import record
 from snnbench.backbones import ConvNet
 from snnbench.backbones.norms import BatchNorm
 from snnbench.errors import UserError
 from snnbench.neurons import LIF, SpikingNeuron
-from snnbench.neurons.base import record, spiking_layers
+from snnbench.neurons.base import spiking_layers
 
 T = 5
 

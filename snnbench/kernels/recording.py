@@ -57,15 +57,16 @@ class _Watched:
     """A neuron, for the reference engine, that remembers what its steps were given and gave."""
 
     def __init__(self, neuron: Cell) -> None:
-        self._neuron = neuron
-        self._surrogate = neuron.spike
+        self.states, self.per_step, self.engine = neuron.states, neuron.per_step, neuron.engine
+        self.spike: Any = self._spike
+        self._neuron, self._surrogate = neuron, neuron.spike
         self._above: list[Tensor] = []
         self._states: list[State] = []
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._neuron, name)
+    def coefficients(self) -> dict[str, Tensor]:
+        return self._neuron.coefficients()
 
-    def spike(self, u: Tensor) -> Tensor:
+    def _spike(self, u: Tensor) -> Tensor:
         self._above.append(u)
         spikes: Tensor = self._surrogate(u)
         return spikes
@@ -81,7 +82,7 @@ class _Watched:
         """Those of the states and of u, [T, B, ...] like x."""
         found = {name: torch.stack([state[name] for state in self._states]) for name in (self._states or [{}])[0]}
         if self._above:
-            found.setdefault(ABOVE, torch.stack([*self._above]).view(x.shape))
+            found.setdefault(ABOVE, torch.stack(self._above).view(x.shape))
         return found
 
 
