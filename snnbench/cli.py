@@ -19,7 +19,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf, read_write
 
-from snnbench import commands, config, launchers, log, processes, slurm, status, sweep, terminal, threads
+from snnbench import commands, config, launchers, log, own, processes, slurm, status, sweep, terminal, threads
 from snnbench.errors import UserError
 from snnbench.explain import WRONG, explain, unexpected
 from snnbench.interrupt import FAILED, INTERRUPTED, WRONG_INPUT, Interrupted, by_the_machine, sigterm_interrupts
@@ -39,7 +39,6 @@ def main(task: Callable[[DictConfig], int], config_dir: Path, config_name: str) 
         config_dir: the folder of the config groups.
         config_name: the primary config, without `.yaml`.
     """
-    config.register_schema()
     plan_only = "--plan" in sys.argv[1:]
     if plan_only and not {"-m", "--multirun"} & set(sys.argv):
         print("error: --plan: goes with -m; it says what a sweep would do.", file=sys.stderr)
@@ -53,7 +52,7 @@ def main(task: Callable[[DictConfig], int], config_dir: Path, config_name: str) 
         os.environ[PLAN_ONLY] = "1"
     log.to_terminal()
     try:
-        with sigterm_interrupts():
+        with sigterm_interrupts(), own.importable():
             return _run(task, config_dir, config_name, traceback_wanted)
     finally:
         for key, value in outer.items():
@@ -74,6 +73,7 @@ def _run(task: Callable[[DictConfig], int], config_dir: Path, config_name: str, 
     typed = CommandLine.read(sys.argv[1:], config_dir, config_name)
     try:
         typed.check()
+        config.register_schema(typed.folders[1:])
         with sweep.composing_once():
             decorate(job)()
     except WRONG as error:

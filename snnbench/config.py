@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from omegaconf import MISSING, DictConfig, OmegaConf
 
-from snnbench import commands, soundness
+from snnbench import commands, own, soundness
 from snnbench.check import choice, count, number, shown
 from snnbench.errors import UserError
 from snnbench.runs.recipe import REPEATS, lookup, normal
 
-CONFIGS = Path(__file__).parents[1] / "configs"
+CONFIGS = commands.ROOT / "configs"
 GROUPS = ("data", "neuron", "backbone", "norm", "augment", "loss", "optimizer", "schedule", "trainer", "paths")
 LAYOUTS = ("auto", "contiguous", "channels_last")
 MEMORY = ("floats", "bits")
@@ -76,8 +77,13 @@ class EvalConfig:
     paths: EvalPaths = field(default_factory=EvalPaths)
 
 
-def register_schema() -> None:
-    """Make the schemas, and `${home:<path>}`, known to Hydra under the names that the config files use."""
+def register_schema(folders: Iterable[Path] = ()) -> None:
+    """Make the schemas, `${home:<path>}` and configs of one's own known to Hydra under the names that files use.
+
+    Args:
+        folders: of configs, beside those of this project and of one's own (`snnbench.own`).
+    """
+    own.register(folders)
     from hydra.core.config_store import ConfigStore
 
     ConfigStore.instance().store(name="train_schema", node=TrainConfig)

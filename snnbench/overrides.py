@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from hydra.errors import HydraException
 from omegaconf import DictConfig
 
-from snnbench import commands
+from snnbench import commands, own
 from snnbench.errors import UserError, did_you_mean
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ class CommandLine:
 
     Attributes:
         config_name: the primary config; the script has its name.
-        folders: where configs are found: the project's, and that of --config-dir.
+        folders: where configs are found: the project's, that of --config-dir, and one's own.
         words: all of them, flags included.
         overrides: those that set a key or choose a config.
         multirun: whether it is a sweep.
@@ -51,7 +51,8 @@ class CommandLine:
             found = parser.parse_args(known)
         except _Refused:
             return cls(config_name, (config_dir,), tuple(words))
-        folders = (config_dir, *([Path(found.config_dir)] if found.config_dir else []))
+        more = (found.config_dir and Path(found.config_dir), own.folder())
+        folders = (config_dir, *(folder for folder in more if folder))
         return cls(config_name, folders, tuple(words), tuple(found.overrides), found.multirun)
 
     @cached_property
@@ -103,6 +104,11 @@ class CommandLine:
                 raise UserError(f"{word}: is a sweep of several runs, which {hint}")
             if self.is_group(group) and any(not isinstance(value, str) for value in _values(override)):
                 raise UserError(f"{word}: {self.wanted(group)}")
+        for word, group, name in self.choices():
+            files = [path for folder in self.folders if (path := folder / group / f"{name}.yaml").is_file()]
+            if len(files) > 1:
+                hidden = commands.typed(files[1])
+                raise UserError(f"{word}: {hidden} would never be read, for this project has one. Rename yours.")
 
     def wanted(self, group: str, name: str = "") -> str:
         """What a group takes; with the name that is nearest."""
