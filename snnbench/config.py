@@ -9,7 +9,7 @@ from typing import Any
 
 from omegaconf import MISSING, DictConfig, OmegaConf
 
-from snnbench import commands, soundness
+from snnbench import commands, objective, soundness
 from snnbench.check import choice, count, number, shown
 from snnbench.errors import UserError
 from snnbench.runs.recipe import REPEATS, lookup, normal
@@ -43,6 +43,7 @@ class TrainConfig:
     resume: str | None = None
     retry: str | None = None
     row: Any = None
+    optimize: Any = None
     paths: Any = MISSING
     data: Any = MISSING
     neuron: Any = MISSING
@@ -117,6 +118,7 @@ def check(cfg: DictConfig) -> None:
     soundness.check_technical(resolved)
     soundness.check_trainer(resolved["trainer"], cfg.epochs)
     _check_eval_precision(cfg)
+    objective.check(resolved)
     check_step(engine=cfg.engine, **{key: cfg.get(key, value) for key, value in STEP.items()})
     if not isinstance(resolved["optimizer"].get("decay"), list):
         decay = resolved["optimizer"].get("decay")
