@@ -152,13 +152,9 @@ def _check_callbacks(cfg: DictConfig) -> None:
     for key, node in ((str(key), node) for key, node in cfg.callbacks.items()):
         if node is not None and not (isinstance(node, DictConfig) and isinstance(node.get("_target_"), str)):
             raise UserError(f"callbacks.{key}: needs a _target_, or null to drop it.")
-        name = node._target_.rpartition(".")[2] if node is not None else ""
-        if node is not None and name == "ModelCheckpoint":
-            soundness.check_checkpoint(f"callbacks.{key}", node)
-        if name == "Timer":
-            raise UserError(f"callbacks.{key}: a Timer ends an epoch in its middle. {soundness.STOP_EARLIER}")
-        if name == "GradientAccumulationScheduler":
-            raise UserError(f"callbacks.{key}: batches would be shown again. Use trainer.accumulate_grad_batches.")
+        if node is not None:
+            soundness.check_callback(f"callbacks.{key}", node)
+    soundness.check_averages({str(key): node for key, node in cfg.callbacks.items() if node is not None})
 
 
 def _check_groups(cfg: DictConfig, resolved: dict[str, Any]) -> None:
