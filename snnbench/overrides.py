@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from hydra.core.override_parser.types import Override
 
 MOST = 12  # names in a message
+SEVERAL = ("callbacks", "logger")  # groups of which several configs go together
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,8 @@ class CommandLine:
         for override in self.parsed:
             if self.is_group(override.key_or_group) and not override.is_delete():
                 for value in _values(override)[:1]:
-                    yield str(override.input_line), override.key_or_group, str(value)
+                    for name in value if isinstance(value, list) else [value]:
+                        yield str(override.input_line), override.key_or_group, str(name)
 
     def check(self) -> None:
         """Refuse a sweep without -m, and a group that is given what is not the name of one config.
@@ -102,7 +104,7 @@ class CommandLine:
             if override.is_sweep_override() and not self.multirun:
                 hint = f"needs -m: {self.as_sweep()}\nAs one value it is a list, {_as_list(word)}, or a quoted text."
                 raise UserError(f"{word}: is a sweep of several runs, which {hint}")
-            if self.is_group(group) and any(not isinstance(value, str) for value in _values(override)):
+            if self.is_group(group) and not all(_names(value, group in SEVERAL) for value in _values(override)):
                 raise UserError(f"{word}: {self.wanted(group)}")
         for word, group, name in self.choices():
             files = [path for folder in self.folders if (path := folder / group / f"{name}.yaml").is_file()]
@@ -114,7 +116,10 @@ class CommandLine:
         """What a group takes; with the name that is nearest."""
         options = self.options(group)
         known = ", ".join(options[:MOST]) + (", ...; see --help" if len(options) > MOST else "")
-        return f"must be the name of a config of {group}.{did_you_mean(name, options)} Known: {known or 'none'}."
+        several = f", or several as {group}=[{','.join(options[:2])}]" if group in SEVERAL else ""
+        return (
+            f"must be the name of a config of {group}{several}.{did_you_mean(name, options)} Known: {known or 'none'}."
+        )
 
     def keys(self) -> list[str]:
         """Every dotted key of the config with the configs that were chosen, as far as they compose."""
@@ -145,6 +150,11 @@ def _values(override: Override) -> list[Any]:
         return []
     values: Any = override.sweep_iterator()
     return [value.text if isinstance(value, QuotedString) else value for value in values]
+
+
+def _names(value: Any, several: bool) -> bool:
+    """Whether it names a config; or, where `several` may be named, a list of them."""
+    return isinstance(value, str) or (several and isinstance(value, list) and all(isinstance(v, str) for v in value))
 
 
 def _as_list(word: str) -> str:
