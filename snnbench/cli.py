@@ -22,6 +22,8 @@ from omegaconf import DictConfig, OmegaConf, read_write
 from snnbench import commands, config, log, processes, slurm, status, sweep, terminal, threads
 from snnbench.errors import UserError
 from snnbench.explain import WRONG, explain, unexpected
+from snnbench.guide.text import print_help
+from snnbench.guide.words import FLAGS
 from snnbench.interrupt import FAILED, INTERRUPTED, WRONG_INPUT, Interrupted, by_the_machine, sigterm_interrupts
 from snnbench.overrides import CommandLine
 
@@ -40,6 +42,8 @@ def main(task: Callable[[DictConfig], int], config_dir: Path, config_name: str) 
         config_name: the primary config, without `.yaml`.
     """
     config.register_schema()
+    if set(FLAGS) & set(sys.argv[1:]):
+        return print_help(sys.argv[1:], config_dir, config_name)
     plan_only = "--plan" in sys.argv[1:]
     if plan_only and not {"-m", "--multirun"} & set(sys.argv):
         print("error: --plan: goes with -m; it says what a sweep would do.", file=sys.stderr)
@@ -72,6 +76,7 @@ def _run(task: Callable[[DictConfig], int], config_dir: Path, config_name: str, 
     decorate = hydra.main(version_base="1.3", config_path=str(config_dir.absolute()), config_name=config_name)
     code, message = 0, ""
     typed = CommandLine.read(sys.argv[1:], config_dir, config_name)
+    sys.argv[1:] = typed.words
     try:
         typed.check()
         with sweep.composing_once():
@@ -160,7 +165,8 @@ class PlanSweep(Callback):
             _check_folders([cfg for _, cfg in jobs])
             planned = sweep.plan(jobs)
         except Exception as error:
-            text = explain(error) if isinstance(error, WRONG) else unexpected(error)
+            typed = CommandLine(config.hydra.job.config_name, _folders(config), overrides=tuple(words), multirun=True)
+            text = explain(error, typed) if isinstance(error, WRONG) else unexpected(error)
             which = f"job {shlex.join(words)}; " if words else ""
             print(f"error: {text} ({which}no job was started)", file=sys.stderr)
             raise SystemExit(WRONG_INPUT) from error
@@ -168,6 +174,12 @@ class PlanSweep(Callback):
             print(sweep.describe(planned))
             raise SystemExit(0)
         _begin(config, planned)
+
+
+def _folders(config: DictConfig) -> tuple[Path, ...]:
+    """Where the configs of this command lie."""
+    sources = config.hydra.runtime.config_sources
+    return tuple(Path(source.path) for source in sources if source.schema == "file")
 
 
 def _check_alone() -> None:
