@@ -37,6 +37,8 @@ from snnbench import (
 )
 from snnbench.errors import UserError
 from snnbench.explain import WRONG, explain, unexpected
+from snnbench.guide.text import print_help
+from snnbench.guide.words import FLAGS
 from snnbench.interrupt import FAILED, INTERRUPTED, WRONG_INPUT, Interrupted, by_the_machine, sigterm_interrupts
 from snnbench.objective import Ended, Value, names_of
 from snnbench.overrides import CommandLine
@@ -58,6 +60,9 @@ def main(task: Task, config_dir: Path, config_name: str) -> int:
         config_dir: the folder of the config groups.
         config_name: the primary config, without `.yaml`.
     """
+    if set(FLAGS) & set(sys.argv[1:]):
+        config.register_schema()
+        return print_help(sys.argv[1:], config_dir, config_name)
     plan_only = "--plan" in sys.argv[1:]
     if plan_only and not {"-m", "--multirun"} & set(sys.argv):
         print("error: --plan: goes with -m; it says what a sweep would do.", file=sys.stderr)
@@ -93,6 +98,7 @@ def _run(task: Task, config_dir: Path, config_name: str, traceback_wanted: bool)
     decorate = hydra.main(version_base="1.3", config_path=str(config_dir.absolute()), config_name=config_name)
     code, message = 0, ""
     typed = CommandLine.read(sys.argv[1:], config_dir, config_name)
+    sys.argv[1:] = typed.words
     try:
         typed.check()
         config.register_schema(typed.folders[1:])
@@ -188,7 +194,8 @@ class PlanSweep(Callback):
             _check_folders([cfg for _, cfg in jobs])
             planned = sweep.plan([] if searches else jobs)
         except Exception as error:
-            text = explain(error) if isinstance(error, WRONG) else unexpected(error)
+            typed = CommandLine(config.hydra.job.config_name, _folders(config), overrides=tuple(words), multirun=True)
+            text = explain(error, typed) if isinstance(error, WRONG) else unexpected(error)
             which = f"job {shlex.join(words)}; " if words else ""
             print(f"error: {text} ({which}no job was started)", file=sys.stderr)
             raise SystemExit(WRONG_INPUT) from error
@@ -198,6 +205,12 @@ class PlanSweep(Callback):
         _begin(config, planned)
         if searches:
             _during.enter_context(continued(config, sweep.resolved(jobs[0][1])))
+
+
+def _folders(config: DictConfig) -> tuple[Path, ...]:
+    """Where the configs of this command lie."""
+    sources = config.hydra.runtime.config_sources
+    return tuple(Path(source.path) for source in sources if source.schema == "file")
 
 
 def _check_alone() -> None:

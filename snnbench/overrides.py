@@ -19,6 +19,11 @@ if TYPE_CHECKING:
 
 MOST = 12  # names in a message
 SEVERAL = ("callbacks", "logger")  # groups of which several configs go together
+WITH_VALUE = (
+    *("--config-dir", "-cd", "--config-name", "-cn", "--config-path", "-cp"),
+    *("--cfg", "-c", "--package", "-p", "--experimental-rerun"),
+)
+"""Hydra's flags after which a word is theirs."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +36,7 @@ class CommandLine:
         words: all of them, flags included.
         overrides: those that set a key or choose a config.
         multirun: whether it is a sweep.
+        refused: why Hydra will not read them; "" where it will.
     """
 
     config_name: str
@@ -38,20 +44,21 @@ class CommandLine:
     words: tuple[str, ...] = ()
     overrides: tuple[str, ...] = ()
     multirun: bool = False
+    refused: str = ""
 
     @classmethod
     def read(cls, words: Sequence[str], config_dir: Path, config_name: str) -> CommandLine:
-        """As Hydra will read it; without overrides where Hydra will refuse to read it, saying why."""
+        """As Hydra will read it, flags before overrides; without overrides where Hydra will refuse to read it."""
         from hydra._internal.utils import get_args_parser
 
-        parser = get_args_parser()
+        words, parser = _flags_first(words), get_args_parser()
         parser.error = _refuse  # type: ignore[method-assign, assignment]
         parser.exit = _refuse  # type: ignore[method-assign, assignment]
         known = [word for word in words if word != "--version"]
         try:
             found = parser.parse_args(known)
-        except _Refused:
-            return cls(config_name, (config_dir,), tuple(words))
+        except _Refused as error:
+            return cls(config_name, (config_dir,), tuple(words), refused=str(error))
         more = (found.config_dir and Path(found.config_dir), own.folder())
         folders = (config_dir, *(folder for folder in more if folder))
         return cls(config_name, folders, tuple(words), tuple(found.overrides), found.multirun)
@@ -92,11 +99,13 @@ class CommandLine:
                         yield str(override.input_line), override.key_or_group, str(name)
 
     def check(self) -> None:
-        """Refuse a sweep without -m, and a group that is given what is not the name of one config.
+        """Refuse an unknown flag, a sweep without -m, and a group that is given what is not the name of one config.
 
         Raises:
             UserError: names the word.
         """
+        if self.refused:
+            raise UserError(f"{self.refused}. See --help.")
         for override in self.parsed:
             word, group = str(override.input_line), override.key_or_group
             if override.is_hydra_override() or override.is_delete():
@@ -113,13 +122,13 @@ class CommandLine:
                 raise UserError(f"{word}: {hidden} would never be read, for this project has one. Rename yours.")
 
     def wanted(self, group: str, name: str = "") -> str:
-        """What a group takes; with the name that is nearest."""
+        """What a group takes; with the names that begin with this one, or the nearest."""
         options = self.options(group)
-        known = ", ".join(options[:MOST]) + (", ...; see --help" if len(options) > MOST else "")
+        begins = [option for option in options if name and option.startswith(name) and "/" in option]
+        known = f" Beginning so: {few(begins)}." if begins else f"{did_you_mean(name, options)} Known: {few(options)}."
+        more = f" See --help {group}." if len(begins or options) > MOST else ""
         several = f", or several as {group}=[{','.join(options[:2])}]" if group in SEVERAL else ""
-        return (
-            f"must be the name of a config of {group}{several}.{did_you_mean(name, options)} Known: {known or 'none'}."
-        )
+        return f"must be the name of a config of {group}{several}.{known}{more}"
 
     def keys(self) -> list[str]:
         """Every dotted key of the config with the configs that were chosen, as far as they compose."""
@@ -135,6 +144,12 @@ class CommandLine:
                 except Exception:  # what is chosen does not compose, which is then what is wrong
                     continue
         return []
+
+
+def few(names: Sequence[str]) -> str:
+    """The first of some names, for a message."""
+    more = f" and {len(names) - MOST} more" if len(names) > MOST else ""
+    return f"{', '.join(names[:MOST])}{more}" if names else "none"
 
 
 def _file(folder: str) -> str:
@@ -168,9 +183,23 @@ def _dotted(prefix: str, node: Any) -> Iterator[str]:
         yield from _dotted(f"{prefix}{key!s}.", value)
 
 
+def _flags_first(words: Sequence[str]) -> list[str]:
+    """argparse reads overrides in one piece only: those after a flag that stands between them it would refuse."""
+    flags, overrides, last = [], [], []
+    for before, word in zip(["", *words], words, strict=False):
+        if {"--info", "-i"} & {
+            before,
+            word,
+        } and "=" not in word:  # its value may be left out, so an override would be it
+            last.append(word)
+        else:
+            (flags if word.startswith("-") or before in WITH_VALUE else overrides).append(word)
+    return [*flags, *overrides, *last]
+
+
 class _Refused(Exception):
     pass
 
 
-def _refuse(*_: object) -> None:
-    raise _Refused
+def _refuse(*said: object) -> None:
+    raise _Refused(*said)
