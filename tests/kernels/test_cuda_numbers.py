@@ -1,6 +1,7 @@
 """How near a GPU's approximate instructions come to exact numbers, over the whole range, and what spikes make of it.
 
-Each test runs the CUDA text as C++, whose functions are exact, and on a GPU where there is one.
+Each test runs the CUDA text as C++, whose functions are exact; as PTX, whose approximate instructions are as far off as
+NVIDIA allows; and on a GPU where there is one.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from snnbench.neurons.surrogate import make_surrogate
 
 TINY = 2**-126
 """Below this, an instruction may give 0."""
-WAYS = ("shim", pytest.param("cuda", marks=pytest.mark.skipif("cuda" not in DEVICES, reason="needs a GPU, and CuPy")))
+WAYS = ("shim", "stand-in", pytest.param("cuda", marks=pytest.mark.skipif("cuda" not in DEVICES, reason="needs a GPU, and CuPy")))
 
 
 @pytest.fixture(params=WAYS)
@@ -35,6 +36,9 @@ def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> tupl
 
     if request.param == "cuda":
         return run, "cuda"
+    if request.param == "stand-in":
+        request.getfixturevalue("machine")
+        return run, "cpu"
     cuda.compiled.cache_clear()
     monkeypatch.setattr(cuda, "load", shim.load)
     return shim.run, "cpu"
