@@ -36,7 +36,6 @@ from snnbench.files import write_json
 from snnbench.kernels import codegen, show
 from snnbench.kernels.codegen.source import with_headers
 from snnbench.kernels.engines.nvrtc import OPTIONS
-from snnbench.runs.environment import environment
 
 NEURONS = ("lif", "plif", "klif", "dalif", "clif", "glif", "arlif")
 DTYPES = ("float32", "float16", "bfloat16")
@@ -112,7 +111,7 @@ def disassembled(binary: bytes) -> list[Instruction]:
         path.write_bytes(binary)
         done = subprocess.run([tools()[1], "-c", str(path)], capture_output=True, text=True)
     if done.returncode:
-        raise UserError(f"nvdisasm: {done.stderr.strip()}")
+        raise UserError(done.stderr.strip())
     found, label = [], ""
     for line in done.stdout.splitlines():
         if named := _LABEL.match(line):
@@ -149,19 +148,9 @@ def blocks(code: Sequence[Instruction], places: Iterable[int]) -> Iterable[list[
         yield block
 
 
-def measured(text: str, architecture: str) -> dict[str, Any]:
-    """The columns for the kernel `text`, by name.
-
-    Raises:
-        UserError: it does not compile, or has no loop.
-    """
-    binary, said = compiled(text, architecture)
-    code = disassembled(binary)
-    vec, steps, segment = (int(re.search(rf"\b{name} =? ?(\d+)", text)[1]) for name in ("VEC", "T", "SEGMENT"))  # type: ignore[index]
-    found = [loop for loop in loops(code) if any(code[place].accesses("STG", "LDG") for place in loop)]
-    if not found:
-        raise UserError("a kernel without a loop over neurons")
-    per_element = 0.0
+def per_element(code: Sequence[Instruction], found: Sequence[range], steps: int, segment: int, vec: int) -> float:
+    """Instructions for a neuron's timestep; of loops that stand for each other, those of the longer one."""
+    most = 0.0
     for outer in (one for one in found if not any(one.start in other for other in found if other is not one)):
         total = 0.0
         for loop in (one for one in found if one.start in outer):
@@ -171,10 +160,18 @@ def measured(text: str, architecture: str) -> dict[str, Any]:
                 len(block) for block in blocks(code, own) if not any(line.opcode[:4] == "CALL" for line in block)
             )
             stores = sum(bool(code[place].accesses("STG")) for place in own)
-            turns = 1.0 if loop is outer else steps / stores if stores else (steps - segment) / segment
-            total += count * turns / (steps * vec)
-        per_element = max(per_element, total)
-    main = next((one for one in reversed(found) if any(code[place].accesses("STG") for place in one)), found[0])
+            total += count * (1 if loop is outer else steps / stores if stores else steps / segment - 1)
+        most = max(most, total)
+    return round(most / (steps * vec), 1)
+
+
+def measured(text: str, architecture: str) -> dict[str, Any]:
+    """The columns for the kernel `text`, by name."""
+    binary, said = compiled(text, architecture)
+    code = disassembled(binary)
+    vec, steps, segment = (int(re.search(rf"\b{name} =? ?(\d+)", text)[1]) for name in ("VEC", "T", "SEGMENT"))  # type: ignore[index]
+    found = [loop for loop in loops(code) if any(code[place].accesses("STG", "LDG") for place in loop)]
+    main = next((one for one in reversed(found) if any(code[place].accesses("STG") for place in one)), range(0))
     order = [code[place] for place in main if code[place].accesses("LDG", "STG")]
     first = next((place for place, line in enumerate(order) if line.accesses("STG")), len(order))
     loads = [bool(line.accesses("LDG")) for line in order]
@@ -185,7 +182,7 @@ def measured(text: str, architecture: str) -> dict[str, Any]:
         "spilled_bytes": says["spill stores"] + says["spill loads"],
         "load_bits": sorted({line.accesses("LDG") for line in order} - {0}, reverse=True),
         "store_bits": sorted({line.accesses("STG") for line in order} - {0}, reverse=True),
-        "instructions_per_element": round(per_element, 1),
+        "instructions_per_element": per_element(code, found, steps, segment, vec),
         "loads_ahead": sum(loads[:first]),
         "loads": sum(loads),
         "neurons_per_thread": vec,
@@ -200,14 +197,9 @@ def table(rows: Sequence[dict[str, Any]], before: Sequence[dict[str, Any]]) -> s
     lines = [f"| kernel | {' | '.join(columns)} |", "|---" * (len(columns) + 1) + "|"]
 
     def cells(row: dict[str, Any]) -> list[str]:
-        return [
-            str(row["registers"]),
-            str(row["local_bytes"]),
-            " + ".join(map(str, row["load_bits"])),
-            " + ".join(map(str, row["store_bits"])),
-            f"{row['instructions_per_element']:g}",
-            f"{row['loads_ahead']}/{row['loads']}",
-        ]
+        widths = [" + ".join(map(str, row[bits])) for bits in ("load_bits", "store_bits")]
+        numbers = (row["registers"], row["local_bytes"], *widths, f"{row['instructions_per_element']:g}")
+        return [*map(str, numbers), f"{row['loads_ahead']}/{row['loads']}"]
 
     for row in rows:
         now, then = cells(row), cells(earlier.get(tuple(row[key] for key in CASE), row))
@@ -222,7 +214,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--steps", nargs="+", type=int, default=(4, 16, 32), metavar="T")
     parser.add_argument("--dtypes", nargs="+", choices=DTYPES, default=DTYPES)
     parser.add_argument("--kernels", nargs="+", choices=PASSES, default=PASSES)
-    parser.add_argument("--architecture", default="sm_90", help="(%(default)s)")
+    parser.add_argument("--architecture", default="sm_90", metavar="SM")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the numbers there")
     parser.add_argument("--against", type=Path, metavar="FILE", help="show what they were in such a file")
     return parser.parse_args(argv)
@@ -245,13 +237,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     version = subprocess.run([disassembler, "--version"], capture_output=True, text=True).stdout
-    versions = {
-        "nvrtc": ".".join(map(str, api.nvrtcVersion()[1:])),
-        "nvdisasm": re.findall(r"V([\d.]+)", version)[-1],
-    }
     if words.json:
-        about = {"architecture": words.architecture, "options": OPTIONS, "tools": versions}
-        write_json(words.json, {"environment": environment(), **about, "kernels": rows})
+        nvrtc = ".".join(map(str, api.nvrtcVersion()[1:]))
+        versions = {"nvrtc": nvrtc, "nvdisasm": re.findall(r"V([\d.]+)", version)[-1]}
+        about = {"architecture": words.architecture, "options": OPTIONS, "versions": versions}
+        write_json(words.json, about | {"kernels": rows})
     print(table(rows, before))
     return 0
 

@@ -41,6 +41,7 @@ _FLOAT = {
     "cvt.sat.f32": "sat(a)", "min.NaN": "-larger(-a, -b)", "max.NaN": "larger(a, b)",
 }  # fmt: skip
 _CONVERSIONS = {
+    "cvt.rn.f32.s32": ("s32", "(f32)a"),
     "cvt.f32.f16": ("u16", "f16_to_f32(a)"),
     "cvt.rn.f16.f32": ("f32", "f32_to_f16(a)"),
     "cvt.f32.bf16": ("u16", "bf16_to_f32(a)"),

@@ -1,6 +1,7 @@
 """How near a GPU's approximate instructions come to exact numbers, over the whole range, and what spikes make of it.
 
-Each test runs the CUDA text as C++, whose functions are exact, and on a GPU where there is one.
+Each test runs the CUDA text as C++, whose functions are exact; as PTX, whose approximate instructions are as far off as
+NVIDIA allows; and on a GPU where there is one.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from snnbench.neurons.surrogate import make_surrogate
 
 TINY = 2**-126
 """Below this, an instruction may give 0."""
-WAYS = ("shim", pytest.param("cuda", marks=pytest.mark.skipif("cuda" not in DEVICES, reason="needs a GPU, and CuPy")))
+WAYS = ("shim", "stand-in", pytest.param("cuda", marks=pytest.mark.skipif("cuda" not in DEVICES, reason="needs a GPU, and CuPy")))
 
 
 @pytest.fixture(params=WAYS)
@@ -35,6 +36,9 @@ def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> tupl
 
     if request.param == "cuda":
         return run, "cuda"
+    if request.param == "stand-in":
+        request.getfixturevalue("machine")
+        return run, "cpu"
     cuda.compiled.cache_clear()
     monkeypatch.setattr(cuda, "load", shim.load)
     return shim.run, "cpu"
@@ -168,3 +172,18 @@ def test_spikes_flip_no_more_often_than_eager_ones(name: str, way: tuple[Run, st
     assert ours <= eagers + 4 * math.sqrt(eagers + 1)
     for key in ideal:
         assert errors[0][key] <= (1.25 if key == "v" else 2) * errors[1][key] + 1e-12, (key, errors)
+
+
+def test_states_may_lie_anywhere(way: tuple[Run, str]) -> None:
+    """A GPU reads four numbers of a state at once, where their address is a multiple of 16."""
+    run, device = way
+    cell = Fixed(NEURONS["clif"](4, 4).to(device), "cuda")
+    memory = torch.linspace(-1, 1, 2 * 4 * 16 + 1).to(device)
+    x = torch.linspace(-1, 2, 4 * 2 * 4 * 16).view(4, 2, 4, 16).to(device)
+    found = []
+    for start in (0, 1):
+        v = memory.roll(start)[start : start + 128].view(2, 4, 16).detach().requires_grad_()
+        assert (v.data_ptr() % 16 == 0) == (start == 0)
+        s, state = run(cell, x, {"v": v, "m": v})
+        found.append([s, state["v"].detach(), *torch.autograd.grad(state["v"].sum() + s.sum(), [v])])
+    assert all(torch.equal(a, b) for a, b in zip(*found, strict=True))
