@@ -19,6 +19,8 @@ from snnbench.files import write_json
 SCRIPTS = Path(__file__).parent.parent
 LEAST = 10.0
 """Seconds under which a stage is not begun: that is what importing PyTorch and finding the device takes."""
+MARGIN = 3.0
+"""Seconds before its limit at which a stage should have ended by itself, and written what it left."""
 TAIL = 2000
 """Characters of a log's end that are kept of a stage that broke."""
 
@@ -73,8 +75,8 @@ def run(stage: Stage, folder: Path, seconds: float) -> str:
     log = folder / f"{stage.name}.log"
     paths = [str(SCRIPTS), str(SCRIPTS.parent), *filter(None, [os.environ.get("PYTHONPATH")])]
     env = os.environ | {"PYTHONPATH": os.pathsep.join(paths), "PYTHONUNBUFFERED": "1", "PATH": path()}
-    # A stage that looks at the clock ends a little before the limit, by itself.
-    words = [sys.executable, "-m", "on_gpu.child", stage.module, stage.name, str(folder), str(seconds * 0.95)]
+    own = max(seconds / 2, seconds - MARGIN)  # a stage that looks at the clock ends by itself
+    words = [sys.executable, "-m", "on_gpu.child", stage.module, stage.name, str(folder), str(own)]
     with log.open("ab") as out:
         process = subprocess.Popen(
             words, cwd=SCRIPTS.parent, env=env, stdout=out, stderr=subprocess.STDOUT, start_new_session=True

@@ -116,7 +116,7 @@ def test_a_stage_that_dies_keeps_its_rows_and_shuts_the_gate(toys, tmp_path):
 
 
 def test_what_does_not_fit_is_left_and_taken_up_by_the_next_run(toys, tmp_path):
-    slow = toys("slow", seconds=3.0)
+    slow = toys("slow", seconds=6.0)
     assert runner.report(slow, tmp_path, 60, "") == {"slow": "out of time"}
     first = [row["case"] for row in found(tmp_path, "slow")["rows"]]
     left = [each["case"] for each in found(tmp_path, "slow")["left"]]
