@@ -102,7 +102,8 @@ class Record:
 
     def leave(self, cases: Iterable[str], why: str) -> None:
         """Cases that were not run, and why."""
-        self.found["left"] += [{"case": case, "why": why} for case in cases]
+        new = [{"case": case, "why": why} for case in cases]
+        self.found["left"] += [each for each in new if each not in self.found["left"]]
         self.write()
 
     def measure(self, cases: Cases) -> None:
