@@ -20,10 +20,11 @@ from snnbench.kernels.codegen.graph import Graph, Node
 from snnbench.kernels.codegen.queries import Call, Queries, default_call
 from snnbench.kernels.codegen.runs import Finder, NoDraws, leave_step, line_of, reshapes
 from snnbench.kernels.follow import followed
-from snnbench.kernels.reads import Reads, Stop
+from snnbench.kernels.reads import Missed, Reads, Stop
 
 _LOCK = threading.RLock()
 _here = threading.local()
+_TRIES = 3
 _CHECKED = 1 << 16
 """Numbers in a frame up to which a step that asks for sizes is checked on a frame of the call's."""
 
@@ -89,17 +90,26 @@ def traced(cell: Cell, call: Call) -> Traced:
 def _traced(cell: Cell, call: Call) -> Traced:
     _here.tracing = True  # the thread ends with it
     with _LOCK, torch.inference_mode(False), torch.enable_grad(), torch.autocast("cpu", enabled=False):
-        reads, tracer, program, obstacle = Reads(cell), _Tracer(cell, call), None, ""
-        try:
-            program = tracer.program(reads)
-        except Unfusable as error:
-            obstacle = str(error)
-        finally:
-            reads.undo()
-        if reads.written:
-            what = reads.written[0]
-            obstacle = f"{tracer.name}.step writes {what}, so that a call changes the next; make it a state"
-        return Traced(None if obstacle else program, obstacle, reads, tracer.sized)
+        for _ in range(_TRIES):
+            found, missed = _attempt(cell, call)
+            if not missed:
+                break
+        return found
+
+
+def _attempt(cell: Cell, call: Call) -> tuple[Traced, bool]:
+    """What comes of tracing, and whether that was for want of reports about what the step did."""
+    reads, tracer, program, obstacle, missed = Reads(cell), _Tracer(cell, call), None, "", False
+    try:
+        program = tracer.program(reads)
+    except Unfusable as error:
+        obstacle, missed = str(error), isinstance(error.__cause__, Missed)
+    finally:
+        reads.undo()
+    if reads.written:
+        what = reads.written[0]
+        obstacle = f"{tracer.name}.step writes {what}, so that a call changes the next; make it a state"
+    return Traced(None if obstacle else program, obstacle, reads, tracer.sized), missed
 
 
 class _Tracer:
