@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -83,8 +84,27 @@ def traced(cell: Cell, call: Call) -> Traced:
 
     In a thread of its own: PyTorch's modes, and hooks for saved tensors such as those of checkpoint, belong to one.
     """
+    _keep_device_guard()
     with ThreadPoolExecutor(1) as thread:
         return thread.submit(_traced, cell, call).result()
+
+
+@functools.cache
+def _keep_device_guard() -> None:
+    """See to it that threads which have traced may end.
+
+    Where there is no GPU, the first FakeTensorMode of a process puts a device guard in the place of CUDA's. That of
+    PyTorch 2.11 goes with the thread that made it, and whoever asks for it then crashes.
+    """
+    make = getattr(torch._C, "_ensureCUDADeviceGuardSet", None)
+    if make is None or torch.cuda.is_available():
+        return
+    if threading.current_thread() is threading.main_thread():
+        make()
+        return
+    made, never = threading.Event(), threading.Event()
+    threading.Thread(target=lambda: (make(), made.set(), never.wait()), name="device guard", daemon=True).start()
+    made.wait()
 
 
 def _traced(cell: Cell, call: Call) -> Traced:
