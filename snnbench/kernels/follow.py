@@ -85,7 +85,6 @@ def _entered(reads: Reads, frame: types.FrameType) -> Any:
     if _is_errand(reads, frame):
         reads.errands.add(code)
         return None
-    frame.f_trace_lines, frame.f_trace_opcodes = False, True
     if not values.is_library_code(code):
         for function in _functions(reads, frame):
             for kind in ("__defaults__", "__kwdefaults__"):
@@ -95,7 +94,10 @@ def _entered(reads: Reads, frame: types.FrameType) -> Any:
         if code.co_name == "__getattr__" and code.co_argcount == 2:
             holder, name = (frame.f_locals[key] for key in code.co_varnames[:2])
             reads.read(holder, name)
-    return Frame(reads, code, str(frame.f_globals.get("__name__")).startswith(f"{_PROJECT}."))
+    followed = Frame(reads, code, str(frame.f_globals.get("__name__")).startswith(f"{_PROJECT}."))
+    frame.f_trace, frame.f_trace_lines = followed, False
+    frame.f_trace_opcodes = True  # after f_trace, without which Python 3.13 reports no instruction of this call
+    return followed
 
 
 def _is_errand(reads: Reads, frame: types.FrameType) -> bool:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import dis
-import functools
 import importlib.util
+import inspect
+import platform
 import re
 import sys
 import types
 from typing import Any
 
 from snnbench.kernels import values
-from snnbench.kernels.reads import REMEDY, UNKNOWN, Reads, Stop
+from snnbench.kernels.instructions import NAMING, instructions
+from snnbench.kernels.reads import REMEDY, UNKNOWN, Missed, Reads, Stop
 from snnbench.kernels.undo import content
 from snnbench.kernels.values import ABSENT
 
@@ -22,24 +23,23 @@ FORBIDDEN |= {f"__{name}__" for name in ("reduce_ex", "getstate", "mro", "bases"
 FORBIDDEN |= {"f_back", "f_globals", "f_locals", "mro"}
 
 
-@functools.lru_cache(maxsize=1024)
-def _instructions(code: types.CodeType) -> dict[int, tuple[str, Any, tuple[Any, ...]]]:
-    """By offset: the name of an instruction, its argument, and the two constants before it, where there are such."""
-    constants: tuple[Any, ...] = ()
-    found = {}
-    for one in dis.get_instructions(code):
-        found[one.offset] = (one.opname, one.argval, constants)
-        constants = (*constants[-1:], one.argval) if one.opname == "LOAD_CONST" else ()
-    return found
-
-
 class Frame:
-    """One call of a function: notes what each instruction is about to read. `top` is what the last one has loaded."""
+    """One call of a function: notes what each instruction is about to read. `top` is what the last one has loaded.
+
+    Each instruction must be one that may come after the one before (`expected`; None after an error). So whatever keeps
+    the interpreter from reporting one, another thread that runs the same code, say, hides no read.
+    """
 
     def __init__(self, reads: Reads, code: types.CodeType, own: bool) -> None:
         self.reads, self.code, self.top = reads, code, UNKNOWN
         self.library = values.is_library_code(code)
         self.own = own
+        self.instructions, starts = instructions(code)
+        self.expected: frozenset[int] | None = starts
+        self.done: int | None = None
+        self.ends = False
+        self.plain = bool(code.co_flags & inspect.CO_OPTIMIZED)
+        self.twice = {*code.co_freevars} & {*code.co_varnames, *code.co_cellvars}
 
     def __call__(self, frame: types.FrameType, event: str, arg: Any) -> Any:
         self.reads.look(self._event, frame, event, arg)
@@ -47,19 +47,65 @@ class Frame:
 
     def _event(self, frame: types.FrameType, event: str, arg: Any) -> None:
         if event == "opcode":
-            name, argument, before = _instructions(self.code)[frame.f_lasti]
-            if name in _HANDLERS:
-                self.top = _HANDLERS[name](self, frame, argument, before)
-            elif name not in _TRANSPARENT:
-                self.top = UNKNOWN
-        elif event == "exception" and isinstance(arg[1], AttributeError) and arg[1].name is not None:
-            self.reads.read(arg[1].obj, arg[1].name)
+            self._instruction(frame)
+        elif event == "exception":
+            self.expected = None
+            if isinstance(arg[1], AttributeError) and arg[1].name is not None:
+                self.reads.read(arg[1].obj, arg[1].name)
+        elif event == "return" and self.expected is not None and not self.ends:
+            self._missed()
 
-    def fast(self, frame: types.FrameType, name: Any, before: Any) -> Any:
-        return frame.f_locals.get(name, UNKNOWN) if isinstance(name, str) else UNKNOWN
+    def _instruction(self, frame: types.FrameType) -> None:
+        at = frame.f_lasti
+        one = self.instructions.get(at)
+        if one is None or (self.expected is not None and at not in self.expected):
+            return self._missed()
+        self.expected, self.ends = one.then, one.ends
+        done, self.done = self.done, one.offset if at != one.offset else None
+        if one.offset == done:  # with its EXTENDED_ARG
+            return None
+        if one.name in _HANDLERS:
+            self.top = _HANDLERS[one.name](self, frame, one.argument, one.constants)
+        elif one.name in _UNKNOWN_NAMES:
+            raise Stop(f"runs {one.name}, an instruction of Python {platform.python_version()} that is not known")
+        elif one.name not in _TRANSPARENT and (one.name, one.argument) != ("COPY", 1):
+            self.top = UNKNOWN
+        return None
+
+    def _missed(self) -> None:
+        what = f"Python {platform.python_version()} did not report all that {self.code.co_qualname} does"
+        raise Missed(f"was not followed: {what}, which another thread may have run, too")
+
+    def load(self, frame: types.FrameType, name: Any, before: Any) -> Any:
+        """Variables, of which the last one is what is loaded."""
+        for one in name if isinstance(name, tuple) else (name,):
+            found = self.variable(frame, one)
+        return found
+
+    def store_and_load(self, frame: types.FrameType, names: tuple[str, str], before: Any) -> Any:
+        return self.top if names[0] == names[1] else self.variable(frame, names[1])
+
+    def variable(self, frame: types.FrameType, name: Any) -> Any:
+        """What a variable stands for: one of the function, or one around it, which is read."""
+        if name in self.code.co_freevars:
+            number = self.code.co_freevars.index(name)
+            for function in self.reads.functions.get(self.code, ()):
+                value = content(function, number)
+                self.reads.kept.keep_cell(function, number, name)
+                if name == "__class__":
+                    self.reads.reach(value, value.__name__, None)
+                else:
+                    self.reads.note(function, "cell", number, value, f"the variable {name} around {function.__name__}")
+        known = self.plain and isinstance(name, str) and name not in self.twice
+        return frame.f_locals.get(name, UNKNOWN) if known else UNKNOWN
 
     def const(self, frame: types.FrameType, value: Any, before: Any) -> Any:
         return value
+
+    def super_attribute(self, frame: types.FrameType, name: str, before: Any) -> Any:
+        """What super() finds is not what the object that was loaded last would."""
+        self.top = UNKNOWN
+        return self.attribute(frame, name, before)
 
     def attribute(self, frame: types.FrameType, name: str, before: Any) -> Any:
         if self.library and name.startswith("__"):
@@ -83,9 +129,12 @@ class Frame:
         self.reads.storing(name)
         return UNKNOWN
 
+    def load_name(self, frame: types.FrameType, name: str, before: Any) -> Any:
+        """A name in the body of a class or a module: its own, or a global."""
+        names = frame.f_locals
+        return names[name] if name in names else self.load_global(frame, name, before)
+
     def load_global(self, frame: types.FrameType, name: str, before: Any) -> Any:
-        if name in frame.f_locals and self.code.co_name == "<module>":
-            return UNKNOWN
         value = frame.f_globals.get(name, ABSENT)
         if self.library:
             return frame.f_builtins.get(name, UNKNOWN) if value is ABSENT else value
@@ -109,19 +158,13 @@ class Frame:
                     return function
         raise Stop(f"runs {self.code.co_qualname}, whose globals cannot be watched")
 
-    def deref(self, frame: types.FrameType, name: str, before: Any) -> Any:
-        if name not in self.code.co_freevars:
-            return frame.f_locals.get(name, UNKNOWN)
-        found, number = UNKNOWN, self.code.co_freevars.index(name)
-        for function in self.reads.functions.get(self.code, ()):
-            value = content(function, number)
-            label = f"the variable {name} around {function.__name__}"
-            if name == "__class__":
-                self.reads.reach(value, value.__name__, None)
-            else:
-                self.reads.note(function, "cell", number, value, label)
-            found = value if found is UNKNOWN else UNKNOWN
-        return found
+    def from_class(self, frame: types.FrameType, name: str, before: Any) -> Any:
+        """A name of a class in the making, or where it has none, one around it or a global."""
+        if name in self.code.co_freevars:
+            self.variable(frame, name)
+        else:
+            self.load_global(frame, name, before)
+        return UNKNOWN
 
     def store_deref(self, frame: types.FrameType, name: str, before: Any) -> Any:
         if name in self.code.co_freevars:
@@ -148,16 +191,23 @@ class Frame:
         raise Stop(f"matches a class, by attributes that are not seen; {REMEDY}")
 
 
-_TRANSPARENT = {"EXTENDED_ARG", "CACHE", "NOP", "COPY", "PUSH_NULL"}
+_TRANSPARENT = {"NOP", "PUSH_NULL"}
+_HARMLESS = {"STORE_NAME", "DELETE_NAME", "MAKE_CELL"}
+_VARIABLES = ("LOAD_FAST", "LOAD_FAST_CHECK", "LOAD_FAST_BORROW", "LOAD_DEREF", "LOAD_CLOSURE")
+_VARIABLES += ("LOAD_FAST_LOAD_FAST", "LOAD_FAST_BORROW_LOAD_FAST_BORROW")
 _HANDLERS = {
-    **dict.fromkeys(("LOAD_FAST", "LOAD_FAST_CHECK", "LOAD_FAST_BORROW"), Frame.fast),
-    **dict.fromkeys(("LOAD_ATTR", "LOAD_METHOD", "LOAD_SUPER_ATTR", "IMPORT_FROM"), Frame.attribute),
+    **dict.fromkeys(_VARIABLES, Frame.load),
+    **dict.fromkeys(("LOAD_CONST", "LOAD_SMALL_INT"), Frame.const),
+    **dict.fromkeys(("LOAD_ATTR", "LOAD_METHOD", "IMPORT_FROM"), Frame.attribute),
     **dict.fromkeys(("STORE_ATTR", "DELETE_ATTR"), Frame.store),
-    **dict.fromkeys(("LOAD_GLOBAL", "LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS"), Frame.load_global),
     **dict.fromkeys(("STORE_GLOBAL", "DELETE_GLOBAL"), Frame.store_global),
-    **dict.fromkeys(("LOAD_DEREF", "LOAD_CLOSURE", "LOAD_CLASSDEREF", "LOAD_FROM_DICT_OR_DEREF"), Frame.deref),
+    **dict.fromkeys(("LOAD_CLASSDEREF", "LOAD_FROM_DICT_OR_DEREF", "LOAD_FROM_DICT_OR_GLOBALS"), Frame.from_class),
     **dict.fromkeys(("STORE_DEREF", "DELETE_DEREF"), Frame.store_deref),
-    "LOAD_CONST": Frame.const,
+    "STORE_FAST_LOAD_FAST": Frame.store_and_load,
+    "LOAD_SUPER_ATTR": Frame.super_attribute,
+    "LOAD_GLOBAL": Frame.load_global,
+    "LOAD_NAME": Frame.load_name,
     "IMPORT_NAME": Frame.import_name,
     "MATCH_CLASS": Frame.match,
 }
+_UNKNOWN_NAMES = NAMING - {*_HANDLERS, *_HARMLESS}

@@ -25,6 +25,10 @@ class Stop(BaseException):
     """The step is about to do what cannot be watched or undone; the text ends "<neuron>.step ..."."""
 
 
+class Missed(Stop):
+    """The interpreter did not report all that the step did; it may the next time."""
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class Place:
     """Where a value was found, and how that is called.
@@ -100,6 +104,7 @@ class Reads:
         if isinstance(holder, type):
             return self._of_class(holder, name, exact)
         if id(holder) not in self.reached:
+            self._of_new(holder, name)
             return UNKNOWN
         own, label = values.names_of(holder), f"{self.reached[id(holder)][1]}.{name}"
         base, found = in_class(type(holder), name)
@@ -119,6 +124,14 @@ class Reads:
             if name in own.get(table, ()):
                 return self.note(holder, table, name, own[table][name], label)
         return self.note(holder, "dict", name, ABSENT, label) if exact and values.has_names(holder) else UNKNOWN
+
+    def _of_new(self, holder: Any, name: str) -> None:
+        """Note a name of an object that the step made: where its class has it, or that it has not."""
+        for base in type(holder).__mro__:
+            if values.is_python_class(base) and not values.is_library(base.__module__):
+                self.note(base, "dict", name, vars(base).get(name, ABSENT), f"{base.__name__}.{name}")
+            if name in vars(base):
+                return
 
     def _of_class(self, kind: type, name: str, exact: bool) -> Any:
         if type(kind) is not type:

@@ -43,6 +43,7 @@ _WRAPPERS: tuple[type, ...] = (
     classmethod,
 )
 _WRAPPERS += (types.MemberDescriptorType, types.GetSetDescriptorType, types.ClassMethodDescriptorType)
+_WRAPPERS += (type(vars(collections.namedtuple("_Named", "field"))["field"]),)
 
 _LIBRARIES = {"torch", "numpy", "math", "cmath", "operator", "_operator", "builtins", "functools", "_functools"}
 _LIBRARIES |= {"itertools", "typing", "types", "collections", "_collections", "_abc", "abc", "enum", "dataclasses"}

@@ -8,10 +8,12 @@ from collections.abc import Iterator
 from typing import Any
 
 import effects
+import effects_within
 import numpy as np
 import pytest
 import torch
 from effects import SETTINGS, WRITES, offset
+from effects_within import COUNTING
 from reading import Neuron, Said, outcome
 
 from snnbench.kernels import plans
@@ -20,8 +22,14 @@ from snnbench.kernels import plans
 @pytest.fixture(autouse=True)
 def _put_back() -> Iterator[None]:
     yield
+    set_back()
+
+
+def set_back() -> None:
     effects.GAIN = SETTINGS.GAIN = 1.5
     offset.by = 0.5
+    effects_within.TOTAL = 1.5
+    COUNTING.__closure__[0].cell_contents = 1.5
 
 
 def state_of(neuron: Any) -> list[Any]:
@@ -34,6 +42,7 @@ def state_of(neuron: Any) -> list[Any]:
         str(neuron.numpy_generator.bit_generator.state),
     )
     others = effects.GAIN, SETTINGS.GAIN, offset.by, type(neuron).shared, neuron.config.inner.value, neuron.slots.value
+    others += (COUNTING.__closure__[0].cell_contents, effects_within.TOTAL)
     kept = [own.keys(), neuron.number, neuron.numbers, neuron.table, neuron.array.tolist(), neuron.buffer.clone()]
     return copy.deepcopy([str(part) for part in (*kept, *generators, *others, neuron.layer.gain)])
 
@@ -41,8 +50,7 @@ def state_of(neuron: Any) -> list[Any]:
 @pytest.mark.parametrize("case", WRITES)
 def test_a_step_with_effects_is_left_alone(case: str, said: Said) -> None:
     def make() -> Any:
-        effects.GAIN = SETTINGS.GAIN = 1.5
-        offset.by = 0.5
+        set_back()
         random.seed(0), np.random.seed(0), torch.manual_seed(0)
         neuron = type("Writing", (Neuron,), {"drive": drive, "shared": 1.5})()
         neuron.generator, neuron.random = torch.Generator().manual_seed(0), random.Random(0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -20,10 +21,11 @@ from snnbench.kernels.codegen.graph import Graph, Node
 from snnbench.kernels.codegen.queries import Call, Queries, default_call
 from snnbench.kernels.codegen.runs import Finder, NoDraws, leave_step, line_of, reshapes
 from snnbench.kernels.follow import followed
-from snnbench.kernels.reads import Reads, Stop
+from snnbench.kernels.reads import Missed, Reads, Stop
 
 _LOCK = threading.RLock()
 _here = threading.local()
+_TRIES = 3
 _CHECKED = 1 << 16
 """Numbers in a frame up to which a step that asks for sizes is checked on a frame of the call's."""
 
@@ -82,24 +84,52 @@ def traced(cell: Cell, call: Call) -> Traced:
 
     In a thread of its own: PyTorch's modes, and hooks for saved tensors such as those of checkpoint, belong to one.
     """
+    _keep_device_guard()
     with ThreadPoolExecutor(1) as thread:
         return thread.submit(_traced, cell, call).result()
+
+
+@functools.cache
+def _keep_device_guard() -> None:
+    """See to it that threads which have traced may end.
+
+    Where there is no GPU, the first FakeTensorMode of a process puts a device guard in the place of CUDA's. That of
+    PyTorch 2.11 goes with the thread that made it, and whoever asks for it then crashes.
+    """
+    make = getattr(torch._C, "_ensureCUDADeviceGuardSet", None)
+    if make is None or torch.cuda.is_available():
+        return
+    if threading.current_thread() is threading.main_thread():
+        make()
+        return
+    made, never = threading.Event(), threading.Event()
+    threading.Thread(target=lambda: (make(), made.set(), never.wait()), name="device guard", daemon=True).start()
+    made.wait()
 
 
 def _traced(cell: Cell, call: Call) -> Traced:
     _here.tracing = True  # the thread ends with it
     with _LOCK, torch.inference_mode(False), torch.enable_grad(), torch.autocast("cpu", enabled=False):
-        reads, tracer, program, obstacle = Reads(cell), _Tracer(cell, call), None, ""
-        try:
-            program = tracer.program(reads)
-        except Unfusable as error:
-            obstacle = str(error)
-        finally:
-            reads.undo()
-        if reads.written:
-            what = reads.written[0]
-            obstacle = f"{tracer.name}.step writes {what}, so that a call changes the next; make it a state"
-        return Traced(None if obstacle else program, obstacle, reads, tracer.sized)
+        for _ in range(_TRIES):
+            found, missed = _attempt(cell, call)
+            if not missed:
+                break
+        return found
+
+
+def _attempt(cell: Cell, call: Call) -> tuple[Traced, bool]:
+    """What comes of tracing, and whether that was for want of reports about what the step did."""
+    reads, tracer, program, obstacle, missed = Reads(cell), _Tracer(cell, call), None, "", False
+    try:
+        program = tracer.program(reads)
+    except Unfusable as error:
+        obstacle, missed = str(error), isinstance(error.__cause__, Missed)
+    finally:
+        reads.undo()
+    if reads.written:
+        what = reads.written[0]
+        obstacle = f"{tracer.name}.step writes {what}, so that a call changes the next; make it a state"
+    return Traced(None if obstacle else program, obstacle, reads, tracer.sized), missed
 
 
 class _Tracer:
