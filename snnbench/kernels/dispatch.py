@@ -12,6 +12,10 @@ from snnbench.kernels.engines import reference
 from snnbench.kernels.engines.registry import AUTO, REFERENCE
 
 
+COMPILES = tuple(int(part) for part in torch.__version__.split(".")[:2]) >= (2, 13)
+"""Whether torch.compile can ask a neuron for its kernel; that of PyTorch 2.11 cannot, and compiles the loop over time."""
+
+
 def run(cell: Cell, x: Tensor, state: State | None = None, *, last: bool = True) -> tuple[Tensor, State]:
     """Spikes and final state of `cell` over x [T, B, ...], from `state` or from zeros.
 
@@ -33,7 +37,8 @@ def run(cell: Cell, x: Tensor, state: State | None = None, *, last: bool = True)
         check_call(cell, x, state, coefficients)
         return reference.run(cell, x, state, coefficients)
     if torch.compiler.is_compiling():
-        if torch.compiler.is_exporting():  # what is loaded elsewhere finds no kernel of this process
+        # What is exported and loaded elsewhere finds no kernel of this process.
+        if torch.compiler._is_exporting_flag or not COMPILES:
             return reference.run(cell, x, state)
         return fused_ops.run(cell, x, state, last)
     return fused.run(cell, x, state, last)
