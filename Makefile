@@ -23,13 +23,8 @@ lint: $(VENV)/.installed-dev  ## ruff and mypy alone
 test-slow: $(VENV)/.installed-dev  ## the tests that take minutes
 	$(BIN)/python -m pytest -m slow $(ARGS)
 
-gpu-report: $(VENV)/.installed-dev  ## on a machine with an NVIDIA GPU: its tests, benchmarks, a short training
-	$(BIN)/python -m pip install --constraint requirements.lock \
-		cupy-cuda$$($(BIN)/python -c 'import torch; print(torch.version.cuda.split(".")[0])')x
-	$(BIN)/python -m snnbench.doctor
-	$(BIN)/python -m pytest tests/kernels
-	$(BIN)/python scripts/benchmark_kernels.py --device cuda --full --kernel-alone --seconds 0.5
-	$(BIN)/python train.py trainer.accelerator=gpu engine=cuda
+gpu-report:  ## on a machine with an NVIDIA GPU: its tests, benchmarks, a short training; see docs/gpu.md
+	$(firstword $(wildcard $(BIN)/python) $(PYTHON)) scripts/gpu_report.py $(ARGS)
 
 clean:  ## remove the virtual environment and caches; runs and data stay
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
+    from snnbench.objective import Ended
 
-def train(cfg: DictConfig) -> int:
+
+def train(cfg: DictConfig) -> Ended:
     from snnbench.training.run import train
 
     return train(cfg)

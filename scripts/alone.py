@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from baselines import Case, fused_engines
+from timing import copier
 
 from snnbench.errors import UserError
 from snnbench.kernels.engines.base import FrameKernel
@@ -36,11 +37,12 @@ def kernel_steps(case: Case) -> dict[str, Callable[[], Any]]:
     kernel = engine_called(engine).kernel(plan.program, Signature(tuple(x.shape), x.stride(), x.dtype, False, shapes))
     if not isinstance(kernel, FrameKernel):
         raise UserError(f"the kernels of engine={engine} cannot be launched without their host code")
-    kernel.prepare()
+    kernel.prepare(x.device, wanted)
     none: tuple[None, ...] = (None,) * len(layer.states)
-    s, g, gx, out = torch.empty_like(x), torch.randn_like(x), torch.empty_like(x), torch.empty_like(x)
+    s, gx, out = (torch.empty_like(x) for _ in range(3))
+    g = case.noise(1).to(case.dtype)  # the default generator may not outlive another capture that failed
     return {
-        "copy": lambda: out.copy_(x),
+        "copy": copier(x),
         "forward": lambda: kernel.launch_forward(x, None, none, coefficients, s, none),
         "read2write1": lambda: torch.add(x, g, out=out),
         "backward": lambda: kernel.launch_backward(x, None, none, coefficients, g, none, gx, none, wanted),

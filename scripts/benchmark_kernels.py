@@ -25,8 +25,7 @@ from typing import Any
 import torch
 from alone import kernel_steps
 from baselines import NEURONS, Case, contestants, difference, forward_backward, fused_engines
-from timing import MALLOPT, STEADY, captured, fix_memory, launches, peak_bytes, replays, saved_bytes, timed
-from torch import Tensor
+from timing import MALLOPT, STEADY, captured, copier, fix_memory, launches, peak_bytes, replays, saved_bytes, timed
 
 from snnbench import terminal
 from snnbench.files import write_json
@@ -36,19 +35,14 @@ SIZES = {"conv": (32, 128, 32, 32), "small": (8, 64, 8, 8)}
 CUDA_SIZES = {"conv": (64, 256, 32, 32), "small": (8, 64, 8, 8)}
 
 
-def copier(x: Tensor) -> Callable[[], Any]:
-    """A pass that reads one tensor like x and writes another."""
-    out = torch.empty_like(x)
-    return lambda: out.copy_(x)
-
-
-def run_case(case: Case, names: set[str], seconds: float) -> dict[str, Any]:
+def run_case(case: Case, names: set[str], seconds: float, learns: bool = False) -> dict[str, Any]:
     """One case: checked, timed, and set against a copy of the same bytes.
 
-    Without a reference to be checked against, nothing is timed. On a GPU, times are of replayed graphs, that is of the
-    device alone; what cannot be captured is timed with its host and listed as such.
+    Where it `learns`, gradients of the neuron's parameters are asked for beside that of its input. Without a reference
+    to be checked against, nothing is timed. On a GPU, times are of replayed graphs, that is of the device alone; what
+    cannot be captured is timed with its host and listed as such.
     """
-    steps: dict[str, Callable[[], Any]] = dict(contestants(case, names))
+    steps: dict[str, Callable[[], Any]] = dict(contestants(case, names, learns))
     failures = check(steps)
     x = case.input()
     row: dict[str, Any] = {**head(case), "failures": failures, "tensor_bytes": x.numel() * x.element_size()}
@@ -69,6 +63,8 @@ def run_case(case: Case, names: set[str], seconds: float) -> dict[str, Any]:
         row["copy_bandwidth_fraction"] = 2.5 * medians["copy"] / medians["fused"]  # 5 tensors moved against 2
     if case.device == "cuda":
         row["with_host"] = with_host
+        eager = timed(steps, case.device, seconds / 2)[0] if steps else {}
+        row["eager_milliseconds"] = {name: value * 1e3 for name, value in eager.items()}
         row["peak_bytes"] = {name: peak_bytes(step) for name, step in steps.items()}
         row["launches"] = {name: launches(step) for name, step in steps.items()}
     return row
@@ -166,6 +162,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--sizes", nargs="+", choices=tuple(SIZES), default=None)
     parser.add_argument("--against", nargs="*", choices=("compile", "spikingjelly", "snntorch"), default=None)
     parser.add_argument("--full", action="store_true", help="T 1 to 32, three dtypes, both sizes")
+    parser.add_argument("--learn", action="store_true", help="with the gradients of parameters, as training asks")
     parser.add_argument("--kernel-alone", action="store_true", help="also the kernels on their own")
     parser.add_argument("--seconds", type=float, default=3.0, help="per case (%(default)s)")
     memory = "reused" if platform.libc_ver()[0] == "glibc" else "system"
@@ -191,12 +188,12 @@ def main() -> int:
         for name, steps, dtype, size in itertools.product(args.neurons, args.steps, args.dtypes, args.sizes)
     ]
     rows, alone = [], []
-    about = {"environment": environment(), "memory": args.memory}
+    about = {"environment": environment(), "memory": args.memory, "learns": args.learn}
     args.out.parent.mkdir(parents=True, exist_ok=True)
     for number, case in enumerate(cases, start=1):
         print(f"[{number}/{len(cases)}] {case.neuron} T={case.steps} {case.dtype} {case.size}", file=sys.stderr)
         torch.compiler.reset()
-        rows.append(run_case(case, set(args.against), args.seconds))
+        rows.append(run_case(case, set(args.against), args.seconds, args.learn))
         if args.kernel_alone:
             alone.append(kernel_alone(case, args.seconds))
         write_json(args.out, {**about, "cases": rows, "kernel_alone": alone})

@@ -14,8 +14,8 @@ their gradients in float32 are as near to float64's as the plain loop's, but for
 In these checks nothing is dropped. snnTorch's Leaky (*) resets otherwise, and is timed alone.
 
 Then they run in turn, for rounds, and the median of the time over the plain loop's in the same round is reported. The
-peak memory on a CPU is that of a process of its own for each. Results go to benchmarks/results/step-<device>.json, with
-machine and versions, and to standard output as a Markdown table.
+peak memory on a CPU is that of a process of its own for each. Results go to benchmarks/results/step-<device>.json after
+each case, with machine and versions, and to standard output as a Markdown table.
 """
 
 from __future__ import annotations

@@ -41,6 +41,18 @@ CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
 
 
 Steps = dict[str, Callable[[], Any]]
+
+
+def copier(x: Tensor) -> Callable[[], Any]:
+    """A pass that reads one tensor like x and writes another.
+
+    On a GPU it negates: a copy in a CUDA graph is no kernel, and reached 2.7 TB/s on an H200 where a sum of two tensors
+    reached 4.4.
+    """
+    out = torch.empty_like(x)
+    return (lambda: torch.neg(x, out=out)) if x.is_cuda else (lambda: out.copy_(x))
+
+
 LAP = 2e-3
 """Seconds that a device works at least between two events: their own cost and the host's first call are then lost."""
 ROUNDS = 7, 500

@@ -89,7 +89,7 @@ def _unplanned(config: Mapping[str, Any]) -> tuple[Path | None, dict[str, Any]]:
     """Where another sweeper makes up its jobs as it goes, they are held against the runs that were there before."""
     key, began = key_of(config), status.began()
     slot = sum(job.get("key") == key for job in status.collect())
-    status.tell(key=key)
+    status.tell(key=key, words=status.words())
     before = [run for run in earlier_runs(Path(config["paths"]["outputs"])).runs if run.started < began]
     job = Job((), config, run_of(before, config))
     others = [str(run.folder.absolute()) for run in before if run is not job.run]

@@ -6,6 +6,8 @@ Ctrl-C or a signal.
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import os
 import shlex
 import sys
@@ -19,27 +21,48 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf, read_write
 
-from snnbench import commands, config, log, processes, slurm, status, sweep, terminal, threads
+from snnbench import (
+    commands,
+    config,
+    launchers,
+    log,
+    own,
+    processes,
+    slurm,
+    status,
+    sweep,
+    sweepers,
+    terminal,
+    threads,
+)
 from snnbench.errors import UserError
 from snnbench.explain import WRONG, explain, unexpected
+from snnbench.guide.text import print_help
+from snnbench.guide.words import FLAGS
 from snnbench.interrupt import FAILED, INTERRUPTED, WRONG_INPUT, Interrupted, by_the_machine, sigterm_interrupts
+from snnbench.objective import Ended, Value, names_of
 from snnbench.overrides import CommandLine
+from snnbench.studies import continued
 
 PLAN_ONLY = "SNNBENCH_PLAN_ONLY"
 OURS = ("HYDRA_FULL_ERROR", status.FOLDER, PLAN_ONLY, processes.SHARED, threads.TOLD, threads.USERS)
 """Environment variables that a command sets for itself and for what it starts."""
+_during = contextlib.ExitStack()  # what is open while a sweep goes on
+Task = Callable[[DictConfig], int | Ended]
 AGAIN = "Run the same command again: finished jobs are skipped."
 
 
-def main(task: Callable[[DictConfig], int], config_dir: Path, config_name: str) -> int:
+def main(task: Task, config_dir: Path, config_name: str) -> int:
     """Run `task` under Hydra for each job of the command line; the exit code is the worst of theirs.
 
     Args:
-        task: takes a composed config, returns an exit code.
+        task: takes a composed config, returns an exit code, with the value for a sweeper where it has one.
         config_dir: the folder of the config groups.
         config_name: the primary config, without `.yaml`.
     """
-    config.register_schema()
+    if set(FLAGS) & set(sys.argv[1:]):
+        config.register_schema()
+        return print_help(sys.argv[1:], config_dir, config_name)
     plan_only = "--plan" in sys.argv[1:]
     if plan_only and not {"-m", "--multirun"} & set(sys.argv):
         print("error: --plan: goes with -m; it says what a sweep would do.", file=sys.stderr)
@@ -53,27 +76,32 @@ def main(task: Callable[[DictConfig], int], config_dir: Path, config_name: str) 
         os.environ[PLAN_ONLY] = "1"
     log.to_terminal()
     try:
-        with sigterm_interrupts():
+        with sigterm_interrupts(), own.importable():
             return _run(task, config_dir, config_name, traceback_wanted)
     finally:
+        _during.close()
         for key, value in outer.items():
             os.environ.pop(key, None)
             if value is not None:
                 os.environ[key] = value
 
 
-def _run(task: Callable[[DictConfig], int], config_dir: Path, config_name: str, traceback_wanted: bool) -> int:
+def _run(task: Task, config_dir: Path, config_name: str, traceback_wanted: bool) -> int:
     codes = [0]
 
-    def job(cfg: DictConfig) -> None:
-        codes.append(_run_job(task, cfg, traceback_wanted))
+    def job(cfg: DictConfig) -> Value:
+        ended = _run_job(task, cfg, traceback_wanted)
+        codes.append(ended.code)
+        return ended.value
 
     job.__module__ = "__main__"
     decorate = hydra.main(version_base="1.3", config_path=str(config_dir.absolute()), config_name=config_name)
     code, message = 0, ""
     typed = CommandLine.read(sys.argv[1:], config_dir, config_name)
+    sys.argv[1:] = typed.words
     try:
         typed.check()
+        config.register_schema(typed.folders[1:])
         with sweep.composing_once():
             decorate(job)()
     except WRONG as error:
@@ -106,6 +134,9 @@ def _ended(code: int, message: str) -> int:
     several = bool(jobs) and all("words" in job for job in jobs)
     if several:
         status.print_table(jobs)
+        best = sweepers.best(jobs)
+        if best:
+            print(best)
     if code != INTERRUPTED:
         code = max([code, *map(status.code_of, jobs)])
     if message or (code and several):
@@ -117,24 +148,25 @@ def _ended(code: int, message: str) -> int:
     return code
 
 
-def _run_job(task: Callable[[DictConfig], int], cfg: DictConfig, traceback_wanted: bool) -> int:
-    """One job's exit code. Its error is printed here and not raised, so that a sweep goes on to the next job."""
+def _run_job(task: Task, cfg: DictConfig, traceback_wanted: bool) -> Ended:
+    """How one job ended. Its error is printed here and not raised, so that a sweep goes on to the next job."""
     terminal.protect()  # it may be in a worker process
     log.to_terminal()
     assert not os.environ.get(PLAN_ONLY), "a plan trains nothing"
     try:
         _check_mode(cfg)
         config.at_home(cfg)
-        code = task(cfg)
+        found = task(cfg)
+        ended = found if isinstance(found, Ended) else Ended(found)
     except Exception as error:
         if traceback_wanted:
             raise
         wrong = isinstance(error, WRONG)
         print(f"error: {explain(error) if wrong else unexpected(error)}", file=sys.stderr)
-        code = WRONG_INPUT if wrong and not status.is_sweep() else FAILED
+        ended = Ended(WRONG_INPUT if wrong and not status.is_sweep() else FAILED)
     if status.JOB not in os.environ:  # else it is told by who started this process
-        status.tell(code=code)
-    return code
+        status.tell(code=ended.code, value=ended.value, optimize=names_of(cfg.get("optimize")))
+    return ended
 
 
 def _check_mode(cfg: DictConfig) -> None:
@@ -154,13 +186,16 @@ class PlanSweep(Callback):
         words: list[str] = []
         try:
             _check_alone()
+            sweepers.check(config)
             jobs, built = [], set[str]()
-            for words in sweep.overrides_of(config):
+            for words in itertools.chain(sweepers.samples(config), sweep.overrides_of(config)):
                 jobs.append((words, _composed(config, words, built)))
+            searches = sweepers.plans_itself(config)  # then these are samples of its jobs
             _check_folders([cfg for _, cfg in jobs])
-            planned = sweep.plan(jobs)
+            planned = sweep.plan([] if searches else jobs)
         except Exception as error:
-            text = explain(error) if isinstance(error, WRONG) else unexpected(error)
+            typed = CommandLine(config.hydra.job.config_name, _folders(config), overrides=tuple(words), multirun=True)
+            text = explain(error, typed) if isinstance(error, WRONG) else unexpected(error)
             which = f"job {shlex.join(words)}; " if words else ""
             print(f"error: {text} ({which}no job was started)", file=sys.stderr)
             raise SystemExit(WRONG_INPUT) from error
@@ -168,6 +203,14 @@ class PlanSweep(Callback):
             print(sweep.describe(planned))
             raise SystemExit(0)
         _begin(config, planned)
+        if searches:
+            _during.enter_context(continued(config, sweep.resolved(jobs[0][1])))
+
+
+def _folders(config: DictConfig) -> tuple[Path, ...]:
+    """Where the configs of this command lie."""
+    sources = config.hydra.runtime.config_sources
+    return tuple(Path(source.path) for source in sources if source.schema == "file")
 
 
 def _check_alone() -> None:
@@ -193,7 +236,7 @@ def _begin(config: DictConfig, planned: list[sweep.Job]) -> None:
         config.hydra.overrides.hydra.append(f"+hydra.job.env_set.{status.FOLDER}='{quoted}'")
     sweep.tell(planned)
     todo = sum(job.action in ("start", "resume") for job in planned)
-    together = threads.at_once(config.hydra.launcher.get("n_jobs"), todo)
+    together = launchers.at_once(config.hydra.launcher, todo)
     threads.tell(threads.choose().shared(together, "jobs"))  # once, so that jobs do not see each other as strangers
 
 
@@ -215,19 +258,24 @@ def _composed(cfg: DictConfig, overrides: list[str], built: set[str]) -> DictCon
     assert isinstance(parts, dict)
     text = str({key: value for key, value in parts.items() if key != "seed"})
     if text not in built:
-        _build(composed)
+        _build(composed, here=not launchers.elsewhere(cfg.hydra.launcher))
         built.add(text)
     return composed
 
 
-def _build(cfg: DictConfig) -> None:
-    """Everything that can be built without the data's files; constructors check more than a look at the config can."""
+def _build(cfg: DictConfig, here: bool) -> None:
+    """Everything that can be built without the data's files; constructors check more than a look at the config can.
+
+    A job that does not run on this machine looks at its devices when it begins.
+    """
     from snnbench.training import build, distributed, preflight
 
-    build.check_device(cfg)
-    distributed.check_job(cfg)
+    if here:
+        build.check_device(cfg)
+        distributed.check_job(cfg)
     network = build.build_network(cfg)
     build.make(cfg, "data", drop=())
     build.make(cfg, "loss")
     build.make_schedule(cfg)(build.build_optimizer(cfg)(network))
-    preflight.check_trainer(cfg)
+    if here:
+        preflight.check_trainer(cfg)

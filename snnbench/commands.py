@@ -5,10 +5,15 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import sys
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).parents[1]
+_PACKAGE = Path(__file__).parent
+ROOT = _PACKAGE / "home" if (_PACKAGE / "home").is_dir() else _PACKAGE.parent
+"""Where train.py, eval.py, configs/ and scripts/ lie: a checkout, or the copy of it in an installed package."""
+AS_TYPED = "SNNBENCH_COMMAND"
+"""Environment variable that is set where the `snnbench` command is at work, so that what it prints names it."""
 _PLAIN = re.compile(r"[\w.][\w.-]*/[\w./-]*|/[\w./-]*|[A-Za-z]\w*", re.ASCII)
 """What neither Hydra nor a shell reads as anything but text: with a slash, or a name."""
 _NO_TEXT = {"null", "true", "false", "nan", "inf"}
@@ -26,10 +31,23 @@ def evaluate(**values: object) -> str:
 
 
 def command(script: str, *words: object) -> str:
-    """`python <script>`, of this checkout, with these words, which are Hydra's overrides already or none."""
+    """`python <script>`, of this checkout, with these words, which are Hydra's overrides already or none.
+
+    Where there is no checkout, or where it was typed so: `snnbench <its name>`.
+    """
     here = ROOT / script
-    words = (here if here.is_file() else script, *words)
-    return shlex.join(["python", *(typed(word) if isinstance(word, Path) else str(word) for word in words)])
+    first: tuple[object, ...] = ("python", here if here.is_file() else script)
+    if AS_TYPED in os.environ or ROOT.parent == _PACKAGE:
+        first = ("snnbench", here.stem.replace("_", "-"))
+    return shlex.join(typed(word) if isinstance(word, Path) else str(word) for word in (*first, *words))
+
+
+def this() -> str:
+    """The command of this process, as it was given."""
+    first = [Path(sys.executable).name, sys.argv[0]]
+    if AS_TYPED in os.environ:
+        first = ["snnbench", Path(sys.argv[0]).stem]
+    return shlex.join([*first, *sys.argv[1:]])
 
 
 def override(key: str, value: object) -> str:

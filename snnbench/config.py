@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from omegaconf import MISSING, DictConfig, OmegaConf
 
-from snnbench import commands, soundness
+from snnbench import commands, objective, own, soundness
 from snnbench.check import choice, count, number, shown
 from snnbench.errors import UserError
 from snnbench.runs.recipe import REPEATS, lookup, normal
 
-CONFIGS = Path(__file__).parents[1] / "configs"
+CONFIGS = commands.ROOT / "configs"
 GROUPS = ("data", "neuron", "backbone", "norm", "augment", "loss", "optimizer", "schedule", "trainer", "paths")
 LAYOUTS = ("auto", "contiguous", "channels_last")
 MEMORY = ("floats", "bits")
@@ -43,6 +44,7 @@ class TrainConfig:
     resume: str | None = None
     retry: str | None = None
     row: Any = None
+    optimize: Any = None
     paths: Any = MISSING
     data: Any = MISSING
     neuron: Any = MISSING
@@ -76,8 +78,13 @@ class EvalConfig:
     paths: EvalPaths = field(default_factory=EvalPaths)
 
 
-def register_schema() -> None:
-    """Make the schemas, and `${home:<path>}`, known to Hydra under the names that the config files use."""
+def register_schema(folders: Iterable[Path] = ()) -> None:
+    """Make the schemas, `${home:<path>}` and configs of one's own known to Hydra under the names that files use.
+
+    Args:
+        folders: of configs, beside those of this project and of one's own (`snnbench.own`).
+    """
+    own.register(folders)
     from hydra.core.config_store import ConfigStore
 
     ConfigStore.instance().store(name="train_schema", node=TrainConfig)
@@ -117,6 +124,7 @@ def check(cfg: DictConfig) -> None:
     soundness.check_technical(resolved)
     soundness.check_trainer(resolved["trainer"], cfg.epochs)
     _check_eval_precision(cfg)
+    objective.check(resolved)
     check_step(engine=cfg.engine, **{key: cfg.get(key, value) for key, value in STEP.items()})
     if not isinstance(resolved["optimizer"].get("decay"), list):
         decay = resolved["optimizer"].get("decay")
@@ -150,13 +158,9 @@ def _check_callbacks(cfg: DictConfig) -> None:
     for key, node in ((str(key), node) for key, node in cfg.callbacks.items()):
         if node is not None and not (isinstance(node, DictConfig) and isinstance(node.get("_target_"), str)):
             raise UserError(f"callbacks.{key}: needs a _target_, or null to drop it.")
-        name = node._target_.rpartition(".")[2] if node is not None else ""
-        if node is not None and name == "ModelCheckpoint":
-            soundness.check_checkpoint(f"callbacks.{key}", node)
-        if name == "Timer":
-            raise UserError(f"callbacks.{key}: a Timer ends an epoch in its middle. {soundness.STOP_EARLIER}")
-        if name == "GradientAccumulationScheduler":
-            raise UserError(f"callbacks.{key}: batches would be shown again. Use trainer.accumulate_grad_batches.")
+        if node is not None:
+            soundness.check_callback(f"callbacks.{key}", node)
+    soundness.check_averages({str(key): node for key, node in cfg.callbacks.items() if node is not None})
 
 
 def _check_groups(cfg: DictConfig, resolved: dict[str, Any]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
 
 
@@ -20,6 +21,12 @@ class UserError(Exception):
 
 
 def did_you_mean(word: str, choices: Iterable[str]) -> str:
-    """` Did you mean 'x'?` for the nearest choice, or an empty string when none is near."""
-    near = difflib.get_close_matches(word, list(choices), n=1)
+    """` Did you mean 'x'?` for the nearest choice, or an empty string when none is near; "CIFAR-10" is cifar10."""
+    known = [choice for choice in choices if choice != word]
+    same = [choice for choice in known if _plain(choice) == _plain(word)]
+    near = same or difflib.get_close_matches(word, known, n=1)
     return f" Did you mean {near[0]!r}?" if near else ""
+
+
+def _plain(word: str) -> str:
+    return re.sub(r"[-_ ]", "", word.lower())

@@ -12,10 +12,32 @@ from omegaconf.errors import OmegaConfBaseException
 
 from snnbench import commands
 from snnbench.errors import UserError, did_you_mean
-from snnbench.overrides import CommandLine
+from snnbench.overrides import CommandLine, few
 
 WRONG = (HydraException, OmegaConfBaseException, UserError)
 """Errors that mean: the input is wrong."""
+NEAR = 0.7  # of difflib's ratio; with less, time means optimizer
+ELSEWHERE = {
+    **dict.fromkeys(("dataset", "task"), "data"),
+    **dict.fromkeys(("model", "network", "net", "arch", "architecture"), "backbone"),
+    **dict.fromkeys(("learning_rate", "learningrate"), "optimizer.lr"),
+    **dict.fromkeys(("timesteps", "time_steps", "steps", "time", "time_step"), "T"),
+    **dict.fromkeys(("gpu", "gpus", "device", "cuda"), "trainer.accelerator"),
+    **dict.fromkeys(("workers", "num_worker", "j"), "data.num_workers"),
+    **dict.fromkeys(("data_dir", "data_path", "datadir", "root_dir"), "paths.data"),
+    **dict.fromkeys(("output", "out", "output_path", "save_dir", "log_dir", "logdir"), "paths.outputs"),
+    **dict.fromkeys(("ckpt", "checkpoint", "restore"), "resume"),
+    **dict.fromkeys(("amp", "fp16", "bf16"), "trainer.precision"),
+    **dict.fromkeys(("criterion", "loss_fn"), "loss"),
+    **dict.fromkeys(("scheduler", "lr_scheduler", "lr_schedule"), "schedule"),
+    **dict.fromkeys(("augmentation", "augmentations", "aug", "transform"), "augment"),
+    **dict.fromkeys(("bs", "batch", "b"), "batch_size"),
+    **dict.fromkeys(("wd", "decay_rate"), "optimizer.weight_decay"),
+    **dict.fromkeys(("threshold", "vth", "v_threshold", "thresh"), "neuron.v_th"),
+    **dict.fromkeys(("random_seed", "manual_seed"), "seed"),
+    **dict.fromkeys(("num_epochs", "n_epochs"), "epochs"),
+}
+"""What other programs call a key of ours."""
 _NOISE = ("full_key:", "object_type=", "reference_type=", "See https://hydra.cc")
 
 
@@ -85,7 +107,14 @@ def _no_such_key(name: str, typed: CommandLine | None) -> str:
     keys = typed.keys() if typed else []
     if name in keys:
         return f"{name}: is there, but not all that it is given. To add a key to it: +{name}.<key>=..."
-    return f"{name}: there is no such key.{_nearest_key(name, keys)} To add one: +{name}=..."
+    near = nearest_key(name, keys)
+    if typed and typed.is_group(near.replace(".", "/")):
+        near = near.replace(".", "/")
+    parent = name.rpartition(".")[0]
+    beside = [key.rpartition(".")[2] for key in keys if parent and key.rpartition(".")[0] == parent]
+    beside = [key for key in beside if key != "name" and not key.startswith("_")]
+    said = f" Did you mean {near!r}?" if near else f" {parent} has {few(beside)}." if beside else ""
+    return f"{name}: there is no such key.{said} To add one: +{name}=..."
 
 
 def _groups(typed: CommandLine) -> list[str]:
@@ -93,19 +122,29 @@ def _groups(typed: CommandLine) -> list[str]:
     return sorted({str(path.relative_to(folder)) for folder, path in found})
 
 
-def _nearest_key(name: str, keys: Iterable[str]) -> str:
-    """A key with the same last part (`lr` means `optimizer.lr`); else the nearest one beside it, or of all."""
+def nearest_key(name: str, keys: Iterable[str]) -> str:
+    """The key that is probably meant, or "".
+
+    One with the same last part (`lr` means `optimizer.lr`); what other programs call so; else the nearest one beside
+    it, or where there is nothing beside, of all.
+    """
     keys = [key for key in keys if key != name]
     parent, _, last = name.rpartition(".")
     same = [key for key in keys if key.rpartition(".")[2] == last]
     if same:
-        nearest = max(same, key=lambda key: difflib.SequenceMatcher(None, name, key).ratio())
-        return f" Did you mean {nearest!r}?"
-    beside = {key.rpartition(".")[2]: key for key in keys if parent and key.startswith(f"{parent}.")}
-    near = difflib.get_close_matches(last, list(beside), n=1)
-    if near:
-        return f" Did you mean {beside[near[0]]!r}?"
-    return "" if beside else did_you_mean(name, keys)
+        return max(same, key=lambda key: difflib.SequenceMatcher(None, name, key).ratio())
+    if ELSEWHERE.get(last) in keys:
+        return ELSEWHERE[last]
+    beside = {key.rpartition(".")[2]: key for key in reversed(keys) if parent and key.rpartition(".")[0] == parent}
+    longer = [key for key in beside if key.startswith(last)]
+    near = longer[:1] or difflib.get_close_matches(last, list(beside), n=1, cutoff=NEAR)
+    if near or beside:
+        return beside[near[0]] if near else ""
+    near = difflib.get_close_matches(name, keys, n=1, cutoff=NEAR)
+    if not near and not parent:
+        last_parts = {key.rpartition(".")[2]: key for key in reversed(keys)}
+        near = [last_parts[part] for part in difflib.get_close_matches(last, last_parts, n=1, cutoff=NEAR)]
+    return near[0] if near else ""
 
 
 def unexpected(error: BaseException) -> str:

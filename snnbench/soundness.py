@@ -74,6 +74,39 @@ def _leaves(prefix: str, node: Any) -> Iterator[tuple[str, Any]]:
         yield prefix, node
 
 
+AVERAGES = ("WeightAveraging", "EMAWeightAveraging", "SWA")
+UNFIT = {
+    "Timer": f"a Timer ends an epoch in its middle. {STOP_EARLIER}",
+    "GradientAccumulationScheduler": "batches would be shown again. Use trainer.accumulate_grad_batches.",
+    "StochasticWeightAveraging": "trains one epoch more than epochs=..., without its evaluation. Use callbacks=swa.",
+    "LearningRateFinder": "changes the learning rate that the config says. Use lr_find=true, then that learning rate.",
+    "BatchSizeFinder": "changes the batch size that the config says. Use batch_size.",
+}
+"""Callbacks of Lightning after which a run is not the one of its config, or does not end between two epochs."""
+
+
+def check_callback(key: str, options: Any) -> None:
+    """Refuse a callback that does not fit into a run, or an option of one.
+
+    Raises:
+        UserError: names the key, and what to take instead.
+    """
+    name = str(options["_target_"]).rpartition(".")[2]
+    if name in UNFIT:
+        raise UserError(f"{key}: {UNFIT[name]}")
+    if name == "ModelCheckpoint":
+        check_checkpoint(key, options)
+    if name == "EMAWeightAveraging" and options.get("update_starting_at_epoch") is not None:
+        raise UserError(f"{key}.update_starting_at_epoch: comes after an epoch's evaluation. Use update_every_n_steps.")
+
+
+def check_averages(callbacks: Mapping[str, Any]) -> None:
+    """Refuse more than one mean of the weights: each would take the other's for the weights."""
+    found = [key for key, node in callbacks.items() if str(node["_target_"]).rpartition(".")[2] in AVERAGES]
+    if len(found) > 1:
+        raise UserError(f"callbacks={','.join(found)}: only one of them can average the weights. Choose one.")
+
+
 def check_checkpoint(key: str, options: Any) -> None:
     """Refuse options of Lightning's ModelCheckpoint that it would find out about at the end of an epoch, or never."""
     count(f"{key}.save_top_k", options.get("save_top_k", 1), -1, hint="-1 keeps all, 0 none.")

@@ -84,6 +84,13 @@ def number() -> int:
     return int(HydraConfig.get().job.num) if is_sweep() else 0
 
 
+def words() -> list[str]:
+    """The overrides of the job that this process is in."""
+    from hydra.core.hydra_config import HydraConfig
+
+    return list(HydraConfig.get().overrides.task)
+
+
 def of_this_job() -> dict[str, Any]:
     """What is known of the job that this process is in."""
     folder = os.environ.get(FOLDER)

@@ -126,16 +126,5 @@ def _told(environ: Mapping[str, str]) -> Choice | None:
         return None
 
 
-def at_once(n_jobs: int | None, jobs: int = 0) -> int:
-    """How many jobs of a sweep a launcher with this `n_jobs`, which counts as joblib's, runs at a time.
-
-    `jobs`: how many there are; 0 where that is not known.
-    """
-    if n_jobs is None:
-        return 1
-    several = n_jobs if n_jobs > 0 else len(cores.usable().cores) + 1 + n_jobs
-    return max(1, min(several, jobs) if jobs else several)
-
-
 def _number(text: str) -> int | None:
     return int(text) if text.strip().isdecimal() and int(text) > 0 else None

@@ -99,15 +99,6 @@ def test_what_was_told_on_another_machine_is_not_for_this_one():
     assert threads.for_run(None, environ={threads.TOLD: "{"}, watch=Others(4)).count == 4
 
 
-@pytest.mark.parametrize(
-    ("n_jobs", "jobs", "several"),
-    [(None, 9, 1), (1, 9, 1), (3, 9, 3), (3, 2, 2), (3, 0, 3), (-1, 9, 8), (-2, 9, 7), (-20, 9, 1)],
-)
-def test_jobs_that_run_at_once_are_counted_as_joblib_does(monkeypatch, n_jobs, jobs, several):
-    monkeypatch.setattr(cores, "usable", lambda: cores.Usable(frozenset(range(8)), 8))
-    assert threads.at_once(n_jobs, jobs) == several
-
-
 @pytest.mark.parametrize("name", ["OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME"])
 def test_a_user_who_says_how_threads_wait_is_left_alone(monkeypatch, name):
     monkeypatch.delitem(sys.modules, "torch")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import signal
 import sys
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from on_gpu.where import where
 
 
 def main(module: str, stage: str, folder: str, seconds: str) -> int:
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell's background has off, here and in children
     record = Record(Path(folder), stage, float(seconds), where())
     importlib.import_module(module).run(record)
     record.close()

@@ -8,7 +8,7 @@ import statistics
 from typing import Any
 
 import torch
-from timing import between_events, captured, spread
+from timing import between_events, captured, copier, spread
 
 from on_gpu.record import Record
 from snnbench import doctor
@@ -50,7 +50,7 @@ def bandwidth(dtype: torch.dtype, gibibytes: int) -> dict[str, Any]:
     """TB/s of a copy and of a sum of two tensors of so many GiB, bytes read and written counted; and their spread."""
     x = torch.randn(gibibytes * 2**30 // dtype.itemsize, dtype=dtype, device="cuda")
     y, out = torch.randn_like(x), torch.empty_like(x)
-    steps = {"copy": lambda: out.copy_(x), "read2write1": lambda: torch.add(x, y, out=out)}
+    steps = {"copy": copier(x), "read2write1": lambda: torch.add(x, y, out=out)}
     times = between_events({name: captured(step) for name, step in steps.items()}, 0.3)
     moved = {"copy": 2, "read2write1": 3}
     return {

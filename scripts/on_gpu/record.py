@@ -12,7 +12,7 @@ from typing import Any
 from snnbench.files import read_json, write_json
 
 RUNNING, GREEN, RED, LATE, BROKEN, OUT = "running", "green", "red", "out of time", "broken", "left out"
-"""States. Late and broken stages have rows, too, and go on from them; a stage that is left out says why."""
+"""How stages end. Late and broken ones have rows, too, and go on from them; one that is left out has no file."""
 FINISHED = (GREEN, RED)
 LONGEST = 2000
 """Characters of what an error said that are kept."""
@@ -41,6 +41,11 @@ def name_of(found: dict[str, Any]) -> str:
     return name
 
 
+def wrong(found: dict[str, Any]) -> bool:
+    """Whether a case is not as it has to be, or failed."""
+    return any(row.get("wrong") or "error" in row for row in found.get("rows", []))
+
+
 class Late(Exception):
     """There is no time for this case."""
 
@@ -53,13 +58,17 @@ class Record:
             another GPU.
         seconds: what is left to the stage.
         where: device, versions and commit, for the file.
+
+    Attributes:
+        found: what the file says.
+        before: what it said.
     """
 
     def __init__(self, folder: Path, stage: str, seconds: float, where: Row | None = None) -> None:
         self.path, self.end = path_of(folder, stage), time.monotonic() + seconds
         self.found: Row = {"stage": stage, "state": RUNNING, "where": where or {}}
-        before = read(folder, stage, name_of(self.found))
-        rows = [row for row in before.get("rows", []) if "error" not in row]
+        self.before = read(folder, stage, name_of(self.found))
+        rows = [row for row in self.before.get("rows", []) if "error" not in row]
         self.found |= {"rows": rows, "left": []}
         self.write()
 
@@ -82,14 +91,19 @@ class Record:
 
     def add(self, case: str, row: Row) -> Row:
         """A row, written at once: "wrong" in it says what is not as it has to be, "error" why there is no result."""
-        row = {"case": case, **row}
-        self.found["rows"] = [*(r for r in self.found["rows"] if r["case"] != case), row]
+        self.put(case, row)
         self.write()
         return row
 
+    def put(self, case: str, row: Row) -> None:
+        """A row in its case's place, not yet written."""
+        rows = {each["case"]: each for each in self.found["rows"]} | {case: {**row, "case": case}}
+        self.found["rows"] = list(rows.values())
+
     def leave(self, cases: Iterable[str], why: str) -> None:
         """Cases that were not run, and why."""
-        self.found["left"] += [{"case": case, "why": why} for case in cases]
+        new = [{"case": case, "why": why} for case in cases]
+        self.found["left"] += [each for each in new if each not in self.found["left"]]
         self.write()
 
     def measure(self, cases: Cases) -> None:
@@ -121,8 +135,7 @@ class Record:
 
     def close(self) -> str:
         """The state at the end, as rows and what is left have it."""
-        rows = self.found["rows"]
-        if any(row.get("wrong") or "error" in row for row in rows):
+        if wrong(self.found):
             state = RED
         elif any(left["why"] == TIME for left in self.found["left"]):
             state = LATE

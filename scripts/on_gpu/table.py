@@ -44,7 +44,7 @@ def _lines(found: dict[str, Row], ended: dict[str, str]) -> Iterable[str]:
 
 def _complaints(stage: Row) -> Iterable[str]:
     for row in stage.get("rows", []):
-        for key in ("wrong", "error", "late"):
+        for key in ("wrong", "error", "late", "unavailable"):
             if row.get(key):
                 yield f"- {row['case']}: {key}: {row[key]}"
         for name, why in row.get("failures", {}).items():
@@ -110,4 +110,79 @@ def _step(rows: list[Row]) -> Iterable[str]:
     )  # fmt: skip
 
 
-TABLES: dict[str, Callable[[list[Row]], Iterable[str]]] = {"doctor": _doctor, "kernels": _kernels, "step": _step}
+def _tests(rows: list[Row]) -> Iterable[str]:
+    counts = ("passed", "failed", "skipped")
+    yield from _grid(["tests", *counts], [[row["case"], *(str(row.get(key, "")) for key in counts)] for row in rows])
+
+
+def _said(rows: list[Row]) -> Iterable[str]:
+    for row in rows:
+        yield from ("", *row.get("said", []))
+
+
+def _sanitizer(rows: list[Row]) -> Iterable[str]:
+    found = [row for row in rows if "errors" in row]
+    yield from _grid(
+        ["tool", "calls", "errors"], [[row["case"], str(row["calls"]), str(row["errors"])] for row in found]
+    )
+
+
+def _rivals(rows: list[Row]) -> Iterable[str]:
+    timed = [row for row in rows if row.get("milliseconds")]
+    yield from _grid(
+        ["forward and backward", "who", "ms", "times fused", "ms with the host", "peak MB"],
+        [
+            [
+                row["case"], name, f"{value:.3f}", _number(row.get("speedup", {}).get(name), ".2f"),
+                _number(row.get("eager_milliseconds", {}).get(name), ".3f"),
+                _number(_megabytes(row.get("peak_bytes", {}).get(name)), ",.0f"),
+            ]
+            for row in timed
+            for name, value in row["milliseconds"].items()
+        ],
+    )  # fmt: skip
+
+
+def _megabytes(value: float | None) -> float | None:
+    return None if value is None else value / 2**20
+
+
+def _counters(rows: list[Row]) -> Iterable[str]:
+    keys = ("duration", "dram_percent", "issue_percent", "occupancy_percent", "registers", "spilling_requests")
+    yield from _grid(
+        ["kernel", *(key.replace("_percent", " %") for key in keys)],
+        [
+            [f"{name} {row['case']}", *(str(metrics.get(key, "")) for key in keys)]
+            for row in rows
+            for name, metrics in row.get("kernels", {}).items()
+        ],
+    )
+
+
+def _training(rows: list[Row]) -> Iterable[str]:
+    done = [row for row in rows if row.get("epochs")]
+    yield from _grid(
+        ["row", "epochs", "test accuracy, %", "training, s", "limit, s"],
+        [
+            [
+                row["case"], str(len(row["epochs"])),
+                " ".join(_number(each.get("test/acc"), ".1f") for each in row["epochs"]),
+                _number(row["result"].get("train_seconds"), ".0f"), _number(row["limit_seconds"], ".0f"),
+            ]
+            for row in done
+        ],
+    )  # fmt: skip
+
+
+TABLES: dict[str, Callable[[list[Row]], Iterable[str]]] = {
+    "doctor": _doctor,
+    "tests": _tests,
+    "text": _said,
+    "sanitizer": _sanitizer,
+    "kernels": _kernels,
+    "step": _step,
+    "rivals": _rivals,
+    "counters": _counters,
+    "training": _training,
+}
+"""What shows a stage's rows; of one that is not here their number."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +16,9 @@ EQUAL = 1e-8
 """How far apart, relative to the loss, sums made in another order in float64 can bring two runs of a few steps."""
 FACTOR, LEAST = 20.0, 1e-5
 """How many times farther from float64 than the plain step a contestant's gradients may be, or this far at least."""
+
+MIXED = 0.25
+"""How far the length of gradients under autocast may be from the plain loop's; layouts make 0.05 of it."""
 
 
 def unequal(
@@ -50,17 +54,66 @@ def far(
     loop's own distance.
     """
     sure = without_chance(copy.deepcopy(net))
-    exact = contestants["plain"].network(copy.deepcopy(sure).double())
+    nets = networks(sure, {name: each for name, each in contestants.items() if each.same})
+    return far_of(nets, sure, x, labels, contestants)
+
+
+def networks(net: nn.Module, contestants: dict[str, Contestant]) -> dict[str, nn.Module]:
+    """The network as each of them runs it, of those that can."""
+    found = {name: contestant.network(net) for name, contestant in contestants.items()}
+    return {name: own for name, own in found.items() if own is not None}
+
+
+def far_of(
+    nets: dict[str, nn.Module], net: nn.Module, x: Tensor, labels: Tensor, contestants: dict[str, Contestant]
+) -> tuple[dict[str, float], dict[str, str]]:
+    """`far`, for networks that are there already and drop nothing; one whose step fails is too far, too."""
+    exact = contestants["plain"].network(copy.deepcopy(net).double())
     assert exact is not None
     stepper(exact, x.double(), labels)()
-    away = {}
-    for name, contestant in contestants.items():
-        own = contestant.network(sure) if contestant.same else None
-        if own is not None:
-            stepper(own, contestant.input(x), labels)()
-            away[name] = distance(own, exact)
+    away, failures = _each(nets, x, labels, contestants, lambda own: distance(own, exact))
     most = FACTOR * away["plain"] + LEAST
-    return away, {name: f"gradients {d:.1e} from float64's" for name, d in away.items() if not d <= most}
+    return away, failures | {name: f"gradients {d:.1e} from float64's" for name, d in away.items() if not d <= most}
+
+
+def other(
+    nets: dict[str, nn.Module], x: Tensor, labels: Tensor, contestants: dict[str, Contestant], mixed: torch.dtype
+) -> tuple[dict[str, float], dict[str, str]]:
+    """How long each one's gradients are under autocast, over the plain loop's; and whose are of another length.
+
+    A layer's rounding in half precision flips spikes, and these others, so that no more than this can be compared of a
+    whole step. It shows another threshold, slope or reset.
+    """
+    lengths, failures = _each(nets, x, labels, contestants, length, mixed)
+    found = {name: value / lengths["plain"] for name, value in lengths.items()}
+    wrong = {name: f"gradients {r:.2f} times as long" for name, r in found.items() if not abs(r - 1) <= MIXED}
+    return found, failures | wrong
+
+
+def _each(
+    nets: dict[str, nn.Module],
+    x: Tensor,
+    labels: Tensor,
+    contestants: dict[str, Contestant],
+    look: Callable[[nn.Module], float],
+    mixed: torch.dtype | None = None,
+) -> tuple[dict[str, float], dict[str, str]]:
+    """What is seen of each network after a step, and whose step fails, and why."""
+    found, failures = {}, {}
+    for name, own in nets.items():
+        try:
+            stepper(own, contestants[name].input(x), labels, mixed=mixed)()
+            found[name] = look(own)
+        except Exception as error:  # whatever a library raises
+            if name == "plain":
+                raise
+            failures[name] = f"{type(error).__name__}: {error}".splitlines()[0][:200]
+    return found, failures
+
+
+def length(net: nn.Module) -> float:
+    """Of all gradients together."""
+    return sum(float(p.grad.double().square().sum()) for p in net.parameters() if p.grad is not None) ** 0.5
 
 
 def distance(net: nn.Module, exact: nn.Module) -> float:

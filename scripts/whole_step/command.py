@@ -87,13 +87,14 @@ def main(description: str | None) -> int:
         peak=not args.no_peak, threads=count, memory=args.memory,
     )  # fmt: skip
     rows, todo = [], cases(args)
-    for number, case in enumerate(todo, start=1):
-        print(f"[{number}/{len(todo)}] {case}", file=sys.stderr)
-        rows.append(run_case(case, how))
     out = args.out or Path(f"benchmarks/results/step-{args.device}.json")
     out.parent.mkdir(parents=True, exist_ok=True)
     measured = {"threads": count, "clock": args.clock, "memory": args.memory, "check_steps": args.check_steps}
-    write_json(out, {"environment": environment(), **measured, "cases": rows})
+    about = {"environment": environment(), **measured}
+    for number, case in enumerate(todo, start=1):
+        print(f"[{number}/{len(todo)}] {case}", file=sys.stderr)
+        rows.append(run_case(case, how))
+        write_json(out, {**about, "cases": rows})
     print(markdown(rows))
     written = [out, *(figures(rows, args.figures) if args.figures else [])]
     print("\nwritten: " + ", ".join(map(str, written)))

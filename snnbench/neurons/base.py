@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
 from snnbench import kernels
 from snnbench.check import count, flag, number
+from snnbench.errors import UserError
 from snnbench.kernels import State
+from snnbench.kernels.recording import recorded
 from snnbench.neurons.surrogate import Surrogate, make_surrogate
 from snnbench.registry import Registry, config_name
 
@@ -128,6 +131,24 @@ class SpikingNeuron(nn.Module):
     def run(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         """Like calling the neuron, but also returns the final state, to be handed in with the next chunk."""
         return kernels.run(self, x, state)
+
+    def record(self, *names: str) -> AbstractContextManager[dict[str, Tensor]]:
+        """A context in which the neuron keeps what its last call computed: `with neuron.record("v", "s") as traces:`.
+
+        Each trace is [T, B, ...], detached: a state after each timestep (after the reset, therefore), `x`, the input
+        current, `s`, the spikes, and `u`, what the surrogate was given: how far the membrane was above the threshold
+        before the reset. Meanwhile the reference engine runs, whatever `engine` says.
+
+        Args:
+            names: what to keep; all of it where none is named.
+
+        Raises:
+            UserError: the neuron has no such state, or computes spikes in a way of its own.
+        """
+        kind = type(self)
+        if kind.forward is not SpikingNeuron.forward:
+            raise UserError(f"record: {kind.__name__} has a forward of its own, which nobody can look into.")
+        return recorded(self, names, steps=kind.run is SpikingNeuron.run)
 
     def set_progress(self, fraction: float) -> None:
         """Called at the start of each training epoch with epoch / (epochs - 1), in [0, 1].

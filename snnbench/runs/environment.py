@@ -5,14 +5,13 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import platform
-import shlex
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 import torch
 
+from snnbench import commands
 from snnbench.runs.schema import TIME, Environment
 
 PACKAGES = ("snnbench", "torch", "torchvision", "lightning", "hydra-core", "timm", "tonic", "numpy", "cupy")
@@ -23,7 +22,7 @@ def environment() -> Environment:
     cuda = torch.cuda.is_available()
     revision, dirty = _revision()
     return {
-        "command": shlex.join([Path(sys.executable).name, *sys.argv]),
+        "command": commands.this(),
         "time": time.strftime(TIME),
         "revision": revision,
         "dirty": dirty,

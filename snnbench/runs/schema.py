@@ -13,6 +13,7 @@ RESULT = "result.json"  # a Result
 ENVIRONMENTS = "environment.jsonl"  # an Environment for each start of the run
 METRICS = "metrics.csv"  # a line for each epoch
 LAYERS = "layers.csv"  # a line for each epoch, layer and quantity
+CONFUSION = "confusion.csv"  # a line for each class and class it was taken for, of the last tested epoch
 LOG = "train.log"
 LOCK = ".lock"  # held while a process is at work in the folder; see `snnbench.holds`
 CHECKPOINTS = "checkpoints"
@@ -37,6 +38,7 @@ TEST_ACC, VAL_ACC = "test/acc", "val/acc"
 TEST_RATE = "test/firing_rate"  # over the whole network
 
 LAYER_COLUMNS = ("epoch", "layer", "quantity", "value")  # of layers.csv
+CONFUSION_COLUMNS = ("class", "predicted", "samples")  # of confusion.csv; classes are counted from 0
 RATE = "firing_rate"  # of a layer and of the network: spikes per neuron and timestep on the test set
 MEAN, STD = ".mean", ".std"  # endings of the two quantities that stand for a coefficient per channel
 

@@ -16,10 +16,11 @@ from snnbench.energy.neuron_ops import neuron_work
 from snnbench.errors import UserError, did_you_mean
 from snnbench.files import WriteError, write_json
 from snnbench.neurons.base import spiking_layers
+from snnbench.runs.confusion import write_confusion
 from snnbench.runs.folder import open_folder
 from snnbench.runs.quantities import FIRING_RATE
 from snnbench.runs.result import read_result, threads_of, write_result
-from snnbench.runs.schema import CHECKPOINTS, EPOCH, evaluation
+from snnbench.runs.schema import CHECKPOINTS, CONFUSION, EPOCH, evaluation
 from snnbench.training import build, distributed
 from snnbench.training.checkpoint import read_checkpoint
 from snnbench.training.module import SpikingClassifier
@@ -72,17 +73,19 @@ def evaluate(cfg: DictConfig) -> int:
     _print(result["name"], values)
     try:
         write_json(folder / evaluation(cfg.ckpt), values)
-        if model is not None and same and cfg.ckpt == "last":
-            _complete(folder, module)
+        if same and cfg.ckpt == "last":
+            _complete(folder, module, energy=model is not None)
     except WriteError as error:
         logging.getLogger("snnbench").warning("this is not stored: %s", error)
     return 0 if same else MISMATCH
 
 
-def _complete(folder: Path, module: SpikingClassifier) -> None:
-    """Add the energy to the result of a finished run that has none, as of a version that did not count it."""
+def _complete(folder: Path, module: SpikingClassifier, energy: bool) -> None:
+    """Give a run what it lacks, as of a version that did not count it: confusion.csv, and if finished, the energy."""
+    if module.confusion.counts is not None and not (folder / CONFUSION).exists():
+        write_confusion(folder, module.confusion.counts.tolist())
     result = read_result(folder)
-    if result["status"] == "finished" and not result.get("energy"):
+    if energy and result["status"] == "finished" and not result.get("energy"):
         write_result(folder, {**result, "energy": module.synops.energy()})
 
 

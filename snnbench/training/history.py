@@ -1,4 +1,4 @@
-"""The record of a run, epoch by epoch: kept in the checkpoint, mirrored in metrics.csv and layers.csv."""
+"""The record of a run, epoch by epoch: kept in the checkpoint, mirrored in the folder's .csv files."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import torch
 
 from snnbench.errors import UserError
 from snnbench.neurons import SpikingNeuron
+from snnbench.runs.confusion import write_confusion
 from snnbench.runs.curves import write_layers, write_metrics
 from snnbench.runs.schema import EPOCH, MEAN, RATE, STD, TEST_ACC, TEST_RATE
 from snnbench.training.module import SpikingClassifier, classifier
@@ -22,7 +23,7 @@ OFFICIAL = "test/acc_official"  # as loggers name the authors' accuracy, in the 
 class History(lightning.Callback):
     """Collects each epoch's metrics, firing rates and learned coefficients; what it reads, it leaves as it is.
 
-    The rows live in the checkpoint and both files are rewritten from them, whole, after each epoch. A run that
+    The rows live in the checkpoint and the files are rewritten from them, whole, after each epoch. A run that
     is killed and resumed therefore neither loses a line nor repeats one.
 
     Args:
@@ -38,6 +39,7 @@ class History(lightning.Callback):
         wall_seconds: all of it, up to the last finished epoch, over every resumption.
         energy: the `energy` block of result.json, once the last planned epoch was evaluated; None if it never is, as
             with EarlyStopping.
+        confusion: of the last evaluation, [K, K] samples by class and by the class they were taken for; None before it.
     """
 
     def __init__(self, folder: Path, official: Sequence[float] = ()) -> None:
@@ -46,6 +48,7 @@ class History(lightning.Callback):
         self.metrics: list[dict[str, float]] = []
         self.layers: list[tuple[int, str, str, float]] = []
         self.energy: dict[str, Any] | None = None
+        self.confusion: torch.Tensor | None = None
         self.train_seconds = 0.0
         self.train_samples = 0
         self.wall_seconds = 0.0
@@ -54,7 +57,7 @@ class History(lightning.Callback):
         self._clock = 0.0
 
     def state_dict(self) -> dict[str, Any]:
-        keys = ("metrics", "layers", "train_seconds", "train_samples", "wall_seconds", "energy")
+        keys = ("metrics", "layers", "train_seconds", "train_samples", "wall_seconds", "energy", "confusion")
         return {key: getattr(self, key) for key in keys}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -88,6 +91,8 @@ class History(lightning.Callback):
         evaluated = TEST_ACC in row
         rate = module.firing.mean() if evaluated else None
         self.energy = module.synops.energy() if evaluated else None
+        if evaluated and module.confusion.counts is not None:
+            self.confusion = module.confusion.counts.cpu()
         self.metrics.append(row if rate is None else {**row, TEST_RATE: rate})
         self.layers += [(epoch, *values) for values in layer_rows(module, evaluated)]
         now = time.perf_counter()
@@ -104,9 +109,11 @@ class History(lightning.Callback):
         return {**self.metrics[-1], **layers, **official}
 
     def write(self) -> None:
-        """Rewrite both files from the rows."""
+        """Rewrite the files from what is known."""
         write_metrics(self.folder, self.metrics)
         write_layers(self.folder, self.layers)
+        if self.confusion is not None:
+            write_confusion(self.folder, self.confusion.tolist())
 
     def best(self, metric: str) -> dict[str, float] | None:
         """The first row with the highest `metric`, or None if no epoch has it."""

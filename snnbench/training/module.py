@@ -16,6 +16,7 @@ from torchmetrics import Metric
 from snnbench.energy.counter import FiringRates, SynOps
 from snnbench.neurons.base import spiking_layers
 from snnbench.seeding import seed_all
+from snnbench.training.confusion import Confusion
 from snnbench.training.fused import align
 
 Batch = tuple[Tensor, Tensor]
@@ -95,6 +96,7 @@ class SpikingClassifier(lightning.LightningModule):
         self.meters = nn.ModuleDict({name: Meter() for name in ["fit", *self.eval_names]})
         self.firing = FiringRates(network)
         self.synops = SynOps(network)
+        self.confusion = Confusion()
         self.count_operations = False
         self.epoch_values: dict[str, float] = {}
         self._optimizer = optimizer
@@ -138,9 +140,10 @@ class SpikingClassifier(lightning.LightningModule):
             logits = self(x)
             loss = self.loss(logits, labels)
         self._meter(name).update(loss, logits, labels)
+        self.confusion.update(logits, labels)
 
     def on_validation_epoch_end(self) -> None:
-        counters: list[FiringRates | SynOps] = [self.firing, self.synops]
+        counters: list[FiringRates | SynOps | Confusion] = [self.firing, self.synops, self.confusion]
         for counter in counters:
             counter.stop()
             if self.trainer.world_size > 1:
@@ -176,7 +179,8 @@ class SpikingClassifier(lightning.LightningModule):
         """Start counting on the test set, stop on others: spikes always, operations where they are wanted."""
         last = self.trainer.state.fn == "fit" and self.current_epoch + 1 == self.trainer.max_epochs
         test = name == "test"
-        self.firing.start() if test else self.firing.stop()
+        for counter in (self.firing, self.confusion):
+            counter.start() if test else counter.stop()
         self.synops.start() if test and (last or self.count_operations) else self.synops.stop()
 
     def _meter(self, name: str) -> Meter:

@@ -8,10 +8,12 @@ import warnings
 from collections.abc import Sequence
 from typing import Any
 
+import lightning
 from hydra.utils import get_object
+from lightning.pytorch.callbacks import LearningRateMonitor
 from omegaconf import DictConfig, OmegaConf
 
-from snnbench import log, soundness
+from snnbench import log, objective, soundness
 from snnbench.errors import UserError, did_you_mean
 from snnbench.runs.recipe import TECHNICAL
 from snnbench.training import build
@@ -45,16 +47,26 @@ def check_trainer(cfg: DictConfig, passes: Sequence[str] = ()) -> None:
             if node and node.get("_target_"):
                 check_options(key, node)
         trainer = build.build_trainer(cfg, [])
-        measured = [f"{name}/{what}" for name in passes for what in ("acc", "loss")]
-        for callback in trainer.callbacks if measured else ():  # type: ignore[attr-defined]
-            monitor = getattr(callback, "monitor", None)
-            if monitor is not None and monitor not in measured:
+        for callback in trainer.callbacks:  # type: ignore[attr-defined]
+            _check_monitor(callback, passes or objective.passes_of(resolved) or ())
+            if isinstance(callback, LearningRateMonitor) and not cfg.logger:
                 raise UserError(
-                    f"callbacks: monitor={monitor} of {type(callback).__name__} is not measured. "
-                    f"Allowed: {', '.join(measured)}."
+                    "callbacks: LearningRateMonitor tells a logger, and there is none. Choose one: logger=..."
                 )
         _check_logger(cfg)
         soundness.check_numbers(resolved)
+
+
+def _check_monitor(callback: lightning.Callback, passes: Sequence[str]) -> None:
+    monitor = getattr(callback, "monitor", None)
+    measured = [f"{name}/{what}" for name in passes for what in ("acc", "loss")]
+    if monitor is None or not measured or monitor in measured:
+        return
+    hint = " data.val_fraction=0.1 holds out a validation set." if str(monitor).startswith("val/") else ""
+    raise UserError(
+        f"callbacks: monitor={monitor} of {type(callback).__name__} is not measured. "
+        f"Allowed: {', '.join(measured)}.{hint}"
+    )
 
 
 def _check_logger(cfg: DictConfig) -> None:

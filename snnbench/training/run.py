@@ -21,6 +21,7 @@ from snnbench.claims import Claim, claimed
 from snnbench.errors import UserError
 from snnbench.files import write_text
 from snnbench.interrupt import FAILED, Interrupted
+from snnbench.objective import Ended, value_of
 from snnbench.processes import is_first
 from snnbench.runs.data_paths import fix_data_paths
 from snnbench.runs.folder import locked, new_folder
@@ -35,7 +36,7 @@ from snnbench.training.record import Record, check_data
 from snnbench.training.resume import last_of, resumable, words
 
 
-def train(cfg: DictConfig) -> int:
+def train(cfg: DictConfig) -> Ended:
     """Train as `cfg` says, or go on with the run that `cfg.resume` names.
 
     A job of a sweep whose run is there already is skipped, or resumed where that run was stopped from outside; so it is
@@ -43,7 +44,7 @@ def train(cfg: DictConfig) -> int:
     nothing is executed but where the user names its folder.
 
     Returns:
-        The exit code: 0 finished, 1 failed.
+        The exit code, 0 finished or 1 failed; and of a finished run, also one of before, what `cfg.optimize` asks for.
 
     Raises:
         UserError: the config, the data or the folder cannot be used; nothing was trained.
@@ -51,15 +52,20 @@ def train(cfg: DictConfig) -> int:
     """
     folder, old = resumable(cfg) if cfg.resume is not None else (None, cfg)
     if _checked(old) and status.of_this_job().get("action") not in ("done", "failed"):
-        return distributed.run_apart()
+        return _apart(old)
     with distributed.others_told():
         return _claimed_and_trained(cfg) if folder is None else _train(old, folder, Claim("resume"))
 
 
-def _claimed_and_trained(cfg: DictConfig) -> int:
+def _apart(cfg: DictConfig) -> Ended:
+    code, folder = distributed.run_apart(), status.of_this_job().get("folder")
+    return Ended(code, value_of(cfg.get("optimize"), Path(folder)) if code == 0 and folder else None)
+
+
+def _claimed_and_trained(cfg: DictConfig) -> Ended:
     with _claimed(cfg) as claim:
         if claim.action not in ("start", "resume"):
-            return _skip(claim)
+            return _skip(cfg, claim)
         cfg.retry = None  # has had its effect, and is no part of the run
         if claim.folder is None:
             return _train(cfg, None, claim)
@@ -93,7 +99,7 @@ def _claimed(cfg: DictConfig) -> Iterator[Claim]:
         yield mine[0] if mine else Claim(action, Path(folder) if folder else None, by)
 
 
-def _train(cfg: DictConfig, folder: Path | None, claim: Claim) -> int:
+def _train(cfg: DictConfig, folder: Path | None, claim: Claim) -> Ended:
     """Train in `folder`, from its last checkpoint on where it has one, or in a new one."""
     choice = _threads(cfg, folder)
     if cfg.resume is None:
@@ -117,10 +123,10 @@ def _train(cfg: DictConfig, folder: Path | None, claim: Claim) -> int:
         with loggers.logged(trainer, cfg, folder):
             result = _fit(trainer, module, data, history, Record(folder, cfg, data, module), checkpoint)
         if result is None:
-            return FAILED
+            return Ended(FAILED)
         if trainer.is_global_zero:
             report.finished(folder, result)
-        return 0
+        return Ended(0, value_of(cfg.get("optimize"), folder))
 
 
 def _threads(cfg: DictConfig, folder: Path | None) -> threads.Choice:
@@ -135,13 +141,15 @@ def _threads(cfg: DictConfig, folder: Path | None) -> threads.Choice:
     return choice
 
 
-def _skip(claim: Claim) -> int:
-    """Leave this run; what that means for the exit code."""
+def _skip(cfg: DictConfig, claim: Claim) -> Ended:
+    """Leave this run; what that means for the exit code, and the value of one that is finished."""
     status.tell(skipped=True, elsewhere=claim.action == "running")
     if claim.folder:
         status.tell(folder=str(claim.folder.absolute()))
     report.skipped(claim)
-    return FAILED if claim.action == "failed" else 0
+    done = claim.action == "done" and claim.folder is not None
+    value = value_of(cfg.get("optimize"), claim.folder) if done else None  # type: ignore[arg-type]
+    return Ended(FAILED if claim.action == "failed" else 0, value)
 
 
 @contextlib.contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import itertools
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -110,12 +111,18 @@ def close(a: Tensor, b: Tensor, tolerance: float) -> bool:
     return bool((a.double() - b.double()).abs().max() <= tolerance * b.double().abs().max() + 1e-30)
 
 
-def spread(names: str, *lists: Sequence[Any], every: int) -> pytest.MarkDecorator:
-    """Parametrizes with each combination; one in `every` is fast, so that any two values (for the most part) meet."""
+def spread(names: str, first: Sequence[Any], *others: Sequence[Any], each: int) -> pytest.MarkDecorator:
+    """Parametrizes with all combinations, most of them slow: of each value of `first` as many as `each` are fast.
+
+    These take the combinations of the others in turn.
+    """
+    rest = list(itertools.product(*others))
+    stride = next(n for n in range(3 * len(rest) // 8 + 1, 2 * len(rest)) if math.gcd(n, len(rest)) == 1)
     found = []
-    for places in itertools.product(*(range(len(values)) for values in lists)):
-        values = [values[i] for values, i in zip(lists, places, strict=True)]
-        found.append(pytest.param(*values, marks=[pytest.mark.slow] if sum(places) % every else []))
+    for i, value in enumerate(first):
+        fast = {(i * each + turn) * stride % len(rest) for turn in range(each)}
+        for place, more in enumerate(rest):
+            found.append(pytest.param(value, *more, marks=[] if place in fast else [pytest.mark.slow]))
     return pytest.mark.parametrize(names.split(), found)
 
 
@@ -124,16 +131,23 @@ def normal(*shape: int, device: str, seed: int = 0) -> Tensor:
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed)).to(device)
 
 
-def both(make: Callable[[], Any], call: Callable[[Any], Any], device: str) -> list[Any]:
-    """What `call` makes of a neuron by the reference and by the engine of this device."""
+def both(make: Callable[[], Any], call: Callable[[Any], Any], device: str = "cpu", engine: str = "") -> list[Any]:
+    """What `call` makes of a neuron by the reference and by an engine, that of this device."""
     torch.manual_seed(1)
     neuron = make().to(device)
     outcomes = []
-    for engine in ("reference", device):
+    for name in ("reference", engine or device):
         twin = copy.deepcopy(neuron)
-        twin.engine = engine
+        twin.engine = name
         outcomes.append(call(twin))
     return outcomes
+
+
+def spikes_and_gradients(neuron: Any, T: int = 4) -> list[Tensor]:
+    """Of a call [T, 2, 4, 8] on the CPU: spikes, and the gradients of x and of all parameters."""
+    x = normal(T, 2, 4, 8, device="cpu").requires_grad_()
+    s = neuron(x)
+    return [s.detach(), *torch.autograd.grad((s * x.detach()).sum(), [x, *neuron.parameters()])]
 
 
 def same(reference: Any, fused: Any, tolerance: float = 2e-6) -> None:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import torch
 from compare import DEVICES
+from cupy_stand_in import Machine, StandInEngine, install
 from reading import Said
 
 from snnbench.kernels import bind, plans
-from snnbench.kernels.engines import build, cpu, registry
+from snnbench.kernels.engines import build, cpu, cuda, nvrtc, registry
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -46,20 +47,35 @@ def said(caplog: pytest.LogCaptureFixture) -> Said:
 
 
 @pytest.fixture
-def fresh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """As in a process that has just started: no engine checked, no kernel made, an own cache folder, not there yet."""
+def forget() -> Iterator[Callable[[], None]]:
+    """Has the process forget what it keeps of engines and kernels; so it does before the test, and after."""
 
-    def forget() -> None:
-        for cached in (build.compiler, registry.trouble, bind._tell, cpu.compiled):
+    def now() -> None:
+        for cached in (build.compiler, registry.trouble, bind._tell, cpu.compiled, cuda.compiled, cuda._stream):
             cached.cache_clear()
+        nvrtc._nvrtc.cache_clear()
         for table in (plans._by_cell, plans._by_class, plans._by_key):
             table.clear()
 
-    forget()
+    now()
+    yield now
+    now()
+
+
+@pytest.fixture
+def fresh(forget: Callable[[], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """As in a process that has just started: no engine checked, no kernel made, an own cache folder, not there yet."""
     cache = tmp_path / "new" / "cache"
     monkeypatch.setenv("SNNBENCH_CACHE", str(cache))
-    yield cache
-    forget()
+    return cache
+
+
+@pytest.fixture
+def machine(forget: Callable[[], None], monkeypatch: pytest.MonkeyPatch) -> Machine:
+    """A machine with a GPU, as far as that can be had without one; its engine for tensors is called "stand-in"."""
+    monkeypatch.setattr(registry, "_engines", dict(registry._engines))
+    registry.register(StandInEngine())
+    return install(monkeypatch)
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@
 #define __device__
 #define __global__
 #define __forceinline__ inline
-#define __launch_bounds__(n)
+#define __launch_bounds__(...)
 
 struct Dim { unsigned x, y, z; };
 static thread_local Dim blockIdx, threadIdx, blockDim, gridDim;

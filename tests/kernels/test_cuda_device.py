@@ -21,7 +21,7 @@ EXACT = [name for name in NEURONS if is_exact(NEURONS[name](2, 3), "cuda")]
 
 
 @pytest.mark.usefixtures("poisoned")
-@spread("name dtype T", list(NEURONS), DTYPES, [1, 4, 7, 16, 33], every=2)
+@spread("name dtype T", list(NEURONS), DTYPES, [1, 4, 7, 16, 33], each=8)
 def test_every_neuron(name: str, dtype: torch.dtype, T: int) -> None:
     for shape, last in itertools.product(((4, 4, 8, 8), SHAPES["image"]), (False, True)):
         check(name, T, shape, dtype, last, "cuda")

@@ -8,6 +8,7 @@ import test_normed
 import torch
 from compare import Fixed, close, outcome
 from test_fused_neurons import DEFAULTS, NEURONS, SHAPES, check_coefficients, inputs
+from torch import Tensor
 
 from snnbench.kernels import plans
 from snnbench.kernels.codegen.cuda import cuda_source
@@ -135,13 +136,35 @@ def test_nvrtc_compiles_every_neuron(name: str, architecture: str, types: tuple[
                 assert nvrtc(text, architecture) == ""
 
 
+def batch_norm_stats(y: Tensor, eps: float) -> tuple[Tensor, Tensor]:
+    """As torch.batch_norm_stats, which a CPU has not, in float64."""
+    var, mean = torch.var_mean(y.double(), [0, *range(2, y.dim())], correction=0)
+    return mean.float(), (var + eps).rsqrt().float()
+
+
+def batch_norm_backward_elemt(
+    g: Tensor, y: Tensor, mean: Tensor, invstd: Tensor, weight: Tensor, total: Tensor, moment: Tensor, count: Tensor
+) -> Tensor:
+    """As torch.batch_norm_backward_elemt."""
+    shape = (-1, *[1] * (y.dim() - 2))
+    wide = [value.double().view(shape) for value in (mean, invstd, weight, total / count, moment / count)]
+    mean, invstd, weight, total, moment = wide
+    return ((g - total - (y - mean) * invstd.square() * moment) * weight * invstd).float()
+
+
 @pytest.mark.usefixtures("poisoned", "shimmed")
 @pytest.mark.parametrize("channels_last", [False, True])
+@pytest.mark.parametrize("by_batch_norm", [False, True])
 @pytest.mark.parametrize(
     ("norm", "name"), [("bn", "dalif"), ("bn_per_step", "lif"), ("tdbn", "glif"), ("once", "klif")]
 )
-def test_behind_a_norm(name: str, norm: str, channels_last: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_behind_a_norm(
+    name: str, norm: str, by_batch_norm: bool, channels_last: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The host code for devices, on a CPU: PyTorch's operations for the norm, the text of the neuron's kernel."""
+    monkeypatch.setattr(norms, "by_batch_norm", lambda y: by_batch_norm)
+    monkeypatch.setattr(torch, "batch_norm_stats", batch_norm_stats)
+    monkeypatch.setattr(torch, "batch_norm_backward_elemt", batch_norm_backward_elemt)
     engine = cuda.CudaEngine()
     monkeypatch.setattr(norms, "native", lambda y: False)
     monkeypatch.setattr(

@@ -61,22 +61,29 @@ def is_exact(neuron: SpikingNeuron, device: str = "cpu") -> bool:
 
 
 def check(
-    name: str, T: int, shape: tuple[int, ...], dtype: torch.dtype, channels_last: bool = False, device: str = "cpu"
+    name: str,
+    T: int,
+    shape: tuple[int, ...],
+    dtype: torch.dtype,
+    channels_last: bool = False,
+    device: str = "cpu",
+    engine: str = "",
 ) -> None:
-    """The engine of `device` against the reference; where these round differently, few spikes may be others."""
+    """An engine, that of `device`, against the reference; where these round differently, few spikes may be others."""
+    engine = engine or device
     torch.manual_seed(3)
     neuron = EVERY[name](T, shape[1]).to(device)
     x, state, gs, g_final = inputs(T, shape, dtype, neuron.states, device)
     if channels_last:
         x = x.flatten(0, 1).contiguous(memory_format=torch.channels_last).unflatten(0, (T, shape[0]))
-    exact, rounding = is_exact(neuron, device), 1e-6 if device == "cpu" else 4e-6
+    exact, rounding = is_exact(neuron, device), 1e-6 if engine == "cpu" else 4e-6
     reference = outcome(Fixed(neuron, "reference"), x, state, gs, g_final)
-    fused = outcome(Fixed(neuron, device), x, state, gs, g_final)
+    fused = outcome(Fixed(neuron, engine), x, state, gs, g_final)
 
-    tolerance = tolerance_of(x)
+    tolerance = tolerance_of(x, engine)
     assert fused.spikes.dtype == dtype
     flipped = (fused.spikes != reference.spikes).any(0)
-    assert not flipped.any() or (device != "cpu" and not exact and flipped.sum() <= 1 + flips(neuron, x, state))
+    assert not flipped.any() or (engine != "cpu" and not exact and flipped.sum() <= 1 + flips(neuron, x, state))
 
     def alike(a: Tensor, b: Tensor, tolerance: float) -> bool:
         return close(a.masked_fill(flipped, 0), b.masked_fill(flipped, 0), tolerance)
@@ -89,12 +96,12 @@ def check(
     assert alike(fused.grad_x, reference.grad_x, tolerance if dtype == torch.float32 else 2**-7)
     assert set(fused.grad_coefficients) == set(reference.grad_coefficients)
     if not flipped.any():
-        check_coefficients(neuron, fused.grad_coefficients, x, state, gs, g_final)
+        check_coefficients(neuron, fused.grad_coefficients, x, state, gs, g_final, engine)
 
 
-def tolerance_of(x: Tensor) -> float:
+def tolerance_of(x: Tensor, engine: str) -> float:
     """Of gradients. Of a few neurons, the largest may be that of a badly conditioned one; a GPU's exp is 2 ulp off."""
-    return (1e-6 if x[0].numel() > 32 else 4e-6) * (1 if x.is_cpu else 4)
+    return (1e-6 if x[0].numel() > 32 else 4e-6) * (1 if engine == "cpu" else 4)
 
 
 def flips(neuron: SpikingNeuron, x: Tensor, state: dict[str, Tensor]) -> int:
@@ -104,14 +111,16 @@ def flips(neuron: SpikingNeuron, x: Tensor, state: dict[str, Tensor]) -> int:
     return int((narrow != wide).any(0).sum())
 
 
-def check_coefficients(neuron, grads: dict[str, Tensor], x: Tensor, state: dict, gs: Tensor, g_final: Tensor) -> None:
+def check_coefficients(
+    neuron, grads: dict[str, Tensor], x: Tensor, state: dict, gs: Tensor, g_final: Tensor, engine: str = "cpu"
+) -> None:
     wide = Fixed(neuron, "reference", torch.float64)
     expected = outcome(wide, x.double(), state, gs.double(), g_final.double())
     eager = outcome(Fixed(neuron, "reference"), x, state, gs, g_final)
     if not torch.equal(expected.spikes, eager.spikes.double()):
         return  # a membrane within rounding of its threshold: float64 is another trajectory
     sums = magnitude(wide, x, state, gs, g_final)
-    tolerance = tolerance_of(x)  # the rounding of a few terms is that of each
+    tolerance = tolerance_of(x, engine)  # the rounding of a few terms is that of each
     for key, grad in grads.items():
         error, eagers = (
             (found.double() - expected.grad_coefficients[key]).abs() / (sums[key] + 1e-12 / tolerance)

@@ -153,7 +153,7 @@ def test_compiled_autograd(last: bool, monkeypatch: pytest.MonkeyPatch) -> None:
                 loss.backward()
         return [s.detach(), x.grad, v.grad, *(p.grad for p in neuron.parameters())]
 
-    same(*both(DALIF, call, "cpu"))
+    same(*both(DALIF, call))
     assert launches
 
 
@@ -174,7 +174,7 @@ def test_parametrized_coefficients_are_fused(
         assert (s.grad_fn.name() == "FusedBackward") == (neuron.engine == "cpu")
         return [s.detach(), x.grad, *(p.grad for p in neuron.parameters())]
 
-    same(*both(make_neuron, call, "cpu"))
+    same(*both(make_neuron, call))
     assert not [record for record in caplog.records if "reference engine" in record.getMessage()]
 
 
@@ -204,7 +204,7 @@ def test_numbers_among_the_coefficients() -> None:
             found += [s.detach(), x.grad, neuron.weight.grad.clone()]
         return found
 
-    same(*both(Amplified, call, "cpu"))
+    same(*both(Amplified, call))
 
 
 @pytest.mark.parametrize("engine", ENGINES)

@@ -97,6 +97,7 @@ def check(
     place: str,
     training: bool = True,
     device: str = "cpu",
+    engine: str = "auto",
 ) -> None:
     """As near to float64 as PyTorch's norm and the neuron's kernel, one after the other."""
     y, r, gs = inputs(shape, residual, device)
@@ -105,6 +106,7 @@ def check(
     fused = built(norm, neuron, shape, device).train(training)
     apart, exact = copy.deepcopy(fused), copy.deepcopy(fused).double()
     apart.fuses, apart.norm.fuses = (), False
+    fused.neuron.engine = engine
     wide = (v if v is None else v.double() for v in (y, r, gs))
     s, grads, memory = apply(fused, y, r, gs)
     s2, grads2, _ = apply(apart, y.contiguous(), r, gs)
@@ -113,8 +115,9 @@ def check(
     assert (s != s3).sum() <= (s2 != s3).sum() + 1
     if torch.equal(s, s3.float()):
         off, other = far(grads, grads3), far(grads2, grads3)
-        # a neuron's own coefficients may be badly conditioned
-        assert all(off[k] <= max(4 * other[k], 2e-6 if k in ("y", "r") else 1e-5) for k in off), (off, other)
+        # a neuron's own coefficients may be badly conditioned: one rounding of the norm's weight moves alpha by 3e-5
+        limits = {k: 2e-6 if k in ("y", "r") else 5e-5 if k.startswith("neuron.") else 1e-5 for k in off}
+        assert all(off[k] <= max(4 * other[k], limits[k]) for k in off), (off, other)
     assert all(value <= 1e-6 for value in far(memory, memory3).values())
     assert all(torch.isfinite(g).all() for g in grads.values())
 

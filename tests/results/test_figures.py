@@ -7,8 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from snnbench.results import labels
 from snnbench.results.figures.draw import draw, save
 from snnbench.results.figures.kinds import KINDS
+from snnbench.results.looks import COLOURS, MARKERS, OTHERS, look
 from snnbench.results.selection import select
 from snnbench.runs.read import read_ledger
 from tests.results.made_up_runs import DECAYS, dalif, edit, run
@@ -101,6 +103,28 @@ def test_other_recipes_are_other_figures_and_their_titles_say_which(tmp_path):
     assert why == "only T = 2 has been run of its recipe"
 
 
+def test_files_are_named_in_words_and_apart(tmp_path):
+    run(tmp_path, "lif")
+    run(tmp_path, "dalif")
+    assert [figure.stem for figure in choose("firing", tmp_path).figures] == ["firing-cifar10-resnet20-T2"]
+    run(tmp_path, "lif", optimizer={"name": "sgd", "lr": 0.05})
+    run(tmp_path, "lif", optimizer={"name": "../x", "lr": 0.05})
+    stems = sorted(figure.stem for figure in choose("firing", tmp_path).figures)
+    assert stems == [
+        "firing-cifar10-resnet20-T2-optimizer.lr_0.05_optimizer.name_.._x",
+        "firing-cifar10-resnet20-T2-optimizer.lr_0.05_optimizer.name_sgd",
+        "firing-cifar10-resnet20-T2-optimizer.lr_0.1_optimizer.name_sgd",
+    ]
+
+
+def test_every_neuron_of_the_project_has_a_colour_and_a_marker_of_its_own():
+    found = [look(name) for name in labels.neurons()]
+    assert len({one.colour for one in found}) == len({one.marker for one in found}) == len(labels.neurons())
+    assert len(COLOURS) == len(MARKERS)
+    assert look("mine") == look("mine")
+    assert look("mine").colour in OTHERS
+
+
 def test_the_threshold_that_tdbn_takes_from_the_neuron_is_no_other_recipe(tmp_path):
     for neuron, v_th in (("lif", 1.0), ("dalif", 0.5)):
         run(tmp_path, neuron, options={"v_th": v_th}, norm={"name": "tdbn", "v_th": v_th})
@@ -117,8 +141,9 @@ def test_variants_of_a_neuron_are_told_apart_or_too_many(tmp_path):
         "KLIF (k 1)": (0.1,),
         "KLIF (k 2)": (0.2,),
     }
-    colours = [container.lines[0].get_color() for container in draw(figure).axes[0].containers]
-    assert len(set(colours)) == 2
+    drawn_as = [container.lines[0] for container in draw(figure).axes[0].containers]
+    assert {line.get_color() for line in drawn_as} == {look("klif").colour}
+    assert [line.get_linestyle() for line in drawn_as] == ["-", "--"]
     run(tmp_path, "lif", layers={"a.neuron": {"firing_rate": 0.3}})
     for alpha in range(8):
         run(tmp_path, options={"alpha_init": alpha}, layers={"a.neuron": {"firing_rate": 0.3}})
@@ -208,8 +233,7 @@ def test_labels_differ_also_where_the_first_differences_do_not_show_them(tmp_pat
         run(tmp_path, "klif", options=same | {"a": one, "b": one, "c": one, "z": other})
     (figure,) = choose("firing", tmp_path).figures
     labels = [series.label for series in figure.panels[0].series]
-    assert len(set(labels)) == 4
-    assert all(label.startswith(("KLIF (a 0, b 0, c 0) [", "KLIF (a 1, b 1, c 1) [")) for label in labels)
+    assert sorted(labels) == [f"KLIF (a {n}, b {n}, c {n}, z {z})" for n in (0, 1) for z in (0, 1)]
 
 
 def test_energy_has_the_unit_that_fits(tmp_path):

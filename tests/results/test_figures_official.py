@@ -30,7 +30,7 @@ def test_curves_are_drawn_beside_the_authors_with_a_band_over_seeds(tmp_path):
     (figure,) = drawn.figures
     assert figure.title == "CIFAR-100, seqnet, LIF, T = 32, 256 epochs, n = 2 seeds"
     found = lines(figure)
-    assert found["authors"] == (list(range(256)), list(official))
+    assert found["authors"] == (list(range(1, 257)), list(official))
     assert found["own"][1] == pytest.approx([value + 2 for value in official])
     assert draw(figure).axes[0].get_lines()[-1].get_linestyle() == "--"
     (band,) = draw(figure).axes[0].collections

@@ -38,12 +38,20 @@ def test_wrong_spikes_and_gradients_are_seen():
     assert "gradient differs" in benchmark.difference((s, g * 1.1), (s, g))
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_a_gradient_in_half_precision_may_be_rounded_the_other_way(dtype):
+    s, g = torch.ones(1000), torch.rand(1000).to(dtype) + 0.5
+    step = torch.finfo(dtype).eps / 2 * torch.exp2(torch.floor(torch.log2(g.float())) + 1)  # to the next number
+    assert benchmark.difference((s, (g.float() + step).to(dtype)), (s, g)) is None
+    assert "gradient differs" in benchmark.difference((s, (g.float() + 4 * step).to(dtype)), (s, g))
+
+
 def test_a_contestant_that_is_wrong_gets_no_time(monkeypatch):
     case = benchmark.Case("LIF", 2, torch.float32, "small", (2, 3, 4, 4), "cpu")
     real = benchmark.contestants
 
-    def with_a_cheat(case, names):
-        found = real(case, names)
+    def with_a_cheat(*given):
+        found = real(*given)
         s, g = found["reference"]()
         return {**found, "cheat": lambda: (torch.ones_like(s), g)}
 
@@ -58,8 +66,8 @@ def test_without_a_reference_nothing_is_timed_and_the_row_says_why(monkeypatch):
     case = benchmark.Case("LIF", 2, torch.float32, "small", (2, 3, 4, 4), "cpu")
     real = benchmark.contestants
 
-    def broken(case, names):
-        return {**real(case, names), "reference": lambda: torch.zeros(2) @ torch.zeros(3)}
+    def broken(*given):
+        return {**real(*given), "reference": lambda: torch.zeros(2) @ torch.zeros(3)}
 
     monkeypatch.setattr(benchmark, "contestants", broken)
     row = benchmark.run_case(case, set(), seconds=0.01)

@@ -116,7 +116,7 @@ def test_a_stage_that_dies_keeps_its_rows_and_shuts_the_gate(toys, tmp_path):
 
 
 def test_what_does_not_fit_is_left_and_taken_up_by_the_next_run(toys, tmp_path):
-    slow = toys("slow", seconds=3.0)
+    slow = toys("slow", seconds=6.0)
     assert runner.report(slow, tmp_path, 60, "") == {"slow": "out of time"}
     first = [row["case"] for row in found(tmp_path, "slow")["rows"]]
     left = [each["case"] for each in found(tmp_path, "slow")["left"]]
@@ -135,12 +135,20 @@ def test_a_budget_is_shared_and_what_it_does_not_reach_is_named(toys, tmp_path):
     assert runner.report([slow], tmp_path, 0.3, "")["slow"] == "not begun: the budget is spent"
 
 
+def test_stages_that_do_not_run_have_no_share_of_the_budget(toys, tmp_path, capfd):
+    runner.report(toys("good"), tmp_path, 60, "")
+    capfd.readouterr()
+    others = [*toys("good", seconds=8.0), *toys("wrong", seconds=8.0, device=True)]
+    runner.report([*toys("raises", seconds=8.0, gate=False), *others], tmp_path, 8.0, "")
+    assert "raises: about raises (8 s at most)" in capfd.readouterr().out
+
+
 def test_what_a_stage_lacks_is_named(toys, tmp_path):
     lacking = toys("good", packages=("no_such_package",), tools=("no-such-tool",))
     ended = runner.report([*lacking, *toys("wrong", device=True)], tmp_path, 60, "")
     assert ended["good"] == "left out: without no_such_package, no-such-tool"
     assert ended["wrong"] == "left out: without a GPU"
-    assert found(tmp_path, "good")["state"] == "left out"
+    assert not (tmp_path / "good.json").exists()
     assert toys.runs() == []
     assert runner.report(toys("good"), tmp_path, 60, "")["good"] == "green"  # once it is there
 

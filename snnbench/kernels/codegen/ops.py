@@ -207,6 +207,14 @@ _FUNCTIONS = "abs floor ceil trunc sqrt exp expm1 log log1p sin cos sigmoid tanh
 OPS |= {name: _unary(f"v{name}") for name in _FUNCTIONS.split()}
 OPS["round.default"] = _unary("vround")
 
+INSTRUCTIONS = {
+    "fma": Rule("fff", lambda a, b, c: f"fma3({a}, {b}, {c})"),
+    "inverse": Rule("f", lambda a: f"inverse({a})"),
+    "quotient": Rule("ff", lambda a, b: f"quotient({a}, {b})"),
+    "near_tanh": _unary("near_tanh"),
+}
+"""What no step says, and gradients.py puts where a GPU is faster with it."""
+
 _ACTIVATIONS = {"pow", "sigmoid", "silu", "softplus", "elu", "celu", "mish", "gelu"}
 EXPENSIVE = {"exp", "expm1", "log", "log1p", "sin", "cos", "tanh", "erf", *_ACTIVATIONS}
 """What a backward would rather keep from its forward sweep than compute twice."""
@@ -226,7 +234,7 @@ def statements(nodes: Iterable[Node], names: dict[Node, str]) -> list[str]:
     for node in nodes:
         if node.op in ("constant", "input"):
             continue
-        rule = OPS[node.op]
+        rule = OPS.get(node.op) or INSTRUCTIONS[node.op]
         text = rule.text(*(value(a, names) if isinstance(a, Node) else a for a in node.args))
         names[node] = f"n{node.index}"
         lines.append(f"const {'V' if node.dtype == 'float' else 'M'} {names[node]} = {text};")

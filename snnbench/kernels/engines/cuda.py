@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from snnbench.kernels.cell import NoEngine
-from snnbench.kernels.codegen.cuda import REGISTERS, cuda_source, kept_bytes
+from snnbench.kernels.codegen.cuda import cuda_source, kept_bytes, widest
 from snnbench.kernels.codegen.passes import Variant
 from snnbench.kernels.codegen.source import KernelSource
 from snnbench.kernels.codegen.trace import Program
@@ -135,11 +135,11 @@ class CudaKernel(FrameKernel):
                 self.load(wanted, self.widths[True], device)
 
     def source(self, wanted: Wanted) -> KernelSource:
-        backward = wanted is not None
-        return cuda_source(self.program, self.variant(wanted), backward, self.widths[backward])
+        vec = self.widths[wanted is not None]
+        return cuda_source(self.program, self.variant(wanted, self.uneven(vec)), wanted is not None, vec)
 
     def load(self, wanted: Wanted, vec: int, device: torch.device) -> Loaded:
-        variant, place, backward = self.variant(wanted), self.layout, wanted is not None
+        variant, place, backward = self.variant(wanted, self.uneven(vec)), self.layout, wanted is not None
         if place.size >= MOST:
             raise NoEngine(f"a frame has {place.size:,} neurons, more than a CUDA kernel numbers")
         if backward and kept_bytes(self.program, variant, vec) > LOCAL:
@@ -210,13 +210,16 @@ class CudaKernel(FrameKernel):
         return min(self.period * periods, self.layout.size)
 
     def width(self, backward: bool) -> int:
-        """Neurons to a thread: as many as this layout allows and, in a backward, registers; at most 4."""
-        place, states = self.layout, max(1, len(self.program.states))
-        for vec in (4, 2):
-            fits = not backward or place.steps * states * vec <= REGISTERS
-            if fits and not (place.size % vec or place.time_stride % vec or self.lanes(vec) % vec):
-                return vec
-        return 1
+        """Neurons to a thread: as many as this layout allows and registers hold."""
+        variant = self.variant((True,) * len(self.channelled) if backward else None, True)
+        vec, place = widest(self.program, variant, backward), self.layout
+        while place.size % vec or place.time_stride % vec or self.lanes(vec) % vec:
+            vec //= 2
+        return vec
+
+    def uneven(self, vec: int) -> bool:
+        """Whether the neurons of a thread differ in their channels."""
+        return self.period > 1 and self.layout.inner % vec > 0
 
     def vec(self, backward: bool, stride: int, *tensors: Tensor | None) -> int:
         """The same for a call, whose tensors may lie at odd addresses, or a stride apart that is odd."""

@@ -12,6 +12,8 @@ from snnbench.kernels.engines.layout import Layout, layout, same_frames
 
 IO = {torch.float32: "float", torch.float16: "half", torch.bfloat16: "bfloat"}
 """The dtypes that x and the spikes may have, and what the kernels call them."""
+ALIGNED = 16
+"""Addresses of states are a multiple of this, so that a GPU reads four numbers at once."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,9 +53,10 @@ def frames(value: Tensor, strides: tuple[int, ...]) -> Tensor:
 
 
 def frame(value: Tensor | None, strides: tuple[int, ...]) -> Tensor | None:
-    """A state, as float32 laid out as `strides` says: itself, or a copy where it is not so."""
+    """A state, as float32 laid out as `strides` says, at an aligned address: itself, or a copy where it is not so."""
     if value is None:
         return None
-    if value.dtype == torch.float32 and same_frames(tuple(value.shape), value.stride(), strides[1:]):
+    here = value.dtype == torch.float32 and value.data_ptr() % ALIGNED == 0
+    if here and same_frames(tuple(value.shape), value.stride(), strides[1:]):
         return value
     return torch.empty_strided(value.shape, strides[1:], dtype=torch.float32, device=value.device).copy_(value)

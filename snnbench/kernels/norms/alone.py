@@ -62,7 +62,7 @@ class _Norm(Function):
             return (None, *differentiated(norm, (y, weight, bias), wanted, [gz]))
         gy = torch.empty_like(y) if wants_y else None
         sums = gather(y, gz, found, ctx.place)
-        gweight, gbias = differentiate(ctx.norm, y, gz, gy, found, sums, ctx.place)
+        gy, gweight, gbias = differentiate(ctx.norm, y, gz, gy, found, sums, ctx.place)
         return None, gy, gweight if wants_weight else None, gbias if wants_bias else None
 
 

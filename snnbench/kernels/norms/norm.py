@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import dataclasses
 import functools
+import itertools
 import math
 from pathlib import Path
 
@@ -132,9 +133,10 @@ def gather(y: Tensor, gz: Tensor, found: Tensor, place: Place) -> tuple[Tensor, 
 
 def differentiate(
     norm: Norm, y: Tensor, gz: Tensor, gy: Tensor | None, found: Tensor, sums: tuple[Tensor, Tensor], place: Place
-) -> tuple[Tensor, Tensor]:
-    """Writes the gradient of y into gy, which may be gz or y; returns those of weight and bias.
+) -> tuple[Tensor | None, Tensor, Tensor]:
+    """The gradients of y, weight and bias. Where `gy` is given, that of y is wanted, and may be written into it.
 
+    gy may be gz or y.
     gy = scale (gz - (sum gz + (y - mean) sum(gz (y - mean)) / std^2) / n), without the latter where the statistics are
     the running ones; sums are over the n values of a channel (Ioffe and Szegedy 2015, section 3).
     """
@@ -143,14 +145,13 @@ def differentiate(
     weight, bias = floats(place.channels), floats(place.channels)
     options = (float(norm.gain), int(norm.training))
     _cpp.call("differentiate", place.shape, y, gz, gy, found, *sums, *options, weight, bias)
-    return weight, bias
+    return gy, weight, bias
 
 
 def _table(norm: Norm, y: Tensor, place: Place) -> Tensor:
     """As `table`, in PyTorch's operations; nothing waits for the device."""
     if norm.training:
-        split = y.view(place.parts, -1, *y.shape[2:])
-        var, mean = torch.var_mean(split, [1, *range(3, split.dim())], correction=0)
+        mean, var = _moments(y, norm.eps, place)
         counted = place.values * norm.repeats
         weights = _weights(place.parts, norm.momentum, y.device)
         for running, new in ((norm.running_mean, mean), (norm.running_var, var * (counted / (counted - 1)))):
@@ -164,6 +165,26 @@ def _table(norm: Norm, y: Tensor, place: Place) -> Tensor:
     return torch.stack([row.reshape(place.size) for row in rows])
 
 
+def _moments(y: Tensor, eps: float, place: Place) -> tuple[Tensor, Tensor]:
+    """Mean and variance [parts, C]: on a GPU by the kernel of PyTorch's own batch norm."""
+    split = y.view(place.parts, -1, *y.shape[2:])
+    if by_batch_norm(y):
+        mean, invstd = map(torch.stack, zip(*[torch.batch_norm_stats(part, eps) for part in split], strict=True))
+        return mean, (invstd.square().reciprocal() - eps).clamp(min=0)
+    var, mean = torch.var_mean(split, [1, *range(3, split.dim())], correction=0)
+    return mean, var
+
+
+def by_batch_norm(y: Tensor) -> bool:
+    """Whether PyTorch has the parts of its batch norm for y, one by one."""
+    return y.is_cuda
+
+
+@functools.lru_cache(maxsize=256)
+def _count(values: int, device: torch.device) -> Tensor:
+    return torch.tensor([values], dtype=torch.int32, device=device)
+
+
 @functools.lru_cache(maxsize=256)
 def _weights(parts: int, momentum: float, device: torch.device) -> Tensor:
     """What the statistics of each part count for in the running ones, which take them in one after the other."""
@@ -172,15 +193,23 @@ def _weights(parts: int, momentum: float, device: torch.device) -> Tensor:
 
 def _differentiate(
     norm: Norm, y: Tensor, gz: Tensor, gy: Tensor | None, found: Tensor, sums: tuple[Tensor, Tensor], place: Place
-) -> tuple[Tensor, Tensor]:
+) -> tuple[Tensor | None, Tensor, Tensor]:
     """As `differentiate`, in PyTorch's operations."""
     scale, _, mean, invstd = found.view(4, place.parts, -1)
     total, moment = (value.view(place.parts, -1) for value in sums)
+    shape = (place.parts, 1, place.channels, *[1] * (y.dim() - 3))
     if gy is not None:
-        over = scale / (-place.values if norm.training else torch.inf)
-        p, q = over * invstd.square() * moment, over * total
-        shape = (place.parts, 1, place.channels, *[1] * (y.dim() - 3))
-        split = [value.view(place.parts, -1, *y.shape[2:]) for value in (y, gz, gy)]
-        own = torch.addcmul((q - mean * p).view(shape), split[0], p.view(shape))
-        torch.addcmul(own, split[1], scale.view(shape), out=split[2])
-    return norm.gain * (invstd * moment).sum(0), total.sum(0)
+        ys, gzs, gys = (value.view(place.parts, -1, *y.shape[2:]) for value in (y, gz, gy))
+        if not norm.training:
+            torch.mul(gzs, scale.view(shape), out=gys)
+        elif by_batch_norm(y):
+            count, weight = _count(place.values, y.device), norm.weight * norm.gain
+            parts = zip(gzs, ys, mean, invstd, itertools.repeat(weight), total, moment, itertools.repeat(count))
+            done = [torch.batch_norm_backward_elemt(*part) for part in parts]
+            gy = (done[0] if place.parts == 1 else torch.cat(done)).view(y.shape)
+        else:
+            over = scale / -place.values
+            p, q = over * invstd.square() * moment, over * total
+            own = torch.addcmul((q - mean * p).view(shape), ys, p.view(shape))
+            torch.addcmul(own, gzs, scale.view(shape), out=gys)
+    return gy, norm.gain * (invstd * moment).sum(0), total.sum(0)

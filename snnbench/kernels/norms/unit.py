@@ -210,6 +210,6 @@ def _by_kernel(
     gy = None
     if wants_y:
         gy = gz if not wants_residual else y if call.compute is not None else torch.empty_like(gz)
-    weight, bias = differentiate(call.norm, y, gz, gy, found, (sums, moments), call.place)
+    gy, weight, bias = differentiate(call.norm, y, gz, gy, found, (sums, moments), call.place)
     first = [gy, weight if wants_weight else None, bias if wants_bias else None, gz if wants_residual else None]
     return [*first, *others]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import re
 import statistics
 from collections.abc import Callable, Iterable, Sequence
@@ -127,16 +125,12 @@ def by_neuron(runs: Sequence[Run], points: Callable[[list[Run]], list[Point]]) -
         reason = f"one of {len(dropped)} variants of {name}, more than one figure can tell apart ({MOST_SERIES})"
         left_out += [(run, reason) for same in dropped for run in same]
     order = [*labels.neurons(), *sorted(variants.keys() - labels.neurons().keys())]
-    series, recipes = [], []
+    series: list[Series] = []
     for name in sorted(variants, key=order.index):
-        differing = distinctions([neuron(same[0]) for same in variants[name]])
+        differing = told_apart([neuron(same[0]) for same in variants[name]])
         shown = labels.neuron_of(variants[name][0][0])
         texts = [shown + (f" ({text})" if text else "") for text in differing]
         series += [Series(label, name, points(same)) for label, same in zip(texts, variants[name], strict=True)]
-        recipes += [same[0].recipe for same in variants[name]]
-    texts = [one.label for one in series]
-    for one, recipe in zip(series, recipes, strict=True):
-        one.label += f" [{recipe}]" if texts.count(one.label) > 1 else ""
     return series, left_out
 
 
@@ -159,11 +153,43 @@ def title(run: Run, middle: Iterable[str], n: Sequence[int]) -> str:
     return ", ".join(parts) + ("" if run.provenance == "real" else f", not the real data: {run.provenance}")
 
 
-def stem(kind: str, key: object, run: Run, *more: str) -> str:
-    """The file's name: readable, and with a hash of `key`, different for every group of runs."""
-    digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:8]
-    words = [run.config["data"]["name"], run.config["backbone"]["name"], *more]
-    return "-".join([kind, *(re.sub(r"[^\w.-]+", "_", word, flags=re.ASCII)[:LONGEST] for word in words), digest])
+def told_apart(configs: Sequence[dict[str, Any]], least: int = 3) -> list[str]:
+    """What tells some flat configs apart, in `least` keys, or as many more as it takes; numbered where none does."""
+    most = least
+    while len(set(texts := distinctions(configs, most))) < len(configs) and most < max(map(len, configs)):
+        most *= 2
+    same = [texts[:place].count(text) for place, text in enumerate(texts)]
+    return [f"{text}, no. {n + 1}".lstrip(", ") if n else text for text, n in zip(texts, same, strict=True)]
+
+
+def stem(kind: str, run: Run, *more: str) -> str:
+    """The file's name, in words: what the figure is of. `name_apart` adds to those that are alike."""
+    return "-".join([kind, *map(_word, (run.config["data"]["name"], run.config["backbone"]["name"], *more))])
+
+
+def _in_common(runs: Sequence[Run]) -> dict[str, Any]:
+    first, *others = ({**run.flat, "epochs": run.planned, "data": run.provenance} for run in runs)
+    return {key: value for key, value in first.items() if all(other.get(key) == value for other in others)}
+
+
+def _word(text: str) -> str:
+    return re.sub(r"[^\w.-]+", "_", text, flags=re.ASCII)[:LONGEST]
+
+
+def name_apart(figures: Sequence[Figure]) -> None:
+    """Add to file names that are the same in what the recipes, epochs and data of the figures differ."""
+    for same in {figure.stem: [f for f in figures if f.stem == figure.stem] for figure in figures}.values():
+        common = [_in_common(figure.runs) for figure in same]
+        shared = [{key: one[key] for key in one if all(key in other for other in common)} for one in common]
+        for figure, text in zip(same, told_apart(shared, least=1), strict=True):
+            figure.stem += f"-{_word(text)}" if text else ""
+    taken: set[str] = set()
+    for figure in figures:  # a word may have been cut short
+        name, number = figure.stem, 1
+        while figure.stem in taken:
+            number += 1
+            figure.stem = f"{name}-{number}"
+        taken.add(figure.stem)
 
 
 def tell_apart(figures: Sequence[Figure], recipe: Callable[[Run], dict[str, Any]]) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from snnbench.files import atomic
-from snnbench.results import labels
+from snnbench.results import labels, looks
 from snnbench.results.figures.data import Beside, HeatMap, Line, Lines, Panel, Point, Series
 from snnbench.results.figures.data import Figure as FigureData
 from snnbench.results.outcomes import Spread
@@ -22,9 +22,8 @@ if TYPE_CHECKING:
 COLUMN, PAGE = 3.5, 7.16  # widths in inches of a column and of a page of two
 FEW = 40  # points that stand apart; more are a line
 WIDE = 22  # layers that a column can name
-# Okabe and Ito's colours, told apart with any colour vision; without their yellow, which is too light for lines.
-COLOURS = ("#000000", "#D55E00", "#0072B2", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#7F7F7F")
-MARKERS = "osD^vP<>"
+STROKES = ("-", "--", "-.", ":")  # of a neuron's variants, one after the other
+AUTHORS = ("#555555", "#AAAAAA")
 STYLE: Any = {  # to matplotlib, its keys are a type
     "font.size": 8,
     "axes.labelsize": 8,
@@ -163,14 +162,12 @@ def _series(axis: Axes, series: Series, style: dict[str, Any], shift: float) -> 
 
 
 def _styles(neurons: Sequence[str]) -> list[dict[str, Any]]:
-    """A neuron has the same colour and marker in every figure, where it is there in one variant."""
-    order, taken, styles = list(labels.neurons()), set[int](), []
-    for neuron in neurons:
-        number = order.index(neuron) % len(COLOURS) if neuron in order else len(COLOURS) - 1
-        while number in taken:
-            number = (number + 1) % len(COLOURS)
-        taken.add(number)
-        styles.append({"color": COLOURS[number], "marker": MARKERS[number]})
+    """A neuron has one colour and marker in all figures; its variants are other strokes, some with open markers."""
+    styles = []
+    for place, neuron in enumerate(neurons):
+        variant, look = neurons[:place].count(neuron), looks.look(neuron)
+        style = {"color": look.colour, "marker": look.marker, "linestyle": STROKES[variant % len(STROKES)]}
+        styles.append({**style, "markerfacecolor": "white" if variant % 2 else look.colour})
     return styles
 
 
@@ -181,11 +178,9 @@ def _beside(figure: Beside) -> Figure:
     own = [line for line in figure.lines if not line.official]
     for line, style in zip(own, _styles([line.neuron for line in own]), strict=True):
         _own(axis, line, style)
-    taken = {style["color"] for style in _styles([line.neuron for line in own])}
-    colour = next(one for one in COLOURS[1:] if one not in taken)
     for number, line in enumerate(line for line in figure.lines if line.official):
         x, y = [point.x for point in line.points], [point.values[0] for point in line.points]
-        axis.plot(x, y, "--", color=colour, alpha=0.5 if number else 1, label=line.label, linewidth=0.9)
+        axis.plot(x, y, "--", color=AUTHORS[number % len(AUTHORS)], label=line.label, linewidth=0.9)
     axis.set_xlabel(figure.xlabel)
     axis.set_ylabel(figure.label)
     axis.legend(loc="lower right")
@@ -200,7 +195,7 @@ def _own(axis: Axes, line: Line, style: dict[str, Any]) -> None:
     spreads = [Spread.of(point.values) for point in line.points]
     mean, std = [spread.mean for spread in spreads], [spread.std or 0.0 for spread in spreads]
     if len(x) <= FEW:
-        axis.errorbar(x, mean, std, label=line.label, capsize=1.5, elinewidth=0.8, linestyle="none", **style)
+        axis.errorbar(x, mean, std, label=line.label, capsize=1.5, elinewidth=0.8, **style | {"linestyle": "none"})
         return
     axis.plot(x, mean, color=style["color"], label=line.label)
     low, high = ([m + sign * s for m, s in zip(mean, std, strict=True)] for sign in (-1, 1))

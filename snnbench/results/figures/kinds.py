@@ -18,6 +18,7 @@ from snnbench.results.figures.data import (
     alike,
     by_neuron,
     counts,
+    name_apart,
     over_layers,
     stem,
     tell_apart,
@@ -52,7 +53,7 @@ def coefficients(runs: Sequence[Run], protocol: str) -> Drawn:
             series = Series(labels.neuron_of(first), name, over_layers([found[run][quantity] for run in same]))
             panels.append(Panel(labels.coefficient(name, quantity), [series]))
         heading = title(first, [labels.neuron_of(first), f"T = {T}"], [len(same)])
-        file = stem("coefficients", _recipe(first), first, name, f"T{T}")
+        file = stem("coefficients", first, name, f"T{T}")
         drawn.figures.append(Lines(file, heading, same, LAYERS, panels))
     tell_apart(drawn.figures, lambda run: neuron(run) | setting(run))
     return drawn
@@ -71,7 +72,7 @@ def firing(runs: Sequence[Run], protocol: str) -> Drawn:
             continue
         first, T = same[0], same[0].config["T"]
         panel = Panel("firing rate (spikes per\nneuron and timestep)", series, from_zero=True)
-        file = stem("firing", _setting_and_T(first), first, f"T{T}")
+        file = stem("firing", first, f"T{T}")
         heading = title(first, [f"T = {T}"], counts(series))
         drawn.figures.append(Lines(file, heading, _less(same, crowd), LAYERS, [panel]))
     tell_apart(drawn.figures, setting)
@@ -113,7 +114,7 @@ def grid(runs: Sequence[Run], protocol: str) -> Drawn:
             continue
         first, T = same[0], same[0].config["T"]
         heading = title(first, [f"T = {T}"], [len(values) for values in cells.values()])
-        file = stem("grid", _all_but_decays(first), first, f"T{T}")
+        file = stem("grid", first, f"T{T}")
         drawn.figures.append(HeatMap(file, heading, same, f"test accuracy (%), {protocol_label(protocol)}", cells))
     tell_apart(drawn.figures, lambda run: _all_but_decays(run)[1] | setting(run))
     return drawn
@@ -132,6 +133,7 @@ class Kind:
         drawn = self.draw([run for run in runs if _named(run)], protocol)
         nameless = "its config.yaml lacks T or the name of its data, backbone or neuron"
         drawn.left_out += [(run, nameless) for run in runs if not _named(run)]
+        name_apart(drawn.figures)
         return drawn
 
 
@@ -184,7 +186,7 @@ def _over_timesteps(drawn: Drawn, kind: str, found: dict[Run, float], label: str
         series, crowd = by_neuron(same, points)
         drawn.left_out += crowd
         if series:
-            heading, file = title(same[0], [], counts(series)), stem(kind, setting(same[0]), same[0])
+            heading, file = title(same[0], [], counts(series)), stem(kind, same[0])
             panels = [Panel(label, series, from_zero=kind == "energy")]
             drawn.figures.append(Lines(file, heading, _less(same, crowd), "number of timesteps T", panels))
     tell_apart(drawn.figures, setting)

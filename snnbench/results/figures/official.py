@@ -34,11 +34,11 @@ def curves(runs: Sequence[Run], protocol: str) -> Drawn:
         chosen = comparable(whole, recipe)
         drawn.left_out += chosen.left_out
         if same := chosen.counted:
-            own = _own(same, [run.curve for run in same])
-            official = _official("authors", dict(enumerate(found[same[0]].accuracy)))
+            own = _own(same, [{epoch + 1: value for epoch, value in run.curve.items()} for run in same])
+            official = _official("authors", dict(enumerate(found[same[0]].accuracy, 1)))
             heading, file = _named("curves", row, same, own, other_precision(same[0], recipe))
             label = "test accuracy (%)"
-            drawn.figures.append(Beside(file, heading, same, "epoch, counted from 0", label, [own, official]))
+            drawn.figures.append(Beside(file, heading, same, "epoch", label, [own, official]))
     return drawn
 
 
@@ -124,4 +124,4 @@ def _named(kind: str, row: str, runs: Sequence[Run], own: Line, *notes: str) -> 
     first, seeds = runs[0], [len(point.values) for point in own.points]
     name = str(first.config["neuron"]["name"])
     parts = [labels.neuron_of(first), f"T = {first.config['T']}", *filter(None, notes)]
-    return title(first, parts, seeds), stem(kind, row, first, name)
+    return title(first, parts, seeds), stem(kind, first, name, f"T{first.config['T']}")

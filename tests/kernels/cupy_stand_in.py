@@ -1,0 +1,196 @@
+"""CuPy and PyTorch's CUDA, as far as the CUDA engine uses them, where there is no GPU: kernels run on the CPU.
+
+NVRTC is the real one; the PTX that belongs to the machine code is what runs (ptx.py). What is asked of CuPy, and how it
+answers, is as with CuPy 14.2: types of arguments and results, errors, and that a module belongs to the device that was
+current when it was loaded.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import sys
+import types
+from collections.abc import Iterator
+from typing import Any
+
+import ptx
+import pytest
+import torch
+
+from snnbench.kernels.engines.cuda import CudaEngine
+
+MACHINE_CODE = b"\x7fELF of a stand-in\0"
+
+
+class NVRTCError(RuntimeError):
+    pass
+
+
+class CUDADriverError(RuntimeError):
+    pass
+
+
+class CUDARuntimeError(RuntimeError):
+    pass
+
+
+class StandInEngine(CudaEngine):
+    """The CUDA engine for tensors on the CPU."""
+
+    name, device = "stand-in", "cpu"
+
+
+@dataclasses.dataclass
+class Nvrtc:
+    """As cupy.cuda.nvrtc, over NVIDIA's own binding.
+
+    Attributes:
+        architectures: that it compiles for.
+        options: what each program was compiled with.
+        refused: programs that hold this word are not compiled.
+    """
+
+    api: Any
+    architectures: tuple[int, ...] = (75, 80, 86, 89, 90, 100)
+    options: list[tuple[str, ...]] = dataclasses.field(default_factory=list)
+    refused: str = ""
+
+    def checked(self, answer: tuple[Any, ...]) -> Any:
+        if answer[0] != self.api.nvrtcResult.NVRTC_SUCCESS:
+            raise NVRTCError(f"{answer[0].name} ({int(answer[0])})")
+        return answer[1] if len(answer) > 1 else None
+
+    def getVersion(self) -> tuple[int, int]:
+        _, major, minor = self.api.nvrtcVersion()
+        return 1000 + major, minor  # so that in the cache nothing of this is taken for real machine code
+
+    def getSupportedArchs(self) -> tuple[int, ...]:
+        return self.architectures
+
+    def createProgram(self, src: str, name: str, headers: tuple[str, ...], include_names: tuple[str, ...]) -> Any:
+        assert type(src) is type(name) is str
+        assert headers == include_names == ()
+        src = f"#error {self.refused} is refused" if self.refused and self.refused in src else src
+        return self.checked(self.api.nvrtcCreateProgram(src.encode(), name.encode(), 0, [], []))
+
+    def compileProgram(self, program: Any, options: tuple[str, ...]) -> None:
+        assert all(type(option) is str for option in options)
+        self.options.append(tuple(options))
+        self.checked(self.api.nvrtcCompileProgram(program, len(options), [option.encode() for option in options]))
+
+    def getPTX(self, program: Any) -> bytes:
+        text = b" " * self.checked(self.api.nvrtcGetPTXSize(program))
+        self.checked(self.api.nvrtcGetPTX(program, text))
+        return text
+
+    def getCUBIN(self, program: Any) -> bytes:
+        return MACHINE_CODE + self.getPTX(program)
+
+    def getProgramLog(self, program: Any) -> str:
+        log = b" " * self.checked(self.api.nvrtcGetProgramLogSize(program))
+        self.checked(self.api.nvrtcGetProgramLog(program, log))
+        return log.decode().rstrip("\0")
+
+    def destroyProgram(self, program: Any) -> None:
+        self.checked(self.api.nvrtcDestroyProgram(program))
+
+
+@dataclasses.dataclass
+class Machine:
+    """Devices that are alike, and what was done with them.
+
+    Attributes:
+        capability: of the devices.
+        count: of devices that PyTorch sees, and CuPy.
+        current: the index of the current one.
+        streams: by device index, the address of PyTorch's current stream.
+        launches: of each launch, device, stream, name of the kernel, blocks.
+        broken: what the driver says to a "load" or a "launch".
+    """
+
+    nvrtc: Nvrtc
+    capability: tuple[int, int] = (9, 0)
+    count: int = 1
+    current: int | None = 0
+    streams: dict[int | None, int] = dataclasses.field(default_factory=dict)
+    launches: list[tuple[int | None, int, str, int]] = dataclasses.field(default_factory=list)
+    broken: dict[str, str] = dataclasses.field(default_factory=dict)
+
+    @contextlib.contextmanager
+    def on(self, device: torch.device) -> Iterator[None]:
+        """As torch.cuda.device."""
+        before, self.current = self.current, device.index
+        try:
+            yield
+        finally:
+            self.current = before
+
+    def check(self, what: str) -> None:
+        if what in self.broken:
+            raise CUDADriverError(self.broken[what])
+
+    def cupy(self) -> types.ModuleType:
+        """What `import cupy` gives."""
+        machine = self
+
+        class Module:
+            def load(self, code: bytes) -> None:
+                assert type(code) is bytes
+                machine.check("load")
+                self.device, self.text = machine.current, code.removeprefix(MACHINE_CODE).decode().rstrip("\0")
+                if not self.text.lstrip("/\n ").startswith("Generated by NVIDIA"):
+                    raise CUDADriverError("CUDA_ERROR_INVALID_IMAGE: device kernel image is invalid")
+
+            def get_function(self, name: str) -> Function:
+                if f".entry {name}(" not in self.text:
+                    raise CUDADriverError("CUDA_ERROR_NOT_FOUND: named symbol not found")
+                return Function(self, name)
+
+        @dataclasses.dataclass
+        class Function:
+            module: Module
+            name: str
+
+            def __call__(self, grid: Any, block: Any, args: Any, shared_mem: int = 0, *, stream: Any) -> None:
+                assert type(grid) is type(block) is type(args) is tuple
+                assert all(type(value) is int and -(1 << 63) <= value < 1 << 63 for value in args)
+                machine.check("launch")
+                if (self.module.device, stream.device_id) != (machine.current,) * 2:
+                    raise CUDADriverError("CUDA_ERROR_INVALID_HANDLE: invalid resource handle")
+                if not 0 < grid[0] < 1 << 31 or not 0 < block[0] <= 1024:
+                    raise CUDADriverError("CUDA_ERROR_INVALID_VALUE: invalid argument")
+                machine.launches.append((machine.current, stream.ptr, self.name, grid[0]))
+                ptx.load(self.module.text, self.name)(grid[0], block[0], args)
+
+        @dataclasses.dataclass
+        class ExternalStream:
+            ptr: int
+            device_id: int | None = -1
+
+        module = types.ModuleType("cupy")
+        module.__version__ = "14.2.0"
+        module.cuda = types.SimpleNamespace(
+            nvrtc=self.nvrtc,
+            driver=types.SimpleNamespace(CUDADriverError=CUDADriverError),
+            function=types.SimpleNamespace(Module=Module),
+            runtime=types.SimpleNamespace(getDeviceCount=lambda: self.count),
+            ExternalStream=ExternalStream,
+        )
+        return module
+
+
+def install(patch: pytest.MonkeyPatch) -> Machine:
+    """Have CuPy, and PyTorch's CUDA, be those of a machine with a GPU, until `patch` is undone."""
+    machine = Machine(Nvrtc(pytest.importorskip("cuda.bindings.nvrtc")))
+    patch.setitem(sys.modules, "cupy", machine.cupy())
+    for name, stands in {
+        "is_available": lambda: True,
+        "device_count": lambda: machine.count,
+        "current_device": lambda: machine.current,
+        "get_device_capability": lambda device: machine.capability,
+        "device": machine.on,
+    }.items():
+        patch.setattr(torch.cuda, name, stands)
+    patch.setattr(torch._C, "_cuda_getCurrentRawStream", lambda index: machine.streams.get(index, 0), raising=False)
+    return machine
