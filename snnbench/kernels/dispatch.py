@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
+import logging
+
 import torch
 from torch import Tensor
 
 from snnbench.kernels import fused, fused_ops
+from snnbench.kernels.bind import _tell as tell
 from snnbench.kernels.cell import Cell, State, check_call
 from snnbench.kernels.coefficients import coefficients_of
 from snnbench.kernels.engines import reference
 from snnbench.kernels.engines.registry import AUTO, REFERENCE
-
-
-COMPILES = tuple(int(part) for part in torch.__version__.split(".")[:2]) >= (2, 13)
-"""Whether torch.compile can ask a neuron for its kernel; that of PyTorch 2.11 cannot, and compiles the loop over time."""
 
 
 def run(cell: Cell, x: Tensor, state: State | None = None, *, last: bool = True) -> tuple[Tensor, State]:
@@ -37,8 +36,16 @@ def run(cell: Cell, x: Tensor, state: State | None = None, *, last: bool = True)
         check_call(cell, x, state, coefficients)
         return reference.run(cell, x, state, coefficients)
     if torch.compiler.is_compiling():
-        # What is exported and loaded elsewhere finds no kernel of this process.
-        if torch.compiler._is_exporting_flag or not COMPILES:
+        if torch.compiler.is_exporting():  # what is loaded elsewhere finds no kernel of this process
+            _say_unless_exporting()
             return reference.run(cell, x, state)
         return fused_ops.run(cell, x, state, last)
     return fused.run(cell, x, state, last)
+
+
+@torch.compiler.assume_constant_result  # so called, not compiled: within, is_exporting() tells the truth
+def _say_unless_exporting() -> None:
+    """Say that PyTorch 2.11 calls no kernel: it takes all it compiles for an export, and a neuron for no constant."""
+    if not torch.compiler.is_exporting():
+        version = torch.__version__.partition("+")[0]
+        tell(logging.WARNING, f"torch.compile of PyTorch {version} cannot call kernels: neurons run as operations")

@@ -101,11 +101,12 @@ def _entered(reads: Reads, frame: types.FrameType) -> Any:
 
 
 def _is_errand(reads: Reads, frame: types.FrameType) -> bool:
-    """Whether it is a library's function that PyTorch has called for itself."""
+    """Whether PyTorch has called it for itself: a library's function, or what evaluates annotations for a signature."""
     back, code = frame.f_back, frame.f_code
     if back is None or not (_is_hidden(back.f_code) or back.f_code in reads.errands) or code in reads.functions:
         return False
-    return code.co_filename.startswith(values.INSTALLED) and not code.co_filename.startswith(values.LAYERS)
+    installed = code.co_filename.startswith(values.INSTALLED) and not code.co_filename.startswith(values.LAYERS)
+    return installed or code.co_name == "__annotate__"
 
 
 def _functions(reads: Reads, frame: types.FrameType) -> list[types.FunctionType]:

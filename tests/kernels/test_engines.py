@@ -158,7 +158,7 @@ def test_none_can_be_had(
         DALIF(engine="replay")(X)
 
 
-def test_a_second_engine_under_compile(replay: ReplayEngine) -> None:
+def test_a_second_engine_under_compile(replay: ReplayEngine, compiled_kernels: None) -> None:
     torch._dynamo.reset()
     compiled = torch.compile(DALIF(engine="replay"), fullgraph=True, backend="aot_eager")
     with torch.no_grad():

@@ -170,7 +170,7 @@ def test_a_backward_that_cannot_be_had(
     assert "DALIF: reference engine, because" in record.getMessage()
 
 
-def test_under_torch_compile_too(fresh: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_under_torch_compile_too(fresh: Path, caplog: pytest.LogCaptureFixture, compiled_kernels: None) -> None:
     torch._dynamo.reset()
     neuron, x = LIF(tau=2.625), torch.linspace(-1, 3, 60).view(3, 2, 10).requires_grad_()
     compiled = torch.compile(neuron, fullgraph=True, backend="aot_eager")

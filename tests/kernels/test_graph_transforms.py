@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 from compare import both, close, same
+from reading import Said
 from torch import Tensor, nn
 from torch.autograd import forward_ad
 from torch.nn.utils import parametrize
@@ -237,3 +238,13 @@ def test_glif_whose_time_is_batched() -> None:
 
 def test_numbers_have_a_program_without_a_call() -> None:
     assert plan_of(Amplified()).obstacle == ""
+
+
+def test_where_compiling_cannot_call_kernels_neurons_run_as_operations(said: Said) -> None:
+    """PyTorch 2.11 takes what it compiles for an export; a line says so there, and none elsewhere."""
+    torch.compiler.reset()
+    says = torch.compile(lambda x: x + torch.compiler.is_exporting(), backend="eager")(torch.zeros(())).item()
+    neuron = DALIF(v_th=0.9375)
+    assert torch.equal(torch.compile(neuron, backend="eager", fullgraph=True)(X), neuron(X))
+    lines = [record.getMessage() for record in said.caplog.records]
+    assert any("cannot call kernels" in line for line in lines) == bool(says)

@@ -200,7 +200,7 @@ COMPILED = {
 
 
 @pytest.mark.parametrize("case", COMPILED)
-def test_what_changes_under_compile(case: str) -> None:
+def test_what_changes_under_compile(case: str, compiled_kernels: None) -> None:
     drive, change = COMPILED[case]
     neuron = type("Compiled", (Neuron,), {"drive": drive, "shared": 1.5})()
     torch.compiler.reset()
