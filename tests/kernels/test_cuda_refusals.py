@@ -107,7 +107,7 @@ def test_a_backward_that_cannot_be_had_is_found_before_the_forward_runs(
         alone.nvrtc.refused = "backward("
         expected = "NVRTC did not compile a kernel for sm_90: kernel.cu(1): catastrophic error"
     else:
-        monkeypatch.setattr(cuda, "LOCAL", 16)
+        monkeypatch.setattr(cuda, "LOCAL", 0)
     refused(PLIF(), expected, said, T)
     assert not alone.launches
     x = torch.rand(T, 2, 8)
