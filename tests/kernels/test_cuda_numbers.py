@@ -26,11 +26,7 @@ from snnbench.neurons.surrogate import make_surrogate
 
 TINY = 2**-126
 """Below this, an instruction may give 0."""
-WAYS = (
-    "shim",
-    "stand-in",
-    pytest.param("cuda", marks=pytest.mark.skipif("cuda" not in DEVICES, reason="needs a GPU, and CuPy")),
-)
+WAYS = ("shim", "stand-in", *DEVICES[1:])
 
 
 @pytest.fixture(params=WAYS)
