@@ -6,6 +6,7 @@ Ctrl-C or a signal.
 
 from __future__ import annotations
 
+import logging
 import os
 import shlex
 import sys
@@ -129,6 +130,9 @@ def _run_job(task: Callable[[DictConfig], int], cfg: DictConfig, traceback_wante
     assert not os.environ.get(PLAN_ONLY), "a plan trains nothing"
     try:
         _check_mode(cfg)
+        if status.place() and status.JOB not in os.environ:  # in the processes of a job, the first one has said it
+            words = status.of_this_job().get("own") or HydraConfig.get().overrides.task
+            logging.getLogger("snnbench").info("%s: %s", status.place(), " ".join(words))
         config.at_home(cfg)
         code = task(cfg)
     except Exception as error:
