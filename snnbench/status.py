@@ -26,7 +26,6 @@ FOLDER = "SNNBENCH_STATUS"
 JOB = "SNNBENCH_JOB"
 """Environment variables: the folder of the files and, in a process that a job started for itself, the job's number."""
 _BEGAN = "began"
-WIDEST = 10_000  # characters, of a line that no terminal breaks
 
 
 def is_sweep() -> bool:
@@ -152,10 +151,9 @@ def print_table(jobs: list[dict[str, Any]]) -> None:
 
     Where a line has no room for the folders, they stand below, whole, to be copied.
     """
-    from rich.console import Console
     from rich.table import Table
 
-    console = Console(width=terminal.width() or WIDEST)
+    console = terminal.console()
     common = in_all([job["words"] for job in jobs])
     lines = [[" ".join(word for word in job["words"] if word not in common), *_outcome(job)] for job in jobs]
 
@@ -172,7 +170,7 @@ def print_table(jobs: list[dict[str, Any]]) -> None:
         return found
 
     whole = table(folders=True)
-    fits = console.measure(whole, options=console.options.update(width=WIDEST)).maximum <= console.width
+    fits = console.measure(whole, options=console.options.update(width=terminal.WIDEST)).maximum <= console.width
     console.print(whole if fits else table(folders=False), markup=False, highlight=False)
     for number, line in enumerate(lines, start=1):
         if line[-1] and not fits:

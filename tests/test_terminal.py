@@ -149,6 +149,24 @@ def test_a_training_is_finished_wherever_its_output_went(tmp_path, monkeypatch, 
     assert json.loads((folder / "result.json").read_text())["status"] == "finished"
 
 
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_what_a_run_and_an_evaluation_print_fits_and_is_whole(capsys, monkeypatch, width):
+    from snnbench import terminal
+    from snnbench.training.report import energy_table
+
+    monkeypatch.setenv("COLUMNS", str(width))
+    counts = {"ac": 1.23456789e9, "mac": 9.8e8, "picojoule": 5.5e9, "ann_mac": 1.8e9}
+    name = "stages.3.blocks.1.convolution2"
+    layers = {name: {"input": "averages", "input_rate": 0.123, **counts}}
+    energy = {"model": "45nm", "samples": 10000, "ann_picojoule": 8e9, "layers": layers, **counts}
+    terminal.console().print(energy_table(energy))
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= width
+    first = "".join(line.split("│")[1].strip() for line in lines if line.startswith("│"))
+    assert first == f"{name}all"
+    assert "…" not in "".join(lines)
+
+
 def test_every_command_is_protected():
     files = [ROOT / "train.py", ROOT / "eval.py", *(ROOT / "scripts").glob("*.py"), *(ROOT / "snnbench").rglob("*.py")]
     commands = [path for path in files if '\nif __name__ == "__main__":' in path.read_text()]

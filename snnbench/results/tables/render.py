@@ -25,7 +25,6 @@ LATEX = {
 
 NOTHING = {"", "-"}
 GAP = 3  # blanks between columns
-WIDEST = 10_000  # characters, of a line that no terminal breaks
 
 
 def render(tables: Sequence[Table], notes: Sequence[str], form: str, wide: bool = False) -> str:
@@ -185,7 +184,7 @@ def _fitted(table: Table, places: list[int], width: int | None) -> tuple[str, li
         shown.add_column(table.columns[n], min_width=least, overflow="fold")
     for line in table.lines:
         shown.add_row(*(Text(_glued(line[n])) for n in places))
-    console = Console(file=io.StringIO(), width=width or WIDEST, color_system=None, emoji=False)
+    console = Console(file=io.StringIO(), width=width or terminal.WIDEST, color_system=None, emoji=False)
     console.print(shown)
     assert isinstance(console.file, io.StringIO)
     lines = [line.rstrip() for line in console.file.getvalue().replace("\u00a0", " ").splitlines()]
