@@ -72,12 +72,16 @@ def outputs(tmp_path):
 def scripts(outputs):
     from scripts import compare, dashboard, figures, prepare_data, publish_code, sync_wandb, tables
     from snnbench import doctor
+    from snnbench.guide.text import print_help
     from snnbench.kernels import show
 
     folder = str(outputs)
     return {
         "tables": (lambda: tables.main([folder]), 0),
         "tables of nothing": (lambda: tables.main(["--check", "arlif/cifar10_resnet18_t4", folder]), 2),
+        "what can be run": (lambda: tables.main(["rows", folder]), 0),
+        "help": (lambda: print_help([], CONFIGS, "train"), 0),
+        "help of rows": (lambda: print_help(["rows"], CONFIGS, "train"), 0),
         "compare": (lambda: compare.main([folder]), 0),
         "compare nothing": (lambda: compare.main([str(outputs / "run0")]), 2),
         "dashboard": (lambda: dashboard.main([folder]), 0),
@@ -111,6 +115,21 @@ def test_so_it_does_where_stdout_is_closed_or_has_no_such_letters(outputs):
     assert (code, said) == (0, "")
     assert os.read(reader, 100) == b"u +- -| \\xfc \xff x ...\n"
     os.close(reader)
+
+
+@pytest.mark.parametrize("width", ["80", "120"])
+@pytest.mark.parametrize("name", ["tables", "what can be run", "compare", "help", "help of rows"])
+def test_a_terminal_of_ascii_gets_lines_that_fit(outputs, monkeypatch, tmp_path, name, width):
+    monkeypatch.setenv("COLUMNS", width)
+    main, code = scripts(outputs)[name]
+    for encoding in ("ascii", "utf-8"):
+        path = tmp_path / encoding
+        with path.open("wb") as file:
+            assert child(main, file.fileno(), encoding=encoding) == (code, "")
+        lines = path.read_bytes().decode(encoding).splitlines()
+        long = [line for line in lines if len(line) > int(width) and str(outputs) not in line]
+        assert len(lines) > 5
+        assert long == [] or (encoding == "ascii" and all("+-" in line for line in long))  # ± is a sign, +- are two
 
 
 def test_a_full_disk_is_said_and_fails_what_only_prints(outputs, full):
@@ -246,8 +265,8 @@ def test_a_pipe_has_a_line_at_once_each_minute_of_an_epoch_and_after_each(monkey
     assert [line.partition(" ")[0] for line in within] == ["0", "35", "65", "95"]  # %: a minute after each line
     assert all("loss 0.124" in line for line in within)
     assert lines[-1].startswith("job 3/12  epoch 1/400  test 91.23 % (loss 0.457)  train 95.50 % (loss 0.1)  ")
-    whole = 15 + 997 * 0.2 + 20
-    assert seconds(lines[-1].split()[-2]) == pytest.approx(399 * whole, abs=1)
+    each = (997 * 0.2 + 20) / 0.997  # without the first steps
+    assert seconds(lines[-1].split()[-2]) == pytest.approx(399 * each, abs=1)
 
 
 def test_the_whole_is_forecast_from_the_first_steps_its_evaluations_included(monkeypatch):

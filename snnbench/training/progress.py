@@ -37,14 +37,14 @@ class Progress(lightning.Callback):
         self._first = self._steps = 0
         self._warm: tuple[float, int] | None = None
         self._patience = FIRST_LINE
-        self._forecast = False
+        self._forecast = self._whole = False  # whether it was said; whether an epoch was measured to its end
         self._job = ""
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         self._steps = int(trainer.num_training_batches)
         self._first = self._steps * trainer.current_epoch
         self._began = self._last_line = self._last_look = time.monotonic()
-        self._warm, self._forecast = None, False
+        self._warm, self._forecast, self._whole = None, False, False
         if not trainer.is_global_zero:
             return
         self._job = status.place()
@@ -106,9 +106,11 @@ class Progress(lightning.Callback):
         self._patience = FIRST_LINE
         if not trainer.is_global_zero or not values:
             return
-        self._warm = self._began, self._first  # from now on by what whole epochs take
+        done, self._whole = self._steps * (trainer.current_epoch + 1), True
+        if self._warm is None or self._warm[1] == done:
+            self._warm = self._began, self._first
         words = [self._epoch(trainer), *summary(values)]
-        left = self._left(trainer, self._steps * (trainer.current_epoch + 1))
+        left = self._left(trainer, done)
         if self._bar:
             loss = f"loss {values['train/loss']:.3g}" if "train/loss" in values else ""
             self._bar.update(self._task, left=left, loss=loss, accuracy=accuracy(values))
@@ -153,14 +155,14 @@ class Progress(lightning.Callback):
             self._print(f"forecast by {steps:,} steps: {whole} for {epochs:,} epochs, {each} each")
 
     def _rest(self, trainer: lightning.Trainer, done: int) -> float:
-        """Seconds that the rest takes at the speed so far: of whole epochs, or of the steps of the first one."""
+        """Seconds that the rest takes at the speed so far; evaluations are guessed until one was measured."""
         if self._warm is None or done <= self._warm[1]:
             return 0.0
         at, since = self._warm
-        rest, whole = (trainer.max_epochs or 1) * self._steps - done, since == self._first
-        if not whole:
+        rest: float = (trainer.max_epochs or 1) * self._steps - done
+        if not self._whole:
             evaluated = sum(int(count) for count in trainer.num_val_batches) if trainer.num_val_batches else 0
-            rest *= 1 + PASS * evaluated / self._steps / (trainer.check_val_every_n_epoch or 1)  # type: ignore[assignment]
+            rest *= 1 + PASS * evaluated / self._steps / (trainer.check_val_every_n_epoch or 1)
         return (time.monotonic() - at) / (done - since) * rest
 
     def _left(self, trainer: lightning.Trainer, done: int) -> str:
