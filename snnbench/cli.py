@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import logging
 import os
 import shlex
 import sys
@@ -155,6 +156,9 @@ def _run_job(task: Task, cfg: DictConfig, traceback_wanted: bool) -> Ended:
     assert not os.environ.get(PLAN_ONLY), "a plan trains nothing"
     try:
         _check_mode(cfg)
+        if status.place() and status.JOB not in os.environ:  # in the processes of a job, the first one has said it
+            words = status.of_this_job().get("own") or HydraConfig.get().overrides.task
+            logging.getLogger("snnbench").info("%s: %s", status.place(), " ".join(words))
         config.at_home(cfg)
         found = task(cfg)
         ended = found if isinstance(found, Ended) else Ended(found)
