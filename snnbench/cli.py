@@ -21,7 +21,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf, read_write
 
-from snnbench import commands, config, log, processes, slurm, status, sweep, sweepers, terminal, threads
+from snnbench import commands, config, log, processes, slurm, status, sweep, sweepers, terminal, threads, weights
 from snnbench.errors import UserError
 from snnbench.explain import WRONG, explain, unexpected
 from snnbench.interrupt import FAILED, INTERRUPTED, WRONG_INPUT, Interrupted, by_the_machine, sigterm_interrupts
@@ -227,24 +227,14 @@ def _composed(cfg: DictConfig, overrides: list[str], built: set[str]) -> DictCon
     if composed.get("resume"):
         return composed
     config.check(composed)
+    weights.identify(composed)
     OmegaConf.to_container(composed, resolve=True)  # which may fail
     parts = OmegaConf.to_container(composed)  # as they are written: the seed stands in several, and decides no shape
     assert isinstance(parts, dict)
     text = str({key: value for key, value in parts.items() if key != "seed"})
     if text not in built:
-        _build(composed)
+        from snnbench.training import preflight
+
+        preflight.check_parts(composed)
         built.add(text)
     return composed
-
-
-def _build(cfg: DictConfig) -> None:
-    """Everything that can be built without the data's files; constructors check more than a look at the config can."""
-    from snnbench.training import build, distributed, preflight
-
-    build.check_device(cfg)
-    distributed.check_job(cfg)
-    network = build.build_network(cfg)
-    build.make(cfg, "data", drop=())
-    build.make(cfg, "loss")
-    build.make_schedule(cfg)(build.build_optimizer(cfg)(network))
-    preflight.check_trainer(cfg)

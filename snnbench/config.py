@@ -44,6 +44,8 @@ class TrainConfig:
     retry: str | None = None
     row: Any = None
     optimize: Any = None
+    lr_find: bool = False
+    weights: Any = None
     paths: Any = MISSING
     data: Any = MISSING
     neuron: Any = MISSING

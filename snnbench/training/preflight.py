@@ -16,11 +16,28 @@ from omegaconf import DictConfig, OmegaConf
 from snnbench import log, objective, soundness
 from snnbench.errors import UserError, did_you_mean
 from snnbench.runs.recipe import TECHNICAL
-from snnbench.training import build
+from snnbench.training import build, distributed
 from snnbench.training.annotated import check_options
+from snnbench.training.initial import load_weights
 
 HANDED_ON = {"TensorBoardLogger": "torch.utils.tensorboard.SummaryWriter", "WandbLogger": "wandb.init"}
 """To what some loggers hand the options that they do not know, when they first log."""
+
+
+def check_parts(cfg: DictConfig) -> None:
+    """Build everything that can be built without the data's files: constructors check more than the config's text.
+
+    Raises:
+        UserError: names the key.
+    """
+    build.check_device(cfg)
+    distributed.check_job(cfg)
+    network = build.build_network(cfg)
+    load_weights(cfg, network)
+    build.make(cfg, "data", drop=())
+    build.make(cfg, "loss")
+    build.make_schedule(cfg)(build.build_optimizer(cfg)(network))
+    check_trainer(cfg)
 
 
 def check_trainer(cfg: DictConfig, passes: Sequence[str] = ()) -> None:
