@@ -46,6 +46,7 @@ class TrainConfig:
     optimize: Any = None
     lr_find: bool = False
     weights: Any = None
+    debug: str | None = None
     paths: Any = MISSING
     data: Any = MISSING
     neuron: Any = MISSING

@@ -57,6 +57,7 @@ CAME_LATER: dict[str, Any] = {
     **{f"{norm}.count_repeats": True for norm in ("BatchNorm", "BatchNormPerStep", "TDBatchNorm")},
     "eval_precision": None,
     "weights": None,
+    "debug": None,
     "layout": "auto",
     "fuse": "auto",
     "EventData.antialias": True,

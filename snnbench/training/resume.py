@@ -29,8 +29,8 @@ def resumable(cfg: DictConfig) -> tuple[Path, DictConfig]:
     others = [word for word in words() if word.partition("=")[0] not in ("resume", "paths.data", *longer.KEYS)]
     if others:
         raise UserError(
-            f"resume={cfg.resume}: takes everything from the run's own config, but paths.data=..., and for more of them "
-            f"epochs=...; leave out {shlex.join(others)}."
+            f"resume={cfg.resume}: takes everything from the run's own config, but paths.data=..., and for more "
+            f"of them epochs=...; leave out {shlex.join(others)}."
         )
     folder, old = reopen(cfg.resume, cfg.paths.data if gives_data(words()) else None, finished=bool(more))
     if more:
