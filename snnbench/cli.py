@@ -35,6 +35,7 @@ from snnbench import (
     sweepers,
     terminal,
     threads,
+    weights,
 )
 from snnbench.errors import UserError
 from snnbench.explain import WRONG, explain, unexpected
@@ -257,29 +258,14 @@ def _composed(cfg: DictConfig, overrides: list[str], built: set[str]) -> DictCon
     if composed.get("resume"):
         return composed
     config.check(composed)
+    weights.identify(composed)
     OmegaConf.to_container(composed, resolve=True)  # which may fail
     parts = OmegaConf.to_container(composed)  # as they are written: the seed stands in several, and decides no shape
     assert isinstance(parts, dict)
     text = str({key: value for key, value in parts.items() if key != "seed"})
     if text not in built:
-        _build(composed, here=not launchers.elsewhere(cfg.hydra.launcher))
+        from snnbench.training import preflight
+
+        preflight.check_parts(composed, here=not launchers.elsewhere(cfg.hydra.launcher))
         built.add(text)
     return composed
-
-
-def _build(cfg: DictConfig, here: bool) -> None:
-    """Everything that can be built without the data's files; constructors check more than a look at the config can.
-
-    A job that does not run on this machine looks at its devices when it begins.
-    """
-    from snnbench.training import build, distributed, preflight
-
-    if here:
-        build.check_device(cfg)
-        distributed.check_job(cfg)
-    network = build.build_network(cfg)
-    build.make(cfg, "data", drop=())
-    build.make(cfg, "loss")
-    build.make_schedule(cfg)(build.build_optimizer(cfg)(network))
-    if here:
-        preflight.check_trainer(cfg)

@@ -125,7 +125,7 @@ def test_the_upload_of_an_offline_log_can_be_pasted(tmp_path, monkeypatch, caplo
     monkeypatch.delenv("WANDB_MODE", raising=False)
     logger = {"_target_": "x.WandbLogger", "offline": False, "save_dir": str(folder)}
     with caplog.at_level(logging.INFO, logger="snnbench"):
-        loggers.build_logger(OmegaConf.create({"logger": logger, "paths": {"output_dir": str(folder)}}))
+        loggers.build_loggers(OmegaConf.create({"logger": logger, "paths": {"output_dir": str(folder)}}))
     text = caplog.messages[-1]
     program, script, given = shlex.split(text[text.index("python ") :])
     assert (program, script.rpartition("/")[2]) == ("python", "sync_wandb.py")
