@@ -30,8 +30,8 @@ def _step(node: Any, x: Tensor, states: dict[int, Tensor], place: int) -> Tensor
         states[place] = torch.where(spikes, values["v_reset"], h)
         return spikes.to(x.dtype)
     if kind == "Conv2d":
-        geometry = [_pair(value) for value in (node.stride, node.padding, node.dilation)]
-        return functional.conv2d(x, values["weight"], values["bias"], *geometry, int(node.groups))
+        stride, padding, dilation = (_pair(value) for value in (node.stride, node.padding, node.dilation))
+        return functional.conv2d(x, values["weight"], values["bias"], stride, padding, dilation, int(node.groups))
     if kind in ("Linear", "Affine"):
         return functional.linear(x, values["weight"], values.get("bias"))
     if kind == "AvgPool2d":

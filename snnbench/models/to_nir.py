@@ -20,8 +20,9 @@ from snnbench.backbones.base import Backbone
 from snnbench.backbones.layers import Dropout, SpikingUnit, Voting
 from snnbench.errors import UserError
 from snnbench.models.nir_run import simulate
-from snnbench.neurons import IF, LIF, PLIF
 from snnbench.neurons.base import SpikingNeuron
+from snnbench.neurons.lif import IF, LIF
+from snnbench.neurons.plif import PLIF
 
 CLOSE = 1e-4  # of the largest logit; both are computed in float64, from weights that are stored as float32
 
