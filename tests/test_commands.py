@@ -57,6 +57,14 @@ def test_plain_words_stay_plain(monkeypatch):
     assert commands.override("row", None) == "row=null"
 
 
+def test_the_command_is_named_as_it_was_typed(monkeypatch):
+    monkeypatch.setenv(commands.AS_TYPED, "1")
+    assert commands.train("-m", resume="outputs/digits/2026-s0") == "snnbench train -m resume=outputs/digits/2026-s0"
+    assert commands.command("scripts/prepare_data.py", "nmnist", "T=4") == "snnbench prepare-data nmnist T=4"
+    monkeypatch.setattr("sys.argv", ["/somewhere/train.py", "neuron=lif"])
+    assert commands.this() == "snnbench train neuron=lif"
+
+
 def test_the_script_is_found_from_where_the_command_was_given(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     script = shlex.split(commands.train())[1]

@@ -74,7 +74,7 @@ def test_no_message_names_a_config_that_nobody_typed(command, tmp_path):
         path.parent.mkdir(parents=True)
         path.write_text(text)
     folder = ("--config-dir", str(tmp_path / "mine"))
-    done = command("train", *folder, "data=blobs")
+    done = command("train", f"hydra.searchpath=[file://{tmp_path / 'mine'}]", "data=blobs")  # not as one's own
     assert done.code == 2
     assert done.err.startswith("error: data=blobs: takes recipe/blobs.yaml, which is not there.")
     done = command("train", *folder, "experiment=mine")
