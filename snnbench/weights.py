@@ -29,7 +29,7 @@ def identify(cfg: DictConfig) -> None:
     Raises:
         UserError: there is no such file.
     """
-    given: Any = OmegaConf.to_container(cfg, resolve=True).get("weights")  # type: ignore[union-attr, call-overload]
+    given: Any = OmegaConf.to_container(cfg, resolve=True).get("weights")  # type: ignore[union-attr]
     if given is None or (isinstance(given, dict) and given.get("digest")):
         return
     path, skip = _read(given)

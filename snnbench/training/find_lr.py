@@ -94,7 +94,12 @@ def find_lr(cfg: DictConfig, words: Sequence[str]) -> int:
     preflight.check_trainer(cfg, data.eval_names)
     test = RangeTest(float(cfg.optimizer.lr))
     with tempfile.TemporaryDirectory() as folder:
-        ends = {"max_steps": STEPS, "max_epochs": STEPS, "limit_val_batches": 0, "enable_checkpointing": False}
+        ends: dict[str, Any] = {
+            "max_steps": STEPS,
+            "max_epochs": STEPS,
+            "limit_val_batches": 0,
+            "enable_checkpointing": False,
+        }
         trainer = build.bare_trainer(cfg, callbacks=[test], default_root_dir=folder, **ends)
         if trainer.world_size > 1:
             raise UserError(f"lr_find=true: takes one device, not trainer.devices={cfg.trainer.devices}.")

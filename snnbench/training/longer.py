@@ -49,7 +49,7 @@ def extend(run: DictConfig, given: dict[str, str], trained: int, path: str) -> b
         return False
     before = _rates(run, epochs)
     step = {"at": trained, "epochs": run.epochs, "schedule": run.schedule.get("epochs")}
-    run.extended = [*(OmegaConf.to_container(run.extended) if run.get("extended") else []), step]
+    run.extended = [*(run.get("extended") or []), step]
     run.epochs = run.trainer.max_epochs = epochs
     if stretched is not None:
         run.schedule.epochs = stretched

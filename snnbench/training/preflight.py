@@ -101,9 +101,9 @@ def _check_logger(key: str, node: DictConfig) -> None:
     target = str(node._target_)
     taken = _parameters(key, target) | TECHNICAL | {"_target_"}
     name = target.rpartition(".")[2]
-    for option in (option for option in node if option not in taken and "kwargs" in taken):
+    for option in (str(option) for option in node if option not in taken and "kwargs" in taken):
         if name in HANDED_ON and option not in _parameters(key, HANDED_ON[name]):
-            raise UserError(f"{key}.{option}: {name} has no such option.{did_you_mean(str(option), taken)}")
+            raise UserError(f"{key}.{option}: {name} has no such option.{did_you_mean(option, taken)}")
     if name == "MLFlowLogger" and importlib.util.find_spec("mlflow") is None:
         raise UserError(f"{key}: MLflow is not installed: pip install mlflow")
     if name not in NOT_MADE:

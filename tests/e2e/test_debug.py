@@ -31,7 +31,7 @@ def test_a_profile_names_operations(command):
     done = command("train", "debug=profile", *SMALL)
     assert done.code == 0, done.err
     text = (done.folder / "fit-profile.txt").read_text()
-    assert "training_step" in text
+    assert "run_training_batch" in text
     assert "CPU total" in text
     assert list(done.folder.glob("*.trace.json"))
 
