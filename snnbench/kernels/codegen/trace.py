@@ -103,7 +103,13 @@ def _keep_device_guard() -> None:
         make()
         return
     made, never = threading.Event(), threading.Event()
-    threading.Thread(target=lambda: (make(), made.set(), never.wait()), name="device guard", daemon=True).start()
+
+    def stay() -> None:
+        make()
+        made.set()
+        never.wait()
+
+    threading.Thread(target=stay, name="device guard", daemon=True).start()
     made.wait()
 
 
