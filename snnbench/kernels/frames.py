@@ -8,6 +8,7 @@ import platform
 import re
 import sys
 import types
+from collections.abc import Callable
 from typing import Any
 
 from snnbench.kernels import values
@@ -193,9 +194,11 @@ class Frame:
 
 _TRANSPARENT = {"NOP", "PUSH_NULL"}
 _HARMLESS = {"STORE_NAME", "DELETE_NAME", "MAKE_CELL"}
-_VARIABLES = ("LOAD_FAST", "LOAD_FAST_CHECK", "LOAD_FAST_BORROW", "LOAD_DEREF", "LOAD_CLOSURE")
-_VARIABLES += ("LOAD_FAST_LOAD_FAST", "LOAD_FAST_BORROW_LOAD_FAST_BORROW")
-_HANDLERS = {
+_VARIABLES = (
+    *("LOAD_FAST", "LOAD_FAST_CHECK", "LOAD_FAST_BORROW", "LOAD_DEREF", "LOAD_CLOSURE"),
+    *("LOAD_FAST_LOAD_FAST", "LOAD_FAST_BORROW_LOAD_FAST_BORROW"),
+)
+_HANDLERS: dict[str, Callable[..., Any]] = {
     **dict.fromkeys(_VARIABLES, Frame.load),
     **dict.fromkeys(("LOAD_CONST", "LOAD_SMALL_INT"), Frame.const),
     **dict.fromkeys(("LOAD_ATTR", "LOAD_METHOD", "IMPORT_FROM"), Frame.attribute),

@@ -18,16 +18,15 @@ from test_fused_neurons import NEURONS, is_exact
 from torch import Tensor
 
 from snnbench import kernels
+from snnbench.kernels.codegen.gradients import loosened
+from snnbench.kernels.codegen.graph import needed
+from snnbench.kernels.codegen.trace import trace
 from snnbench.kernels.engines import cuda, reference
 from snnbench.neurons.surrogate import make_surrogate
 
 TINY = 2**-126
 """Below this, an instruction may give 0."""
-WAYS = (
-    "shim",
-    "stand-in",
-    pytest.param("cuda", marks=pytest.mark.skipif("cuda" not in DEVICES, reason="needs a GPU, and CuPy")),
-)
+WAYS = ("shim", "stand-in", *DEVICES[1:])
 
 
 @pytest.fixture(params=WAYS)
@@ -191,3 +190,15 @@ def test_states_may_lie_anywhere(way: tuple[Run, str]) -> None:
         s, state = run(cell, x, {"v": v, "m": v})
         found.append([s, state["v"].detach(), *torch.autograd.grad(state["v"].sum() + s.sum(), [v])])
     assert all(torch.equal(a, b) for a, b in zip(*found, strict=True))
+
+
+@pytest.mark.parametrize("name", NEURONS)
+def test_what_decides_spikes_is_left_as_it_is(name: str) -> None:
+    program = trace(NEURONS[name](3, 4))
+    loose = loosened(program, range(len(program.coefficients)))
+    exact = [needed([one.spikes, *one.next_states]) for one in (program, loose)]
+    before, now = ([(node.op, [a.op for a in node.inputs]) for node in nodes] for nodes in exact)
+    assert now == before
+    gradients = needed([loose.grad_x, *loose.grad_states, *loose.grad_coefficients], given=exact[1])
+    assert not {node.op for node in gradients} & {"reciprocal", "div.Tensor", "sigmoid_backward", "tanh_backward"}
+    assert "fma" in {node.op for node in gradients}

@@ -102,8 +102,14 @@ def _keep_device_guard() -> None:
     if threading.current_thread() is threading.main_thread():
         make()
         return
-    made, never = threading.Event(), threading.Event()
-    threading.Thread(target=lambda: (make(), made.set(), never.wait()), name="device guard", daemon=True).start()
+    made = threading.Event()
+
+    def last() -> None:
+        make()
+        made.set()
+        threading.Event().wait()
+
+    threading.Thread(target=last, name="device guard", daemon=True).start()
     made.wait()
 
 
