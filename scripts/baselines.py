@@ -75,7 +75,7 @@ def forward_backward(
     def step() -> tuple[Tensor, Tensor]:
         before()
         s = layer(leaf)
-        gx, *_ = torch.autograd.grad(s, [leaf, *parameters], g)
+        gx, *_ = torch.autograd.grad(s, [leaf, *parameters], g, allow_unused=True)
         return s, gx
 
     return step

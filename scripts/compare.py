@@ -29,6 +29,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folders", nargs="*", default=[outputs()], help="default: $SNNBENCH_OUTPUTS, or outputs")
     parser.add_argument("--format", choices=render.FORMATS, default="text")
+    parser.add_argument("--wide", action="store_true", help="all columns, in lines as long as they need")
     parser.add_argument("--protocol", choices=list(PROTOCOLS), default="last_epoch")
     parser.add_argument("--any-data", action="store_true", help="also runs on other than the real data, apart")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write every run's values there")
@@ -48,7 +49,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     left_out = [f"{run.folder}: left out: {why}" for run, why in [*selection.left_out, *alone]]
-    sys.stdout.write(render.render([table(one) for one in found], [*left_out, *ledger_notes(ledger)], arguments.format))
+    tables, notes = [table(one) for one in found], [*left_out, *ledger_notes(ledger)]
+    sys.stdout.write(render.render(tables, notes, arguments.format, arguments.wide))
     return 0
 
 

@@ -22,11 +22,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("run", type=Path, help="the folder of a run")
     parser.add_argument("folder", type=Path, help="a new folder")
     parser.add_argument("--checkpoint", default="last", help="last (the default) or best")
+    parser.add_argument("--nir", action="store_true", help="the network as model.nir, too, for simulators and chips")
     words = parser.parse_args(argv)
     from snnbench.models import export
 
     try:
-        export(words.run, words.folder, checkpoint=words.checkpoint)
+        export(words.run, words.folder, checkpoint=words.checkpoint, nir=words.nir)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

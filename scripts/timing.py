@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import gc
 import itertools
 import math
 import statistics
@@ -142,9 +143,14 @@ def captured(step: Callable[[], Any], calls: int = 1) -> Callable[[], Any]:
             step()
     torch.cuda.current_stream().wait_stream(stream)
     graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        for _ in range(calls):
-            step()
+    gc.collect()  # an older graph that is freed within a capture ends it
+    gc.disable()
+    try:
+        with torch.cuda.graph(graph):
+            for _ in range(calls):
+                step()
+    finally:
+        gc.enable()
     return graph.replay
 
 

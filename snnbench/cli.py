@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import logging
 import os
 import platform
 import shlex
@@ -36,6 +37,7 @@ from snnbench import (
     sweepers,
     terminal,
     threads,
+    weights,
 )
 from snnbench.errors import UserError
 from snnbench.explain import WRONG, explain, unexpected
@@ -170,6 +172,9 @@ def _run_job(task: Task, cfg: DictConfig, traceback_wanted: bool) -> Ended:
     assert not os.environ.get(PLAN_ONLY), "a plan trains nothing"
     try:
         _check_mode(cfg)
+        if status.place() and status.JOB not in os.environ:  # in the processes of a job, the first one has said it
+            words = status.of_this_job().get("own") or HydraConfig.get().overrides.task
+            logging.getLogger("snnbench").info("%s: %s", status.place(), " ".join(words))
         config.at_home(cfg)
         found = task(cfg)
         ended = found if isinstance(found, Ended) else Ended(found)
@@ -268,29 +273,14 @@ def _composed(cfg: DictConfig, overrides: list[str], built: set[str]) -> DictCon
     if composed.get("resume"):
         return composed
     config.check(composed)
+    weights.identify(composed)
     OmegaConf.to_container(composed, resolve=True)  # which may fail
     parts = OmegaConf.to_container(composed)  # as they are written: the seed stands in several, and decides no shape
     assert isinstance(parts, dict)
     text = str({key: value for key, value in parts.items() if key != "seed"})
     if text not in built:
-        _build(composed, here=not launchers.elsewhere(cfg.hydra.launcher))
+        from snnbench.training import preflight
+
+        preflight.check_parts(composed, here=not launchers.elsewhere(cfg.hydra.launcher))
         built.add(text)
     return composed
-
-
-def _build(cfg: DictConfig, here: bool) -> None:
-    """Everything that can be built without the data's files; constructors check more than a look at the config can.
-
-    A job that does not run on this machine looks at its devices when it begins.
-    """
-    from snnbench.training import build, distributed, preflight
-
-    if here:
-        build.check_device(cfg)
-        distributed.check_job(cfg)
-    network = build.build_network(cfg)
-    build.make(cfg, "data", drop=())
-    build.make(cfg, "loss")
-    build.make_schedule(cfg)(build.build_optimizer(cfg)(network))
-    if here:
-        preflight.check_trainer(cfg)

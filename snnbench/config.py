@@ -45,6 +45,9 @@ class TrainConfig:
     retry: str | None = None
     row: Any = None
     optimize: Any = None
+    lr_find: bool = False
+    weights: Any = None
+    debug: str | None = None
     paths: Any = MISSING
     data: Any = MISSING
     neuron: Any = MISSING

@@ -26,6 +26,7 @@ COMMANDS = {
     "sync-wandb": ("scripts/sync_wandb.py", "upload what wandb logged offline"),
     "show-kernels": ("snnbench.kernels.show", "the kernels that a neuron gets"),
     "export": ("scripts/export.py", "a run as a folder for others: weights, config, model card"),
+    "new": ("scripts/new.py", "a neuron, backbone or data set of your own to begin with"),
     "doctor": ("snnbench.doctor", "which engine each device gets, and why"),
 }
 """By name: the file at the top of a checkout, or the module, and what it does."""

@@ -185,7 +185,9 @@ def _dotted(prefix: str, node: Any) -> Iterator[str]:
 
 def _flags_first(words: Sequence[str]) -> list[str]:
     """argparse reads overrides in one piece only: those after a flag that stands between them it would refuse."""
-    flags, overrides, last = [], [], []
+    flags: list[str] = []
+    overrides: list[str] = []
+    last: list[str] = []
     for before, word in zip(["", *words], words, strict=False):
         if {"--info", "-i"} & {
             before,

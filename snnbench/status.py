@@ -11,7 +11,7 @@ import os
 import shutil
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,6 @@ FOLDER = "SNNBENCH_STATUS"
 JOB = "SNNBENCH_JOB"
 """Environment variables: the folder of the files and, in a process that a job started for itself, the job's number."""
 _BEGAN = "began"
-WIDEST = 10_000  # characters, of a line that no terminal breaks
 
 
 def is_sweep() -> bool:
@@ -62,8 +61,9 @@ def end() -> None:
 def tell(job: int | None = None, **facts: Any) -> None:
     """Add to what is known of a job of a sweep; of this one, where none is given.
 
-    Facts are `words` (its overrides), `action`, `run` and `slot` (what is to be done, see `sweep`), `folder`, `code`
-    (its exit code), `skipped` and `elsewhere` (whether another process trains it).
+    Facts are `words` (its overrides), `own` (those that not all jobs have), `count` (of the sweep's jobs), `action`,
+    `run` and `slot` (what is to be done, see `sweep`), `folder`, `code` (its exit code), `skipped` and `elsewhere`
+    (whether another process trains it).
     """
     if FOLDER in os.environ:
         with contextlib.suppress(OSError):  # a full disk: how a job ended is in its run's folder, too
@@ -89,6 +89,14 @@ def words() -> list[str]:
     from hydra.core.hydra_config import HydraConfig
 
     return list(HydraConfig.get().overrides.task)
+
+
+def place() -> str:
+    """ "job 3 of 12" in a job of a sweep whose number of jobs is known, "job 3" in one that is not; else ""."""
+    if not is_sweep():
+        return ""
+    count = of_this_job().get("count")
+    return f"job {number() + 1}" + (f" of {count}" if count else "")
 
 
 def of_this_job() -> dict[str, Any]:
@@ -140,22 +148,40 @@ def code_of(job: Mapping[str, Any]) -> int:
         return 0 if job.get("elsewhere") else FAILED
 
 
+def in_all(jobs: Sequence[Sequence[str]]) -> set[str]:
+    """The overrides that all of several jobs have, which tell none from another."""
+    return set.intersection(*map(set, jobs)) if len(jobs) > 1 else set()
+
+
 def print_table(jobs: list[dict[str, Any]]) -> None:
-    """One line for each job of a sweep: what is its own, how it ended, its test accuracy, its folder."""
-    from rich.console import Console
+    """One line for each job of a sweep: what is its own, how it ended, its test accuracy, its folder.
+
+    Where a line has no room for the folders, they stand below, whole, to be copied.
+    """
     from rich.table import Table
 
-    common = set.intersection(*(set(job["words"]) for job in jobs)) if len(jobs) > 1 else set()
-    table = Table(title=f"sweep: {len(jobs)} jobs", title_justify="left")
-    for name in ("job", "status"):
-        table.add_column(name)
-    for quantity in shown("sweep"):
-        table.add_column(quantity.head(quantity.units[0]), justify="right")
-    table.add_column("folder", overflow="fold")
-    for job in jobs:
-        words = " ".join(word for word in job["words"] if word not in common)
-        table.add_row(words, *_outcome(job))
-    Console(width=terminal.width() or WIDEST).print(table, markup=False, highlight=False)
+    console = terminal.console()
+    common = in_all([job["words"] for job in jobs])
+    lines = [[" ".join(word for word in job["words"] if word not in common), *_outcome(job)] for job in jobs]
+
+    def table(folders: bool) -> Table:
+        found = Table(title=f"sweep: {len(jobs)} jobs", title_justify="left")
+        for name in ("", "job", "status"):
+            found.add_column(name, overflow="fold")
+        for quantity in shown("sweep"):
+            found.add_column(quantity.head(quantity.units[0]), justify="right")
+        if folders:
+            found.add_column("folder", no_wrap=True)
+        for number, line in enumerate(lines, start=1):
+            found.add_row(str(number), *line[: len(found.columns) - 1])
+        return found
+
+    whole = table(folders=True)
+    fits = console.measure(whole, options=console.options.update(width=terminal.WIDEST)).maximum <= console.width
+    console.print(whole if fits else table(folders=False), markup=False, highlight=False)
+    for number, line in enumerate(lines, start=1):
+        if line[-1] and not fits:
+            console.print(f"{number}  {line[-1]}", markup=False, highlight=False, soft_wrap=True)
 
 
 def _outcome(job: Mapping[str, Any]) -> list[str]:

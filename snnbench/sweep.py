@@ -160,11 +160,13 @@ def tell(jobs: Sequence[Job]) -> None:
     """Let the jobs know what is to be done, in whichever process they run."""
     keys = ["" if job.config.get("resume") else key_of(job.config) for job in jobs]
     folders = [str(job.run.folder.absolute()) if job.run else None for job in jobs]
+    common = status.in_all([job.words for job in jobs])
     for number, job in enumerate(jobs):
         others = [folder for key, folder in zip(keys, folders, strict=True) if key == keys[number] and folder]
         others = [folder for folder in others if folder != folders[number]]
         facts = {"action": job.action, "run": folders[number], "slot": keys[:number].count(keys[number])}
-        status.tell(number, words=list(job.words), others=others, **facts)
+        own = [word for word in job.words if word not in common]
+        status.tell(number, words=list(job.words), own=own, count=len(jobs), others=others, **facts)
 
 
 def resolved(cfg: DictConfig) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from snnbench.objective import OBJECTIVES, names_of
 
 SEARCHING = ("OptunaSweeper", "AxSweeper", "NevergradSweeper")
 """Those that need a value of each job."""
+NO_FINDING = "lr_find=true: is for one config. Leave out -m."
 
 
 def plans_itself(cfg: DictConfig) -> bool:
@@ -29,6 +30,8 @@ def check(cfg: DictConfig) -> None:
     Raises:
         UserError: names the key.
     """
+    if cfg.get("lr_find"):
+        raise UserError(NO_FINDING)
     names = names_of(cfg.get("optimize"))
     chosen = cfg.hydra.runtime.choices.get("hydra/sweeper")
     if not names and name_of(cfg) in SEARCHING:

@@ -10,9 +10,12 @@ import os
 import shutil
 import sys
 from collections.abc import Callable
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from snnbench.interrupt import INTERRUPTED
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 PLAIN = {
     **dict.fromkeys(map(chr, range(0x2500, 0x2580)), "+"),  # corners of boxes; their lines:
@@ -26,6 +29,7 @@ PLAIN = {
     "→": "->",
     "\N{EN DASH}": "-",
 }
+WIDEST = 10_000  # characters, of a line that no terminal breaks
 ERRORS = "snnbench"  # the name under which `codecs` knows what to do with characters that cannot be encoded
 NOBODY_READS = {errno.EPIPE, errno.EIO, errno.ECONNRESET}  # a pipe's reader, or a terminal, that is gone
 _lost: dict[int, OSError] = {}
@@ -37,6 +41,13 @@ def width() -> int | None:
         return shutil.get_terminal_size().columns
     given = os.environ.get("COLUMNS", "")
     return int(given) if given.isdecimal() and int(given) > 0 else None
+
+
+def console() -> Console:
+    """For tables on standard output: folded to the terminal's width; where there is none, as wide as they are."""
+    from rich.console import Console
+
+    return Console(width=width() or WIDEST)
 
 
 def run(main: Callable[[], int], *, prints: bool = True) -> int:

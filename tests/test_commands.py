@@ -57,6 +57,14 @@ def test_plain_words_stay_plain(monkeypatch):
     assert commands.override("row", None) == "row=null"
 
 
+def test_the_command_is_named_as_it_was_typed(monkeypatch):
+    monkeypatch.setenv(commands.AS_TYPED, "1")
+    assert commands.train("-m", resume="outputs/digits/2026-s0") == "snnbench train -m resume=outputs/digits/2026-s0"
+    assert commands.command("scripts/prepare_data.py", "nmnist", "T=4") == "snnbench prepare-data nmnist T=4"
+    monkeypatch.setattr("sys.argv", ["/somewhere/train.py", "neuron=lif"])
+    assert commands.this() == "snnbench train neuron=lif"
+
+
 def test_the_script_is_found_from_where_the_command_was_given(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     script = shlex.split(commands.train())[1]
@@ -125,7 +133,7 @@ def test_the_upload_of_an_offline_log_can_be_pasted(tmp_path, monkeypatch, caplo
     monkeypatch.delenv("WANDB_MODE", raising=False)
     logger = {"_target_": "x.WandbLogger", "offline": False, "save_dir": str(folder)}
     with caplog.at_level(logging.INFO, logger="snnbench"):
-        loggers.build_logger(OmegaConf.create({"logger": logger, "paths": {"output_dir": str(folder)}}))
+        loggers.build_loggers(OmegaConf.create({"logger": logger, "paths": {"output_dir": str(folder)}}))
     text = caplog.messages[-1]
     program, script, given = shlex.split(text[text.index("python ") :])
     assert (program, script.rpartition("/")[2]) == ("python", "sync_wandb.py")

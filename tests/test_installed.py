@@ -62,9 +62,6 @@ def test_a_project_of_two_files_trains_is_measured_and_shown(snnbench, tmp_path)
     assert done.returncode == 0, done.stderr
     (run,) = (tmp_path / "outputs").glob("*/*")
     assert '"snnbench train neuron=mine' in (run / "environment.jsonl").read_text()
-    again = snnbench("train", "neuron=mine", *TINY, f"paths.output_dir={run}")
-    assert again.returncode == 2
-    assert f"snnbench train resume={run.relative_to(tmp_path)}" in again.stderr
     measured = snnbench("eval", f"run={run}")
     assert "exactly the recorded one" in measured.stdout, measured.stderr
     tables = snnbench("tables", "dalif", "outputs")

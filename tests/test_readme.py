@@ -12,6 +12,7 @@ from tests.conftest import ROOT, TINY
 from tests.test_configs import compose
 
 README = (ROOT / "README.md").read_text()
+PAGES = [README, *((ROOT / "docs" / f"{name}.md").read_text() for name in ("results", "runs", "speed", "gpu"))]
 
 
 def block(language: str) -> str:
@@ -19,7 +20,7 @@ def block(language: str) -> str:
 
 
 def commands(script: str) -> list[str]:
-    lines = re.findall(rf"^    python {script} (.*?)\s*(?:#.*)?$", README, re.MULTILINE)
+    lines = [found for page in PAGES for found in re.findall(rf"^    python {script} (.*?)\s*(?:#.*)?$", page, re.M)]
     return [line for line in lines if "<" not in line]
 
 
@@ -33,7 +34,7 @@ def test_training_commands_compose(command):
 
 def test_there_are_commands_and_every_script_exists():
     assert len(commands("train.py")) >= 5
-    for path in re.findall(r"python (scripts/\w+\.py|\w+\.py)", README):
+    for path in re.findall(r"python (scripts/\w+\.py|\w+\.py)", "".join(PAGES)):
         assert (ROOT / path).is_file(), path
     targets = (ROOT / "Makefile").read_text()
     for target in re.findall(r"`?make ([a-z-]+)", README):
@@ -50,6 +51,19 @@ def test_the_rows_are_counted_by_what_is_proved_of_them():
         counts = (len(own), *(sum(parts >= least for parts in own) for least in (passed, trained)))
         assert f"\n| {word} | {' | '.join(map(str, counts))} |" in README
     assert f"{len(rows)} rows and {len(registry.quoted)} quoted ones" in README
+    assert f"{sum(row.acc is None for row in rows)} of the {len(rows)} have no reported value" in README
+
+
+@pytest.mark.parametrize("page", ["README.md", *sorted(path.name for path in (ROOT / "docs").glob("*.md"))])
+def test_links_lead_somewhere(page):
+    path = ROOT / page if page == "README.md" else ROOT / "docs" / page
+    text = path.read_text()
+    titles = {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in re.findall(r"^#+ (.*)$", text, re.M)}
+    for target in re.findall(r"\]\(([^)\s]+)\)", text):
+        if target.startswith("#"):
+            assert target[1:] in titles, target
+        elif not target.startswith("http"):
+            assert (path.parent / target.partition("#")[0]).exists(), target
 
 
 @pytest.fixture

@@ -91,7 +91,7 @@ def outcome(layer: SpikingNeuron, x: Tensor, g: Tensor) -> tuple[Tensor, Tensor,
     leaf = x.detach().requires_grad_()
     parameters = {name: value for name, value in layer.named_parameters() if value.requires_grad}
     s = layer(leaf)
-    gx, *gradients = torch.autograd.grad(s, [leaf, *parameters.values()], g)
+    gx, *gradients = torch.autograd.grad(s, [leaf, *parameters.values()], g, allow_unused=True, materialize_grads=True)
     return s.detach(), gx, dict(zip(parameters, gradients, strict=True))
 
 

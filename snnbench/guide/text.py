@@ -12,7 +12,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from snnbench import commands, terminal
+from snnbench import commands, config, terminal
 from snnbench.errors import UserError, did_you_mean
 from snnbench.explain import WRONG, explain, nearest_key
 from snnbench.files import read_yaml
@@ -43,6 +43,7 @@ def help_text(words: Sequence[str], config_dir: Path, config_name: str) -> str:
     Raises:
         UserError: there is no such topic.
     """
+    config.register_schema()
     topics, rest = _split(words)
     typed = CommandLine.read(rest, config_dir, config_name)
     chosen = [group for _, group, _ in typed.choices()]
@@ -84,8 +85,8 @@ def _groups(typed: CommandLine) -> list[tuple[str, str, list[str]]]:
     """Each group of the command: its name, what it is, its options with the default first; rows by papers."""
     if not PAGES[typed.config_name].composes:
         return []
-    config = read_yaml(typed.folders[0] / f"{typed.config_name}.yaml")
-    defaults = {key: value for one in config["defaults"] if isinstance(one, dict) for key, value in one.items()}
+    primary = read_yaml(typed.folders[0] / f"{typed.config_name}.yaml")
+    defaults = {key: value for one in primary["defaults"] if isinstance(one, dict) for key, value in one.items()}
     names = {str(path.parent.relative_to(folder)) for folder in typed.folders for path in folder.glob("*/**/*.yaml")}
     names = {"experiment" if name.startswith("experiment/") else name for name in names}
     order = [*GROUPS, *sorted(names - GROUPS.keys())]

@@ -71,7 +71,7 @@ COMMON = (
 )
 PAGES = {
     "train": Page(
-        "Train one spiking network, or several with -m, and leave the results in outputs/.",
+        "Train one spiking network, or several (-m), and leave results in outputs/.",
         "[group=option] [key=value] ...",
         (
             (("neuron=dalif", "data=cifar100", "T=2"), "a network of your choice"),

@@ -3,5 +3,6 @@
 from snnbench.models.exporting import export
 from snnbench.models.loading import load
 from snnbench.models.model import Model, record
+from snnbench.models.to_nir import to_nir
 
-__all__ = ["Model", "export", "load", "record"]
+__all__ = ["Model", "export", "load", "record", "to_nir"]

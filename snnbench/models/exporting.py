@@ -14,17 +14,20 @@ from snnbench.errors import UserError
 from snnbench.files import write_text
 from snnbench.models.card import card
 from snnbench.models.loading import load
+from snnbench.models.to_nir import to_nir, write_nir
 from snnbench.models.weights import WEIGHTS, write_weights
 from snnbench.runs.data_paths import GIVEN
 from snnbench.runs.folder import rebased
 from snnbench.runs.read import read_run
 from snnbench.runs.schema import CONFIG, ENVIRONMENTS, LAYERS, METRICS, RESULT
 
-CARD = "README.md"
+CARD, NIR = "README.md", "model.nir"
 COPIED = (RESULT, METRICS, LAYERS, ENVIRONMENTS)
 
 
-def export(run: str | os.PathLike[str], folder: str | os.PathLike[str], *, checkpoint: str = "last") -> Path:
+def export(
+    run: str | os.PathLike[str], folder: str | os.PathLike[str], *, checkpoint: str = "last", nir: bool = False
+) -> Path:
     """Write a run as a folder that `snnbench.load` takes, and that model hubs do.
 
     It holds `model.safetensors`, which is nothing but numbers; `config.yaml`, without the paths of this machine;
@@ -34,12 +37,13 @@ def export(run: str | os.PathLike[str], folder: str | os.PathLike[str], *, check
         run: the folder of a run.
         folder: a new one, or an empty one.
         checkpoint: whose weights, "last" or "best".
+        nir: whether to write the network as `model.nir`, too (`snnbench.models.to_nir`).
 
     Returns:
         `folder`.
 
     Raises:
-        UserError: there is no such run or checkpoint, or there is something in the folder.
+        UserError: there is no such run or checkpoint; there is something in the folder; NIR cannot say the network.
     """
     target = Path(folder)
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
@@ -49,6 +53,7 @@ def export(run: str | os.PathLike[str], folder: str | os.PathLike[str], *, check
     if model.epoch is None or (model.folder / WEIGHTS).exists():
         raise UserError(f"{run}: was exported already; copy it.")
     text = card(read_run(model.folder), model, checkpoint)
+    graph = to_nir(model.network) if nir else None
     target.mkdir(parents=True, exist_ok=True)
     write_weights(target / WEIGHTS, model.network.state_dict(), model.epoch)
     write_text(target / CONFIG, yaml.safe_dump(_without_places(model.config), sort_keys=False, allow_unicode=True))
@@ -56,6 +61,8 @@ def export(run: str | os.PathLike[str], folder: str | os.PathLike[str], *, check
         if (model.folder / name).is_file():
             shutil.copyfile(model.folder / name, target / name)
     write_text(target / CARD, text)
+    if graph is not None:
+        write_nir(target / NIR, graph)
     return target
 
 

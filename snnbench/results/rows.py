@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +65,8 @@ class Row:
         milestones: test accuracy by epoch, counted from 0, from the authors' log.
         milestone_tolerance: percentage points, for those.
         block: the whole block as it stands in the file.
+        data: key of its data set.
+        hours: how long it took whom, in the words of the file's head; None where that is not known.
     """
 
     id: str
@@ -76,6 +81,8 @@ class Row:
     milestones: dict[int, float] = field(default_factory=dict)
     milestone_tolerance: float = 0.0
     block: dict[str, Any] = field(default_factory=dict)
+    data: str = ""
+    hours: str | None = None
 
     @property
     def proved(self) -> bool:
@@ -95,6 +102,11 @@ class Quoted:
     acc: float | None
     source: str
     reason: str
+
+    @property
+    def id(self) -> str:
+        """What a row of it would be called, for patterns."""
+        return f"{self.paper}/{self.data}_{self.backbone}" + (f"_t{self.T}" if self.T else "")
 
 
 @dataclass(frozen=True)
@@ -134,7 +146,7 @@ def read_rows(configs: Path = CONFIGS) -> tuple[dict[str, Row], list[str]]:
     rows, problems = {}, []
     for path in sorted((configs / "experiment").glob("*/*.yaml")):
         try:
-            row = _row(read_yaml(path)["row"])
+            row = _row(read_yaml(path), path.read_text("utf-8"))
         except DAMAGED as error:
             problems.append(f"{path}: not a row ({type(error).__name__}: {' '.join(str(error).split())})")
             continue
@@ -142,8 +154,10 @@ def read_rows(configs: Path = CONFIGS) -> tuple[dict[str, Row], list[str]]:
     return rows, problems
 
 
-def _row(block: dict[str, Any]) -> Row:
+def _row(config: dict[str, Any], text: str) -> Row:
+    block, chosen = config["row"], config.get("defaults") or []
     reported = block["reported"]
+    data = [one["override /data"] for one in chosen if isinstance(one, dict) and "override /data" in one]
     return Row(
         id=str(block["id"]),
         paper=str(block["paper"]),
@@ -157,7 +171,47 @@ def _row(block: dict[str, Any]) -> Row:
         milestones={int(epoch): float(acc) for epoch, acc in (block.get("milestones") or {}).items()},
         milestone_tolerance=float(block.get("milestone_tolerance", 0.0)),
         block=block,
+        data=str(data[0]) if data else "",
+        hours=_hours(text),
     )
+
+
+def _hours(text: str) -> str | None:
+    """What the head comment says after "Hours:", up to where that comes from."""
+    head = " ".join(line.lstrip("# ") for line in text.splitlines() if line.startswith("#"))
+    found = re.search(r"Hours: (.+?)(?:, |\.(?= |$)|$)", head)
+    return None if found is None or found[1] == "unknown" else found[1]
+
+
+def select_rows(
+    rows: Mapping[str, Row], patterns: Iterable[str] = (), data: Iterable[str] = (), papers: Iterable[str] = ()
+) -> dict[str, Row]:
+    """The rows of these papers, names, beginnings of names or patterns (`dalif/cifar100*`), on these data sets.
+
+    Raises:
+        UserError: a pattern or data set has no row; `papers` may be without.
+    """
+    found = rows
+    wanted = list(patterns)
+    if wanted:
+        for pattern in wanted:
+            if pattern not in papers and not any(matches(pattern, id) for id in rows):
+                known = [*papers, *sorted({row.paper for row in rows.values()}), *rows]
+                raise UserError(f"{pattern}: there is no such paper or row.{did_you_mean(pattern, known)}")
+        found = {id: row for id, row in rows.items() if any(matches(pattern, id) for pattern in wanted)}
+    sets = list(data)
+    for name in sets:
+        known = sorted({row.data for row in rows.values()})
+        if name not in known:
+            raise UserError(f"--data {name}: no row has it.{did_you_mean(name, known)} Known: {', '.join(known)}.")
+    return {id: row for id, row in found.items() if not sets or row.data in sets}
+
+
+def matches(pattern: str, id: str) -> bool:
+    """Whether a row is meant by the key of its paper, its name, a beginning of that, or a pattern as of a shell."""
+    if set("*?[") & set(pattern):
+        return fnmatchcase(id, pattern)
+    return id.startswith(pattern if "/" in pattern else f"{pattern}/")
 
 
 def choose(kind: str, name: str, known: dict[str, Any]) -> None:

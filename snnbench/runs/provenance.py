@@ -13,12 +13,16 @@ LIMITS = ("limit_train_batches", "limit_val_batches", "limit_test_batches")
 def parts_of(config: Mapping[str, Any]) -> str:
     """The keys by which a run sees a part of its data only, with their values; empty where it sees all of it.
 
+    One of `debug` is never taken to see all of it, whatever else it was given.
+
     A limit in batches counts even where there are fewer batches than that: a whole pass needs none.
     """
     return ", ".join(f"{key}={value}" for key, value in _parts(config))
 
 
 def _parts(config: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    if lookup(config, "debug"):
+        yield "debug", lookup(config, "debug")
     for name in LIMITS:
         value = lookup(config, f"trainer.{name}")
         if value is not None and not (isinstance(value, float) and value == 1.0):

@@ -20,7 +20,8 @@ VERSION = 2
 # under the learning rates of the whole (schedule.epochs) is the beginning of one. Which files `paths` and `data.root`
 # lead to is told by the provenance of a run (`snnbench.runs.read.Run.data`).
 NOT_RECIPE = {
-    *("paths", "logger", "name", "tags", "row", "resume", "retry", "seed", "epochs", "threads", "memory", "optimize"),
+    *("paths", "logger", "name", "tags", "row", "resume", "retry", "seed", "epochs", "threads", "memory"),
+    *("optimize", "lr_find", "weights.path"),
     *("data.root", "data.cache", "data.download", "data.verify", "data.num_workers", "data.eval_batch_size"),
     *("trainer.accelerator", "trainer.strategy", "trainer.deterministic", "trainer.benchmark", "trainer.profiler"),
     *("trainer.log_every_n_steps", "trainer.default_root_dir", "trainer.barebones", "trainer.detect_anomaly"),
@@ -55,6 +56,8 @@ CAME_LATER: dict[str, Any] = {
     **{f"{optimizer}.lr_factors": {} for optimizer in ("Adam", "AdamW", "Lamb", "SGD")},
     **{f"{norm}.count_repeats": True for norm in ("BatchNorm", "BatchNormPerStep", "TDBatchNorm")},
     "eval_precision": None,
+    "weights": None,
+    "debug": None,
     "layout": "auto",
     "fuse": "auto",
     "EventData.antialias": True,

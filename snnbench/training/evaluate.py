@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig
-from rich.console import Console
 from rich.table import Table
 
-from snnbench import kernels, log, threads
+from snnbench import kernels, log, terminal, threads
 from snnbench.energy.models import choose_model
 from snnbench.energy.neuron_ops import neuron_work
 from snnbench.errors import UserError, did_you_mean
@@ -130,7 +129,7 @@ def _print(name: str, values: dict[str, Any]) -> None:
         table.add_row(key, f"{value:.4f}", "" if recorded is None else f"{recorded:.4f}")
     if values["firing_rate"] is not None:
         table.add_row(FIRING_RATE.label, f"{values['firing_rate']:.4f}", "")
-    console = Console(soft_wrap=True)
+    console = terminal.console()
     console.print(table)
     if values.get("energy"):
         console.print(energy_table(values["energy"]))

@@ -1,8 +1,9 @@
-"""The loggers of a run, and what wandb is told at its start and end; each epoch's values come from History."""
+"""The loggers of a run, and what they are told at its start and end; each epoch's values come from History."""
 
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
 import netrc
 import os
@@ -13,45 +14,82 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import lightning
+from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
+from torch.utils.tensorboard.summary import hparams
 
 from snnbench import commands
 from snnbench.official import curve_of
 from snnbench.runs.quantities import shown
 from snnbench.runs.read import Run, read_run
-from snnbench.runs.recipe import overrides
+from snnbench.runs.recipe import flat, overrides
 from snnbench.runs.result import Unreadable
+from snnbench.runs.schema import TEST_ACC, TEST_RATE
 from snnbench.training import build
+
+SHOWN = (TEST_ACC, "train/acc", "train/loss", TEST_RATE)
 
 
 @contextlib.contextmanager
 def logged(trainer: lightning.Trainer, cfg: DictConfig, folder: Path) -> Iterator[None]:
-    """Inside, `trainer` has the config's logger; then wandb learns how the run in `folder` ended, also from errors."""
+    """Inside, `trainer` has the config's loggers; then wandb learns how the run in `folder` ended, also from errors."""
     try:
-        trainer.logger = build_logger(cfg) or None
+        trainer.loggers = build_loggers(cfg)
         yield
     finally:
         close_wandb(folder)
 
 
-def build_logger(cfg: DictConfig) -> Any:
-    """The config's logger, told the resolved config; False for none. wandb without a key works offline."""
-    if not (cfg.logger and cfg.logger.get("_target_")):
-        return False
-    wandb = str(cfg.logger._target_).endswith(".WandbLogger")
-    if wandb and cfg.logger.get("offline") is False and "WANDB_MODE" not in os.environ and not has_wandb_key():
-        cfg.logger.offline = True
+def nodes(cfg: DictConfig) -> dict[str, DictConfig]:
+    """The config's loggers by the keys at which they stand; that of an older run is alone, at `logger` itself.
+
+    They are resolved, each text standing for itself.
+    """
+    if not cfg.get("logger"):
+        return {}
+    found: Any = OmegaConf.to_container(cfg.logger, resolve=True)
+    named = {"logger": found} if "_target_" in found else {f"logger.{key}": node for key, node in found.items() if node}
+    return {key: OmegaConf.create(commands.literals(node)) for key, node in named.items()}
+
+
+def build_loggers(cfg: DictConfig) -> list[Any]:
+    """The config's loggers, told the resolved config."""
+    return [_build(cfg, key.rpartition(".")[2], node) for key, node in nodes(cfg).items()]
+
+
+def _build(cfg: DictConfig, key: str, node: DictConfig) -> Any:
+    wandb = str(node._target_).endswith(".WandbLogger")
+    if wandb and node.get("offline") is False and "WANDB_MODE" not in os.environ and not has_wandb_key():
+        node.offline = True
         logging.getLogger("snnbench").info(
             "wandb: no key here, so this run is logged offline; this uploads it later: %s",
             commands.command("scripts/sync_wandb.py", Path(cfg.paths.output_dir)),
         )
-    again = {"id": earlier_wandb_id(cfg)} if wandb else {}
-    logger = build.make(cfg, "logger", drop=(), **again)
+    again = {"id": earlier_wandb_id(node)} if wandb else {}
+    logger = build.make(OmegaConf.create({key: node}), key, drop=(), **again)
     logger.log_hyperparams(OmegaConf.to_container(cfg, resolve=True))
     if wandb:
         begin_wandb(logger, cfg)
+    if isinstance(logger, TensorBoardLogger):
+        begin_hparams(logger, cfg)
     return logger
+
+
+@rank_zero_only
+def begin_hparams(logger: TensorBoardLogger, cfg: DictConfig) -> None:
+    """Tell TensorBoard's HPARAMS which options the run has, and which of its curves to show beside them."""
+    options = {key: value for key, value in flat(_plain(cfg)).items() if not key.endswith("class")}
+    told = {
+        key: value if isinstance(value, bool | float | str) else json.dumps(value) for key, value in options.items()
+    }
+    for summary in hparams({**told, "seed": cfg.seed}, dict.fromkeys(SHOWN, 0.0)):
+        logger.experiment._get_file_writer().add_summary(summary)
+
+
+def _plain(cfg: DictConfig) -> dict[str, Any]:
+    found: Any = OmegaConf.to_container(cfg, resolve=True)
+    return {str(key): value for key, value in found.items()}
 
 
 def official(cfg: DictConfig) -> Sequence[float]:
@@ -60,10 +98,10 @@ def official(cfg: DictConfig) -> Sequence[float]:
     return curve.accuracy if curve else ()
 
 
-def earlier_wandb_id(cfg: DictConfig) -> str | None:
-    """The id of the config or of the wandb run begun in the folder, so that a resumed run goes on as the same one."""
-    earlier = sorted(Path(cfg.logger.save_dir).glob("wandb/*run-*-*"))
-    return cfg.logger.get("id") or (earlier[-1].name.partition("run-")[2].partition("-")[2] if earlier else None)
+def earlier_wandb_id(node: DictConfig) -> str | None:
+    """The id of the logger's config or of the wandb run begun in the folder, so that a resumed run goes on as that."""
+    earlier = sorted(Path(node.save_dir).glob("wandb/*run-*-*"))
+    return node.get("id") or (earlier[-1].name.partition("run-")[2].partition("-")[2] if earlier else None)
 
 
 @rank_zero_only

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import inspect
 import tempfile
 import warnings
@@ -16,11 +17,37 @@ from omegaconf import DictConfig, OmegaConf
 from snnbench import log, objective, soundness
 from snnbench.errors import UserError, did_you_mean
 from snnbench.runs.recipe import TECHNICAL
-from snnbench.training import build
+from snnbench.training import build, distributed, loggers
 from snnbench.training.annotated import check_options
+from snnbench.training.initial import load_weights
 
 HANDED_ON = {"TensorBoardLogger": "torch.utils.tensorboard.SummaryWriter", "WandbLogger": "wandb.init"}
 """To what some loggers hand the options that they do not know, when they first log."""
+
+NOT_MADE = ("WandbLogger", "MLFlowLogger")
+"""Loggers that are not made beforehand, since that may start a process, or ask a server."""
+
+
+def check_parts(cfg: DictConfig, here: bool = True) -> None:
+    """Build everything that can be built without the data's files: constructors check more than the config's text.
+
+    Args:
+        cfg: the run's config.
+        here: whether it will run on this machine; else what hangs on its devices is looked at where it begins.
+
+    Raises:
+        UserError: names the key.
+    """
+    if here:
+        build.check_device(cfg)
+        distributed.check_job(cfg)
+    network = build.build_network(cfg)
+    load_weights(cfg, network)
+    build.make(cfg, "data", drop=())
+    build.make(cfg, "loss")
+    build.make_schedule(cfg)(build.build_optimizer(cfg)(network))
+    if here:
+        check_trainer(cfg)
 
 
 def check_trainer(cfg: DictConfig, passes: Sequence[str] = ()) -> None:
@@ -41,7 +68,7 @@ def check_trainer(cfg: DictConfig, passes: Sequence[str] = ()) -> None:
         cfg = cfg.copy()
         cfg.paths.output_dir = folder
         resolved: Any = OmegaConf.to_container(cfg, resolve=True)
-        nodes = {"trainer": resolved["trainer"], "logger": resolved.get("logger")}
+        nodes = {"trainer": resolved["trainer"], **loggers.nodes(cfg)}
         nodes |= {f"callbacks.{key}": node for key, node in resolved["callbacks"].items()}
         for key, node in nodes.items():
             if node and node.get("_target_"):
@@ -53,7 +80,8 @@ def check_trainer(cfg: DictConfig, passes: Sequence[str] = ()) -> None:
                 raise UserError(
                     "callbacks: LearningRateMonitor tells a logger, and there is none. Choose one: logger=..."
                 )
-        _check_logger(cfg)
+        for key, node in loggers.nodes(cfg).items():
+            _check_logger(key, node)
         soundness.check_numbers(resolved)
 
 
@@ -69,28 +97,28 @@ def _check_monitor(callback: lightning.Callback, passes: Sequence[str]) -> None:
     )
 
 
-def _check_logger(cfg: DictConfig) -> None:
-    target = str(cfg.logger.get("_target_") or "") if cfg.logger else ""
-    if not target:
-        return
-    taken = _parameters(target) | TECHNICAL | {"_target_"}
+def _check_logger(key: str, node: DictConfig) -> None:
+    target = str(node._target_)
+    taken = _parameters(key, target) | TECHNICAL | {"_target_"}
     name = target.rpartition(".")[2]
-    for key in (key for key in cfg.logger if key not in taken and "kwargs" in taken):
-        if name in HANDED_ON and key not in _parameters(HANDED_ON[name]):
-            raise UserError(f"logger.{key}: {name} has no such option.{did_you_mean(key, taken)}")
-    if name != "WandbLogger":
-        logger = build.make(cfg, "logger", drop=())
+    for option in (str(option) for option in node if option not in taken and "kwargs" in taken):
+        if name in HANDED_ON and option not in _parameters(key, HANDED_ON[name]):
+            raise UserError(f"{key}.{option}: {name} has no such option.{did_you_mean(option, taken)}")
+    if name == "MLFlowLogger" and importlib.util.find_spec("mlflow") is None:
+        raise UserError(f"{key}: MLflow is not installed: pip install mlflow")
+    if name not in NOT_MADE:
+        logger = build.make(OmegaConf.create({"logger": node}), "logger", drop=())
         try:
             _ = logger.name, logger.version, logger.save_dir, getattr(logger, "log_dir", None)
         except (TypeError, ValueError) as error:
-            raise UserError(f"logger: {error}") from error
+            raise UserError(f"{key}: {error}") from error
 
 
-def _parameters(target: str) -> set[str]:
+def _parameters(key: str, target: str) -> set[str]:
     try:
         return set(inspect.signature(get_object(target)).parameters)
     except Exception as error:  # importing it may raise anything
-        raise UserError(f"logger._target_={target}: {' '.join(str(error).split())}") from error
+        raise UserError(f"{key}._target_={target}: {' '.join(str(error).split())}") from error
 
 
 def check_lengths(cfg: DictConfig, data: Any) -> None:

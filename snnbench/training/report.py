@@ -7,11 +7,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from snnbench import commands, status
+from snnbench import commands, status, terminal
 from snnbench.claims import Claim
 from snnbench.runs.quantities import ENERGY, shown
 from snnbench.runs.result import read_result
@@ -28,8 +27,7 @@ def finished(folder: Path, result: Result) -> None:
     table = Table(title=escape(f"{result['name']}, seed {result['seed']}"), show_header=False, title_justify="left")
     for key, value in summary(result).items():
         table.add_row(key, value)
-    console = Console(soft_wrap=True)
-    console.print(table)
+    terminal.console().print(_folded(table))
     for quantity in shown("report"):
         if quantity.later and quantity.of(result) is None:
             print(f"{quantity.label}: {commands.evaluate(run=folder, **quantity.later)}")
@@ -64,6 +62,13 @@ def energy_table(energy: dict[str, Any]) -> Table:
     table.add_section()
     table.add_row("all", "", "", *(f"{energy[key]:,.0f}" for key in ("ac", "mac", "picojoule", "ann_mac")))
     table.caption, table.caption_justify = _energies(energy), "left"
+    return _folded(table)
+
+
+def _folded(table: Table) -> Table:
+    """The table, whose words are folded where a line is too short for them, and never cut."""
+    for column in table.columns:
+        column.overflow = "fold"
     return table
 
 

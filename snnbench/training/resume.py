@@ -18,18 +18,25 @@ from snnbench.runs.data_paths import gives_data
 from snnbench.runs.folder import open_folder
 from snnbench.runs.result import read_result
 from snnbench.runs.schema import CHECKPOINTS, RESULT
+from snnbench.training import longer
 from snnbench.training.checkpoint import read_checkpoint
 
 
 def resumable(cfg: DictConfig) -> tuple[Path, DictConfig]:
     """The folder and the config of `cfg.resume`."""
-    others = [word for word in words() if not word.startswith(("resume=", "paths.data="))]
+    given = dict(word.split("=", 1) for word in words() if "=" in word)
+    more = {key: value for key, value in given.items() if key in longer.KEYS}
+    others = [word for word in words() if word.partition("=")[0] not in ("resume", "paths.data", *longer.KEYS)]
     if others:
         raise UserError(
-            f"resume={cfg.resume}: takes everything from the run's own config, but paths.data=...; leave out "
-            f"{shlex.join(others)}."
+            f"resume={cfg.resume}: takes everything from the run's own config, but paths.data=..., and for more "
+            f"of them epochs=...; leave out {shlex.join(others)}."
         )
-    return reopen(cfg.resume, cfg.paths.data if gives_data(words()) else None)
+    folder, old = reopen(cfg.resume, cfg.paths.data if gives_data(words()) else None, finished=bool(more))
+    if more:
+        last = last_of(folder)
+        longer.extend(old, more, read_checkpoint(Path(last))["epoch"] + 1 if last else 0, cfg.resume)
+    return folder, old
 
 
 def words() -> list[str]:
@@ -37,13 +44,19 @@ def words() -> list[str]:
     return list(HydraConfig.get().overrides.task)
 
 
-def reopen(path: str, data: str | None = None) -> tuple[Path, DictConfig]:
-    """The folder and the config of the run at `path`, whose data lies in `data` now, where that is given."""
+def reopen(path: str, data: str | None = None, *, finished: bool = False) -> tuple[Path, DictConfig]:
+    """The folder and the config of the run at `path`, whose data lies in `data` now, where that is given.
+
+    `finished`: whether it may be.
+    """
     begun = os.path.lexists(Path(path) / RESULT)  # else it was killed in between, and is begun here
     folder, old = open_folder(path, begun=False, data=data)
     result: Mapping[str, Any] = read_result(folder) if begun else {}
-    if result.get("status") == "finished":
-        raise UserError(f"resume={path}: this run is finished; its result is in {folder / RESULT}.")
+    if result.get("status") == "finished" and not finished:
+        raise UserError(
+            f"resume={path}: this run is finished; its result is in {folder / RESULT}. For more epochs: "
+            f"{commands.train(f'epochs={2 * old.epochs}', resume=Path(path))}"
+        )
     edited = changes(result.get("code") or {}, code_of(OmegaConf.to_container(old, resolve=True)))  # type: ignore[arg-type]
     if edited:
         raise UserError(

@@ -16,7 +16,7 @@ import lightning
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig, OmegaConf
 
-from snnbench import commands, config, log, status, threads
+from snnbench import commands, config, log, status, threads, weights
 from snnbench.claims import Claim, claimed
 from snnbench.errors import UserError
 from snnbench.files import write_text
@@ -27,10 +27,12 @@ from snnbench.runs.data_paths import fix_data_paths
 from snnbench.runs.folder import locked, new_folder
 from snnbench.runs.result import read_result, threads_of
 from snnbench.runs.schema import CHECKPOINTS, CONFIG, LOG, RESULT, Result
-from snnbench.training import build, distributed, loggers, preflight, report
+from snnbench.training import build, distributed, loggers, longer, preflight, report
 from snnbench.training.checkpoint import AtomicCheckpointIO, last_checkpoint, remove_leftovers
 from snnbench.training.failure import Ending, ending_of, forget_notes, leave_note, note_of_another
+from snnbench.training.find_lr import find_lr
 from snnbench.training.history import History
+from snnbench.training.initial import load_weights
 from snnbench.training.module import SpikingClassifier
 from snnbench.training.record import Record, check_data
 from snnbench.training.resume import last_of, resumable, words
@@ -51,6 +53,8 @@ def train(cfg: DictConfig) -> Ended:
         Interrupted: by Ctrl-C or a signal; what the run had reached is recorded.
     """
     folder, old = resumable(cfg) if cfg.resume is not None else (None, cfg)
+    if cfg.get("lr_find"):
+        return Ended(find_lr(cfg, words()))
     if _checked(old) and status.of_this_job().get("action") not in ("done", "failed"):
         return _apart(old)
     with distributed.others_told():
@@ -78,6 +82,7 @@ def _claimed_and_trained(cfg: DictConfig) -> Ended:
 def _checked(cfg: DictConfig) -> bool:
     """Refuse what needs no data to be refused; then, whether this is a job of a sweep that needs its own processes."""
     config.check(cfg)
+    weights.identify(cfg)
     build.check_device(cfg)
     apart = distributed.apart(cfg)
     if not apart:
@@ -108,7 +113,10 @@ def _train(cfg: DictConfig, folder: Path | None, claim: Claim) -> Ended:
     if folder is not None and (folder / RESULT).exists():
         check_data(f"resume={cfg.resume or folder}", cfg, read_result(folder), data)
     preflight.check_lengths(cfg, data)
-    module = build.build_module(cfg, build.build_network(cfg), data)
+    network = build.build_network(cfg)
+    if folder is None or not (folder / CHECKPOINTS / "last.ckpt").exists():
+        load_weights(cfg, network)
+    module = build.build_module(cfg, network, data)
     preflight.check_trainer(cfg, data.eval_names)
     with _folder(cfg, folder, claim) as folder, locked(folder), log.to_file(folder / LOG):
         checkpoint = distributed.from_first("checkpoint", partial(last_of, folder))
@@ -117,9 +125,12 @@ def _train(cfg: DictConfig, folder: Path | None, claim: Claim) -> Ended:
                 logging.getLogger("snnbench").info(choice.describe())
             remove_leftovers(folder)
             forget_notes(folder)
+        more = [longer.NewRates()] if cfg.get("extended") else []
+        if more and is_first():
+            longer.write(cfg, folder)
         history = History(folder, loggers.official(cfg))
         plugins = [AtomicCheckpointIO(), *distributed.plugins()]
-        trainer = build.build_trainer(cfg, [history], plugins, last=[last_checkpoint(folder)], root=folder)
+        trainer = build.build_trainer(cfg, [history, *more], plugins, last=[last_checkpoint(folder)], root=folder)
         with loggers.logged(trainer, cfg, folder):
             result = _fit(trainer, module, data, history, Record(folder, cfg, data, module), checkpoint)
         if result is None:

@@ -9,8 +9,9 @@ import time
 import pytest
 import torch
 
+from snnbench.overrides import CommandLine
 from snnbench.training.checkpoint import AtomicCheckpointIO
-from tests.conftest import TINY
+from tests.conftest import CONFIGS, TINY
 from tests.e2e.mistakes import MISTAKES
 
 
@@ -25,6 +26,45 @@ def test_did_you_mean_reads_the_keys_of_what_was_chosen(command):
     assert "Did you mean 'optimizer.momentum'?" in done.err
 
 
+@pytest.mark.parametrize(
+    ("words", "near"),
+    [
+        (["data=CIFAR-100"], "Did you mean 'cifar100'?"),
+        (["neuron=DALIF"], "Did you mean 'dalif'?"),
+        (["dataset=mnist"], "Did you mean 'data'?"),
+        (["model=resnet18"], "Did you mean 'backbone'?"),
+        (["learning_rate=1"], "Did you mean 'optimizer.lr'?"),
+        (["time=3"], "Did you mean 'T'?"),
+        (["surrogate=atan"], "Did you mean 'neuron/surrogate'?"),
+        (["neuron.alpha=1"], "Did you mean 'neuron.alpha_init'?"),
+        (["neuron=lif", "neuron.alpha_init=1"], "neuron has surrogate, tau, decay_input, "),
+        (["experiment=klif"], "Beginning so: klif/cifar10_plifnet_t10, "),
+        (["-m", "neuron=lif,klfi"], "error: neuron=klfi: must be the name of a config of neuron. Did you mean 'klif'?"),
+        (["--seed"], "error: unrecognized arguments: --seed. See --help."),
+    ],
+    ids=str,
+)
+def test_the_nearest_name_is_one_that_is_meant(command, words, near):
+    done = command("train", *words)
+    assert done.code == 2
+    assert near in done.err
+    assert len(done.err.splitlines()) <= 2
+
+
+@pytest.mark.parametrize("word", ["foo=1", "neuron.zzz=1", "data=blobs"])
+def test_where_nothing_is_near_nothing_is_guessed(command, word):
+    assert "Did you mean" not in command("train", word).err
+
+
+def test_flags_may_stand_between_overrides(command):
+    done = command("train", "neuron=lif", "--cfg", "job", "T=2")
+    assert done.code == 0
+    assert done.out.startswith("T: 2\n")
+    words = ("T=3", "--info", "config", "neuron=lif", "--config-dir", "mine")
+    assert CommandLine.read(words, CONFIGS, "train").overrides == ("T=3", "neuron=lif")
+    assert CommandLine.read(("--info", "T=3"), CONFIGS, "train").overrides == ("T=3",)
+
+
 def test_no_message_names_a_config_that_nobody_typed(command, tmp_path):
     for name, text in {
         "data/blobs": 'defaults: ["/data/digits@_here_"]\nname: blobs\n',
@@ -34,7 +74,7 @@ def test_no_message_names_a_config_that_nobody_typed(command, tmp_path):
         path.parent.mkdir(parents=True)
         path.write_text(text)
     folder = ("--config-dir", str(tmp_path / "mine"))
-    done = command("train", *folder, "data=blobs")
+    done = command("train", f"hydra.searchpath=[file://{tmp_path / 'mine'}]", "data=blobs")  # not as one's own
     assert done.code == 2
     assert done.err.startswith("error: data=blobs: takes recipe/blobs.yaml, which is not there.")
     done = command("train", *folder, "experiment=mine")
@@ -67,7 +107,6 @@ def test_a_missing_gpu_is_named(command):
 def test_the_traceback_is_there_for_who_asks(command, monkeypatch):
     from snnbench import cli
     from snnbench.errors import UserError
-    from tests.conftest import CONFIGS
 
     def refuse(cfg):
         raise UserError("no")

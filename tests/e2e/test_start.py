@@ -14,7 +14,9 @@ def python(*words: str, **environment: str) -> subprocess.CompletedProcess:
     return subprocess.run([sys.executable, *words], cwd=ROOT, capture_output=True, text=True, env=environment)
 
 
-@pytest.mark.parametrize("words", [["--help"], ["--cfg", "job"], ["neuron=dalif", "data=cifar100", "--cfg", "job"]])
+@pytest.mark.parametrize(
+    "words", [["--help"], ["--help", "rows"], ["--cfg", "job"], ["neuron=dalif", "data=cifar100", "--cfg", "job"]]
+)
 def test_help_and_config_import_no_torch(words):
     done = python("-X", "importtime", "train.py", *words)
     assert done.returncode == 0, done.stderr[-2000:]
@@ -26,7 +28,7 @@ def test_help_and_config_import_no_torch(words):
 def test_help_shows_groups_and_examples():
     done = python("train.py", "--help")
     assert done.returncode == 0
-    for text in ("neuron: arlif", "resume=", "neuron=dalif data=cifar100 T=2"):
+    for text in ("spiking neuron: dalif, arlif", "resume=", "neuron=dalif data=cifar100 T=2"):
         assert text in done.stdout
 
 

@@ -38,14 +38,17 @@ struct Fault { const char* what; u64 address; int bytes; };
 struct Range { u64 begin, end; };
 static const Range* ranges;  // that a launch may touch
 static s64 number_of_ranges;
-static Range local;  // of the thread
+static Range own[8];  // memory of the kernel itself: constants, and what is local to the thread
+static int number_of_own;
 static u32 ctaid, ntid, tid;
 
 static inline char* at(u64 address, int bytes) {
   if (address % bytes) throw Fault{"misaligned", address, bytes};
-  if (address >= local.begin && address + bytes <= local.end) return (char*)address;
+  auto within = [=](const Range& range) { return address >= range.begin && address + bytes <= range.end; };
+  for (int i = 0; i < number_of_own; ++i)
+    if (within(own[i])) return (char*)address;
   for (s64 i = 0; i < number_of_ranges; ++i)
-    if (address >= ranges[i].begin && address + bytes <= ranges[i].end) return (char*)address;
+    if (within(ranges[i])) return (char*)address;
   throw Fault{"out of bounds", address, bytes};
 }
 template <class T, class... R> static inline void load(u64 address, R&... to) {
@@ -76,9 +79,9 @@ template <class T, class... R> static inline T joined(const R&... from) {
 static inline f32 larger(f32 a, f32 b) { return a != a || a > b || (a == b && signbit(b)) ? a : b; }
 static inline f32 ftz(f32 a) { return fabsf(a) < 0x1p-126f ? copysignf(0, a) : a; }
 static inline f32 sat(f32 a) { return a > 0 ? a < 1 ? a : 1 : 0; }
-static inline f32 fma_down(f32 a, f32 b, f32 c) {
+static inline f32 rounded(int direction, f32 a, f32 b, f32 c) {  // a b + c
   volatile f32 x = a, y = b, z = c;
-  fesetround(FE_DOWNWARD);
+  fesetround(direction);
   volatile f32 result = fmaf(x, y, z);
   fesetround(FE_TONEAREST);
   return result;
@@ -94,6 +97,11 @@ static inline f32 off(f32 a, int units) {
   return a;
 }
 
+static inline s32 to_s32(f32 a) { return a != a ? 0 : a >= 0x1p31f ? 0x7fffffff : a < -0x1p31f ? -0x7fffffff - 1 : (s32)a; }
+static inline b64 inserted(b64 a, b64 b, u32 at, u32 length) {
+  const b64 ones = length < 64 ? ((b64)1 << length) - 1 : ~(b64)0;
+  return at < 64 ? (b & ~(ones << at)) | (a & ones) << at : b;
+}
 static inline f32 f16_to_f32(u16 bits) { _Float16 h; memcpy(&h, &bits, 2); return (f32)h; }
 static inline u16 f32_to_f16(f32 a) { _Float16 h = (_Float16)a; u16 bits; memcpy(&bits, &h, 2); return bits; }
 static inline f32 bf16_to_f32(u16 bits) { u32 wide = (u32)bits << 16; f32 a; memcpy(&a, &wide, 4); return a; }

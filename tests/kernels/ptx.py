@@ -22,44 +22,54 @@ from snnbench.kernels.plain import plain
 
 HEADER = Path(__file__).with_name("ptx.h").read_text()
 CPU = torch.device("cpu")
-REGISTERS = {"pred": "pred", "b16": "r16", "f32": "r32", "b32": "r32", "b64": "r64"}
+REGISTERS = {"pred": "pred", "b16": "r16", "b32": "r32", "b64": "r64", "f32": "r32", "f64": "r64"}
 SPECIAL = {"%ctaid.x": "ctaid", "%ntid.x": "ntid", "%tid.x": "tid"}
 
 _SIGNS = {"eq": "==", "ne": "!=", "lt": "<", "le": "<=", "gt": ">", "ge": ">="}
 _NEGATED = {"ltu": "!(a >= b)", "leu": "!(a > b)", "gtu": "!(a <= b)", "geu": "!(a < b)", "neu": "a != b"}
 _INTEGER = {
     "add": "a + b", "sub": "a - b", "mul.lo": "a * b", "div": "a / b", "rem": "a % b", "neg": "0 - a",
-    "min": "a < b ? a : b", "max": "a > b ? a : b",
+    "min": "a < b ? a : b", "max": "a > b ? a : b", "mad.lo": "a * b + c",
 }  # fmt: skip
 _BITS = {"and": "a & b", "or": "a | b", "xor": "a ^ b", "not": "~a", "mov": "a"}
 _FLOAT = {
     "add.rn": "a + b", "sub.rn": "a - b", "mul.rn": "a * b", "div.rn": "a / b", "rcp.rn": "1 / a", "neg": "-a",
     "abs": "fabsf(a)", "copysign": "copysignf(b, a)", "sqrt.rn": "sqrtf(a)", "min": "fminf(a, b)", "max": "fmaxf(a, b)",
-    "fma.rn": "fmaf(a, b, c)", "fma.rm": "fma_down(a, b, c)", "mov": "a",
+    "fma.rn": "fmaf(a, b, c)", "fma.rm": "rounded(FE_DOWNWARD, a, b, c)", "mov": "a",
     "rcp.approx.ftz": "ftz(off(1 / ftz(a), 1))", "ex2.approx.ftz": "ftz(off(exp2f(ftz(a)), 2))",
-    "div.full": "off(a / b, 2)",
+    "div.full": "off(a / b, 2)", "add.rz": "rounded(FE_TOWARDZERO, 1, a, b)", "cvt.rni.f32": "rintf(a)",
+    "cvt.rmi.f32": "floorf(a)", "cvt.rpi.f32": "ceilf(a)", "cvt.rzi.f32": "truncf(a)",
     "cvt.sat.f32": "sat(a)", "min.NaN": "-larger(-a, -b)", "max.NaN": "larger(a, b)",
 }  # fmt: skip
-_CONVERSIONS = {
-    "cvt.rn.f32.s32": ("s32", "(f32)a"),
+_OTHERS = {
     "cvt.f32.f16": ("u16", "f16_to_f32(a)"),
     "cvt.rn.f16.f32": ("f32", "f32_to_f16(a)"),
     "cvt.f32.bf16": ("u16", "bf16_to_f32(a)"),
     "cvt.rn.bf16.f32": ("f32", "f32_to_bf16(a)"),
-    "cvt.rn.f16x2.f32": ("f32", "(u32)f32_to_f16(a) << 16 | f32_to_f16(b)"),
-    "cvt.rn.bf16x2.f32": ("f32", "(u32)f32_to_bf16(a) << 16 | f32_to_bf16(b)"),
+    "cvt.rn.f16x2.f32": ("f32 f32", "(u32)f32_to_f16(a) << 16 | f32_to_f16(b)"),
+    "cvt.rn.bf16x2.f32": ("f32 f32", "(u32)f32_to_bf16(a) << 16 | f32_to_bf16(b)"),
+    "cvt.rn.f32.s32": ("s32", "(f32)a"),
+    "cvt.rn.f64.s64": ("s64", "(f64)a"),
+    "cvt.rn.f32.f64": ("f64", "(f32)a"),
+    "cvt.rni.s32.f32": ("f32", "to_s32(rintf(a))"),
+    "cvt.rzi.s32.f32": ("f32", "to_s32(a)"),
+    "mul.rn.f64": ("f64 f64", "a * b"),
+    "bfi.b64": ("b64 b64 u32 u32", "inserted(a, b, c, d)"),
+    "cvta.to.global.u64": ("u64", "a"),
 }
 
 
 def _table() -> dict[str, tuple[str, Sequence[str]]]:
-    """By instruction: what it computes of a, b, c, and what it takes these for."""
-    found: dict[str, tuple[str, Sequence[str]]] = {op: (text, [kind] * 2) for op, (kind, text) in _CONVERSIONS.items()}
+    """By instruction: what it computes of a, b, c, d, and what it takes these for."""
+    found: dict[str, tuple[str, Sequence[str]]] = {op: (text, kinds.split()) for op, (kinds, text) in _OTHERS.items()}
     for kind in ("s16", "u16", "s32", "u32", "s64", "u64"):
-        found |= {f"{op}.{kind}": (f"({kind})({text})", [kind] * 2) for op, text in _INTEGER.items()}
+        found |= {f"{op}.{kind}": (f"({kind})({text})", [kind] * 3) for op, text in _INTEGER.items()}
         found |= {f"setp.{op}.{kind}": (f"a {sign} b", [kind] * 2) for op, sign in _SIGNS.items()}
         beyond = "a < 0 ? -1 : 0" if kind[0] == "s" else "0"
         found[f"shr.{kind}"] = (f"b < {kind[1:]} ? a >> b : {beyond}", [kind, "u32"])
-        found[f"mul.wide.{kind}"] = (f"({kind[0]}{2 * int(kind[1:])})a * b", [kind] * 2)
+        wide = f"{kind[0]}{2 * int(kind[1:])}"
+        found[f"mul.wide.{kind}"] = (f"({wide})a * b", [kind] * 2)
+        found[f"mad.wide.{kind}"] = (f"({wide})a * b + c", [kind, kind, wide])
         found |= {f"cvt.{to}.{kind}": (f"({to})a", [kind]) for to in ("u16", "s16", "u32", "s32", "u64", "s64")}
     for kind in ("pred", "b16", "b32", "b64"):
         found |= {f"{op}.{kind}": (f"({kind})({text})", [kind] * 2) for op, text in _BITS.items()}
@@ -75,7 +85,7 @@ def _table() -> dict[str, tuple[str, Sequence[str]]]:
     found["setp.ne.f32"] = ("a < b || a > b", ["f32"] * 2)
     found |= {f"setp.{op}.f32": (text, ["f32"] * 2) for op, text in _NEGATED.items()}
     found["setp.nan.f32"] = ("a != a || b != b", ["f32"] * 2)
-    found["cvta.to.global.u64"] = ("a", ["u64"])
+    found["setp.num.f32"] = ("a == a && b == b", ["f32"] * 2)
     return found
 
 
@@ -86,6 +96,8 @@ def _value(operand: str) -> str:
     """An operand as C++ has it."""
     if operand.startswith("0f"):
         return f"r32{{0x{operand[2:]}u}}"
+    if operand.startswith("0d"):
+        return f"r64{{0x{operand[2:]}u}}"
     if operand in SPECIAL:
         return f"r32{{{SPECIAL[operand]}}}"
     return operand.replace("%", "v_")
@@ -129,7 +141,9 @@ def statement(op: str, operands: Sequence[str]) -> str:
         return _unknown(op)
     text, kinds = _OPS[op]
     to, *given = operands
-    read = "".join(f"const {kind} {v} = ({kind}){_value(o)}; " for kind, v, o in zip(kinds, "abc", given, strict=False))
+    read = "".join(
+        f"const {kind} {v} = ({kind}){_value(o)}; " for kind, v, o in zip(kinds, "abcd", given, strict=False)
+    )
     return f"{{ {read}{_value(to)} = {text}; }}"
 
 
@@ -141,7 +155,9 @@ def translated(ptx: str, name: str) -> str:
     """The entry `name` as a C++ function `kernel` of its parameters, 8 bytes each."""
     found = re.search(rf"\.entry {name}\(.*?^{{$(.*?)^}}$", ptx, re.DOTALL | re.MULTILINE)
     assert found is not None, f"no entry {name}"
-    declared, lines = [], []
+    declared, lines = ["number_of_own = 0;"], []
+    for align, array, size, values in re.findall(r"^\.global \.align (\d+) \.b8 (\w+)\[(\d+)\] = ({.*?});", ptx, re.M):
+        declared.append(f"alignas({align}) static const unsigned char {array}[{size}] = {values};{_owned(array, size)}")
     for line in re.split(r"[;\n]", re.sub(r"//[^\n]*", "", found[1])):
         label, line = re.fullmatch(r"(?:\$(\w+):)?\s*(.*?)\s*", line.strip()).groups()  # type: ignore[union-attr]
         if label:
@@ -161,13 +177,15 @@ def _declared(line: str) -> str:
     if one := re.fullmatch(r"\.reg \.b64\s+%(SPL?)", line):
         return f"r64 v_{one[1]};"
     if memory := re.fullmatch(r"\.local \.align (\d+) \.b8\s+(\w+)\[(\d+)\]", line):
-        name, size = memory[2], memory[3]
-        address = f"(u64){name}"
+        align, name, size = memory.groups()
         return (
-            f"alignas({memory[1]}) unsigned char {name}[{size}]; memset({name}, 0xff, {size}); "
-            f"local = {{{address}, {address} + {size}}};"
+            f"alignas({align}) unsigned char {name}[{size}];{_owned(name, size)} memset({name}, 0xff, sizeof {name});"
         )
     return "" if line.startswith(".pragma") else _unknown(line)
+
+
+def _owned(array: str, size: str) -> str:
+    return f" own[number_of_own++] = {{(u64){array}, (u64){array} + {size}}};"
 
 
 LAUNCH = r"""
@@ -176,7 +194,7 @@ void launch(s64 blocks, s64 threads, const u64* a, const Range* given, s64 numbe
   ranges = given, number_of_ranges = number, ntid = threads;
   try {
     for (ctaid = 0; ctaid < blocks; ++ctaid)
-      for (tid = 0; tid < threads; ++tid) local = {}, kernel(a);
+      for (tid = 0; tid < threads; ++tid) kernel(a);
   } catch (const Fault& fault) {
     snprintf(said, 200, "thread %u of block %u: %s access to %d bytes at %#lx", tid, ctaid, fault.what, fault.bytes,
              fault.address);

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,11 @@ def test_check(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runtime, "getDeviceCount", fail)
     with pytest.raises(NoEngine, match=r"CuPy sees no CUDA device \(cudaErrorInsufficientDriver.*must fit the driver"):
         engine.check()
+    monkeypatch.setitem(sys.modules, "cupy", None)  # as if it was not there
+    del sys.modules["cupy"]
+    monkeypatch.setattr(sys, "path", [])
+    with pytest.raises(NoEngine, match=r"CuPy does not import \(No module named 'cupy'\); pip install cupy-cuda\d\dx"):
+        engine.check()
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(NoEngine, match="PyTorch sees no CUDA device"):
         engine.check()
@@ -101,7 +107,7 @@ def test_a_backward_that_cannot_be_had_is_found_before_the_forward_runs(
         alone.nvrtc.refused = "backward("
         expected = "NVRTC did not compile a kernel for sm_90: kernel.cu(1): catastrophic error"
     else:
-        monkeypatch.setattr(cuda, "LOCAL", 16)
+        monkeypatch.setattr(cuda, "LOCAL", 0)
     refused(PLIF(), expected, said, T)
     assert not alone.launches
     x = torch.rand(T, 2, 8)

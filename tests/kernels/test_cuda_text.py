@@ -53,7 +53,7 @@ def test_all_gradients(name: str) -> None:
 
 @pytest.mark.usefixtures("poisoned", "shimmed")
 @pytest.mark.parametrize("name", ["lif", "glif"])
-@pytest.mark.parametrize("T", [1, 33])
+@pytest.mark.parametrize("T", [1, 33, 300])
 def test_other_lengths(name: str, T: int) -> None:
     check(name, T, SHAPES["image"])
 

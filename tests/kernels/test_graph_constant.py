@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 import torch
-from compare import both, close, same
-from hypothesis import given, settings
+from compare import both, close, normal, same
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -90,7 +90,7 @@ def look(kind: str, tensors: list[Tensor], seen: list[Tensor]) -> None:
             tensor.register_hook(note)
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     links=st.lists(st.sampled_from(list(LINKS)), max_size=4),
     end=st.sampled_from(list(ENDS)),
@@ -99,9 +99,9 @@ def look(kind: str, tensors: list[Tensor], seen: list[Tensor]) -> None:
     way=st.sampled_from(("backward", "grad of x0", "grad of x", "grad of all", "inputs", "twice")),
     leaf=st.booleans(),
 )
-def test_random_chains(links: list[str], end: str, kind: str, place: int, way: str, leaf: bool) -> None:
+def test_random_chains(links: list[str], end: str, kind: str, place: int, way: str, leaf: bool, device: str) -> None:
     def call(neuron: Any) -> list[Tensor | None]:
-        x0 = torch.linspace(-1, 3, 36).reshape(2, 6, 3).transpose(1, 2).contiguous().requires_grad_()
+        x0 = torch.linspace(-1, 3, 36, device=device).reshape(2, 6, 3).transpose(1, 2).contiguous().requires_grad_()
         tensors, seen = [x0 if leaf else x0 * 1], []
         for link in links:
             tensors.append(LINKS[link](tensors[-1]))
@@ -112,7 +112,7 @@ def test_random_chains(links: list[str], end: str, kind: str, place: int, way: s
         s = neuron(tensors[-1])
         if kind.startswith("late"):
             look(kind, looked, seen)
-        loss = (s * torch.arange(T * 36.0).view(T, 2, 3, 6)).sum() + (tensors[-1] * 0.125).sum()
+        loss = (s * torch.arange(T * 36.0, device=device).view_as(s)).sum() + (tensors[-1] * 0.125).sum()
         middle = [t for t in tensors[1:] if t.requires_grad]
         found: list[Tensor | None] = [s.detach()]
         if way == "backward":
@@ -128,16 +128,16 @@ def test_random_chains(links: list[str], end: str, kind: str, place: int, way: s
         kept = [t.grad for t in (*looked, x0) if t.is_leaf or t.retains_grad]
         return [*found, *kept, *seen, *(p.grad for p in neuron.parameters())]
 
-    same(*both(PLIF, call), tolerance=1e-5)
+    same(*both(PLIF, call, device), tolerance=1e-5)
 
 
 @pytest.mark.parametrize("kind", ["full", "pre", "forward"])
-def test_hooks_of_modules(kind: str) -> None:
+def test_hooks_of_modules(kind: str, device: str) -> None:
     """Full backward hooks stand in the graph themselves; they fire for each module, with the same gradients."""
 
     def call(neuron: Any) -> list[Tensor]:
         torch.manual_seed(0)
-        unit, seen = SpikingUnit(BatchNorm(3), neuron), []
+        unit, seen = SpikingUnit(BatchNorm(3), neuron).to(device), []
         for module in (unit, unit.norm, unit.neuron):
             if kind == "full":
                 module.register_full_backward_hook(lambda _, gi, go: seen.extend((*gi, *go)))
@@ -145,25 +145,25 @@ def test_hooks_of_modules(kind: str) -> None:
                 module.register_full_backward_pre_hook(lambda _, go: seen.extend(go))
             else:
                 module.register_forward_hook(lambda _, i, o: (o.register_hook(seen.append), None)[1])
-        x0 = torch.randn(1, 2, 3, 4, 4).requires_grad_()
-        unit(x0, T).mul(torch.arange(16.0).view(4, 4)).sum().backward()
+        x0 = normal(1, 2, 3, 4, 4, device=device).requires_grad_()
+        unit(x0, T).mul(torch.arange(16.0, device=device).view(4, 4)).sum().backward()
         return [x0.grad, *(g for g in seen if g is not None)]
 
-    reference, fused = both(LIF, call)
+    reference, fused = both(LIF, call, device)
     assert len(reference) > 3
     same(reference, fused)
 
 
-def test_a_gradient_that_a_hook_changes() -> None:
+def test_a_gradient_that_a_hook_changes(device: str) -> None:
     def call(neuron: Any) -> list[Tensor]:
-        x0 = torch.linspace(-1, 3, 36).view(2, 3, 6).requires_grad_()
+        x0 = torch.linspace(-1, 3, 36, device=device).view(2, 3, 6).requires_grad_()
         x = x0.expand(T, 2, 3, 6)
         s = neuron(x)
         x.register_hook(lambda g: g.clamp(-1, 1) * 3)
-        s.mul(torch.arange(T * 36.0).view(T, 2, 3, 6)).sum().backward()
+        s.mul(torch.arange(T * 36.0, device=device).view(T, 2, 3, 6)).sum().backward()
         return [x0.grad]
 
-    same(*both(LIF, call))
+    same(*both(LIF, call, device))
 
 
 def reads(monkeypatch: pytest.MonkeyPatch, call: Callable[[], None]) -> list[bool]:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import torch
-from compare import Fixed, both, same
+from compare import Fixed, both, normal, same
 
 from snnbench.kernels import run
 from snnbench.kernels.cell import NoEngine
@@ -186,7 +186,7 @@ def test_under_torch_compile_too(fresh: Path, caplog: pytest.LogCaptureFixture, 
 
 @pytest.mark.parametrize("shape", [(1, 3, 5), (4, 0, 5), (4, 2, 0, 3), (33, 1, 5), (40, 0, 5), (17, 2, 5, 3, 3)])
 @pytest.mark.parametrize("layout", ["plain", "channels last", "transposed", "sliced"])
-def test_odd_calls(shape: tuple[int, ...], layout: str) -> None:
+def test_odd_calls(shape: tuple[int, ...], layout: str, device: str) -> None:
     def call(neuron: Any) -> list[Any]:
         def laid(value: torch.Tensor) -> torch.Tensor:
             if layout == "transposed":
@@ -197,12 +197,12 @@ def test_odd_calls(shape: tuple[int, ...], layout: str) -> None:
                 return value.movedim(2, -1).contiguous().movedim(-1, 2)
             return value
 
-        generator = torch.Generator().manual_seed(0)
-        x0 = torch.randn(shape, generator=generator).requires_grad_()
-        v0 = torch.randn(shape[1:], generator=generator).requires_grad_()
+        x0 = normal(*shape, device=device).requires_grad_()
+        v0 = normal(*shape[1:], device=device, seed=1).requires_grad_()
         v = v0.transpose(0, -1).contiguous().transpose(0, -1)
         s, state = neuron.run(laid(x0), {"v": v})
-        (s.mul(torch.linspace(-1, 2, s.numel()).view_as(s)).sum() + state["v"].sum()).backward()
+        weights = torch.linspace(-1, 2, s.numel(), device=device).view_as(s)
+        (s.mul(weights).sum() + state["v"].sum()).backward()
         return [s.detach(), state["v"].detach(), x0.grad, v0.grad, *(p.grad for p in neuron.parameters())]
 
-    same(*both(lambda: GLIF(T=shape[0], channels=shape[2] or None), call), tolerance=1e-5)
+    same(*both(lambda: GLIF(T=shape[0], channels=shape[2] or None), call, device), tolerance=1e-5)

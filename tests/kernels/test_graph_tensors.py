@@ -225,24 +225,25 @@ def test_traces_hold_the_operations() -> None:
     assert torch.equal(torch.jit.trace(neuron, (X,), check_trace=False)(other), neuron(other))
 
 
-def test_coefficients_of_other_kinds() -> None:
+def test_coefficients_of_other_kinds(device: str) -> None:
     class Odd(GLIF):
         def coefficients(self) -> dict[str, Tensor]:
             return {name: negative(value) for name, value in super().coefficients().items()}
 
     def call(neuron: Any) -> list[Any]:
-        x = X.view(3, 2, 5, 2).clone().requires_grad_()
+        x = X.view(3, 2, 5, 2).clone().to(device).requires_grad_()
         s = neuron(x)
-        s.mul(WEIGHT.view_as(x)).sum().backward()
+        s.mul(WEIGHT.view_as(x).to(device)).sum().backward()
         return [s.detach(), x.grad, *(p.grad for p in neuron.parameters())]
 
-    same(*both(lambda: Odd(T=3, channels=5), call))
+    same(*both(lambda: Odd(T=3, channels=5), call, device))
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float16, torch.int64])
-def test_states_of_other_dtypes(dtype: torch.dtype) -> None:
+def test_states_of_other_dtypes(dtype: torch.dtype, device: str) -> None:
     def call(neuron: Any) -> list[Any]:
-        s, final = neuron.run(X, {"v": torch.linspace(-1, 2, 20).view(2, 10).to(dtype)})
+        v = torch.linspace(-1, 2, 20).view(2, 10).to(device, dtype)
+        s, final = neuron.run(X.to(device), {"v": v})
         return [s.detach(), final["v"].detach()]
 
-    same(*both(DALIF, call))
+    same(*both(DALIF, call, device))

@@ -11,6 +11,7 @@ import shim
 import torch
 import torch.nn.functional as F
 from compare import close
+from cupy_stand_in import Machine
 from torch import Tensor
 
 from snnbench.kernels import plans, run
@@ -129,6 +130,16 @@ def test_operations_in_cuda_text(names: list[str], monkeypatch: pytest.MonkeyPat
     cell = cell_of(names, "reference")
     for name, ours, theirs in zip(names, results(shim.run, cell), results(run, cell), strict=True):
         assert all(close(a, b, 2e-6) for a, b in zip(ours, theirs, strict=True)), name
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("names", GROUPS, ids=lambda names: names[0])
+def test_operations_in_a_gpus_instructions(names: list[str], machine: Machine) -> None:
+    expected, found = (results(run, cell_of(names, engine)) for engine in ("reference", "stand-in"))
+    for name, ours, theirs in zip(names, found, expected, strict=True):
+        assert name not in EXACT or torch.equal(ours[0], theirs[0]), name
+        assert all(close(a, b, 4e-6) for a, b in zip(ours, theirs, strict=True)), name
+    assert len(machine.launches) > len(names)
 
 
 def test_every_operation_is_covered() -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import copy
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -12,7 +14,7 @@ import torch.multiprocessing
 from compare import normal
 from torch import Tensor, nn
 
-from snnbench.neurons import DALIF, LIF
+from snnbench.neurons import DALIF, LIF, PLIF
 from snnbench.neurons.surrogate import make_surrogate
 from tests.neurons.neuron_cases import NEURONS, make
 
@@ -65,6 +67,22 @@ def test_inductor(device: str) -> None:
     assert (s != s_compiled).float().mean() < 0.01
     for a, b in zip(grads, grads_compiled, strict=True):
         assert a is None or torch.allclose(a, b, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.skipif(torch.__version__.startswith("2.11."), reason="torch.compile of PyTorch 2.11 can call no kernel")
+def test_compiled_code_runs_the_kernel(device: str) -> None:
+    """Not the loop over time, which would be as right, and slow."""
+    torch._dynamo.reset()
+    seen: list[str] = []
+
+    def backend(graph: torch.fx.GraphModule, inputs: list[torch.Tensor]) -> Callable[..., Any]:
+        seen.extend(
+            str(node.target).removesuffix(".default") for node in graph.graph.nodes if node.op == "call_function"
+        )
+        return graph.forward
+
+    torch.compile(PLIF().to(device), fullgraph=True, backend=backend)(normal(T, 2, 4, device=device))
+    assert [name for name in seen if name.startswith("snnbench.")] == ["snnbench.forward"]
 
 
 def test_compiled_code_sees_changed_constants(device: str) -> None:

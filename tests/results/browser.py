@@ -6,6 +6,7 @@ import json
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -21,14 +22,28 @@ def browser() -> Iterator:
     playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     if CHROMIUM is None:
         pytest.skip("no Chromium here (apt-get install chromium): the page is not tested in a browser")
-    with playwright.sync_playwright() as started:
-        browser = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
+    yield _launched(playwright)
+    _close()
+
+
+@cache
+def _launched(playwright):
+    """One for all modules that import the fixture: Playwright starts once a process."""
+    started = playwright.sync_playwright().start()
+    _RUNNING.append(started)
+    return started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+
+
+_RUNNING: list = []
+
+
+def _close() -> None:
+    while _RUNNING:
+        _RUNNING.pop().stop()
 
 
 @contextmanager
-def opened(browser, path: Path) -> Iterator:
+def opened(browser, path: Path, view: str = "runs", width: int = 1440, scheme: str = "light") -> Iterator:
     """The page at `path`; fails if by the end it has sent a request, written to the console, or raised an error."""
     complaints: list[str] = []
 
@@ -36,17 +51,27 @@ def opened(browser, path: Path) -> Iterator:
         complaints.append(f"request: {route.request.url}")
         route.abort()
 
-    page = browser.new_page(viewport={"width": 1440, "height": 900})
+    page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
     page.set_default_timeout(SECONDS * 1000)
     page.on("console", lambda message: complaints.append(f"console: {message.text}"))
     page.on("pageerror", lambda error: complaints.append(f"error: {error}"))
     page.on("dialog", lambda dialog: (complaints.append(f"dialog: {dialog.message}"), dialog.dismiss()))
     page.route(lambda url: not url.startswith(("file:", "data:", "blob:")), refuse)
     page.goto(path.as_uri())
-    page.wait_for_selector("#panel[aria-busy=false]")
+    page.wait_for_selector("#view-answer[aria-busy=false]")
+    if view != "answer":
+        look_at(page, view)
     yield page
     page.close()
     assert complaints == []
+
+
+def look_at(page, view):
+    page.click(f"#tab-{view}")
+    if view == "answer":
+        page.wait_for_selector("#view-answer[aria-busy=false]")
+    if view == "runs":
+        page.wait_for_selector("#panel[aria-busy=false]")
 
 
 def built(folder, path, configs):

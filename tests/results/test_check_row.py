@@ -51,7 +51,7 @@ def test_check_without_a_finished_run_says_what_there_is(lab, tables):
     code, out = check(tables)
     assert code == 2
     assert "no finished run" in out
-    assert "--at 2" in out
+    assert "--at 3" in out
     assert "the machine is on fire" in out
 
 
@@ -68,14 +68,15 @@ def test_check_against_a_milestone_takes_unfinished_runs_of_the_recipe_too(lab, 
     values = [float(curve[2].split(",")[column]) for curve in curves.values()]
     mean = statistics.mean(values)
     lab.edit_row("milestones: {1: 50.0", f"milestones: {{1: {mean + 2:.3f}")
-    code, out = check(tables, "--at", "1")
+    code, out = check(tables, "--at", "2")
     assert code == 0, out
+    assert "(after 2 epochs)" in out
     assert f"reproduced {mean:.2f} ± {statistics.stdev(values):.2f} (n=5)" in out
     lab.edit_row(f"1: {mean + 2:.3f}", f"1: {mean + 4:.3f}")
-    assert check(tables, "--at", "1")[0] == 1
-    code, out = check(tables, "--at", "0")
+    assert check(tables, "--at", "2")[0] == 1
+    code, out = check(tables, "--at", "1")
     assert code == 2
-    assert "Known: 1, 2." in out
+    assert "Known: 2, 3." in out
 
 
 def test_check_of_a_row_that_does_not_exist(tables):

@@ -105,7 +105,7 @@ def test_check_compares_every_epoch_reached_and_takes_unfinished_runs(lab, check
     code, out = check(noisy)
     assert code == 0, out
     assert "n = 5 seeds" in out
-    assert f"{ROW}: agrees; in epochs 30 to 39" in out
+    assert f"{ROW}: agrees; in epochs 31 to 40" in out
     assert "demo/demo at 0123456, logs/demo" in out
     assert all(str(lab.runs[name]) + "," in out for name in names)
     shifted = official(v + (4.0 if e >= 20 else 0.0) for e, v in enumerate(noisy.accuracy))
@@ -134,7 +134,7 @@ def test_where_no_run_has_the_rows_precision_one_in_another_is_compared_and_says
     assert "trainer.precision 32-true (row: 16-mixed)" in out
     assert f"{lab.runs['seed0']}, seed 0, 9 tests" in out
     each = [line.split() for line in out.splitlines() if line.split()[-1:] == ["+0.00"]]
-    assert each == [[str(e), f"{level[e]:.2f}", f"{level[e]:.2f}", "+0.00"] for e in range(9)]
+    assert each == [[str(e + 1), f"{level[e]:.2f}", f"{level[e]:.2f}", "+0.00"] for e in range(9)]
     assert str(lab.runs["other_recipe"]) + "," not in out
 
 
@@ -154,7 +154,7 @@ def test_learned_w_is_compared_layer_by_layer_from_the_rates_of_layers_csv(lab, 
     assert code == 0, out  # w has no say in it
     (first,) = [line.split() for line in out.splitlines() if line.strip().startswith("a ")]
     (second,) = [line.split() for line in out.splitlines() if line.strip().startswith("b ")]
-    assert first[1:5] == ["23-29", "0.260", "0.260", first[4]]
+    assert first[1:5] == ["24-30", "0.260", "0.260", first[4]]
     assert abs(float(first[4])) < 1e-3
     assert first[6:8] == [f"{1 + math.exp(-0.26):.2f}"] * 2
     assert first[-1] == "agrees"

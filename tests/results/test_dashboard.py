@@ -11,12 +11,13 @@ from importlib import import_module
 
 import pytest
 
-from snnbench.official import OfficialCurve
-from snnbench.results.dashboard import details
+from snnbench.official import OfficialCurve, curve_of
+from snnbench.results.dashboard import build, details
 from snnbench.results.dashboard.entries import config_columns
 from snnbench.runs.read import read_ledger
 from tests.conftest import read_csv
 from tests.lab import ROW, RUNS
+from tests.results.made_up_runs import of_row
 
 HOSTILE = "</script><script>alert(1)</script>&<img src=x onerror=alert(2)>"
 
@@ -94,7 +95,7 @@ def test_curves_and_layers_are_those_of_the_files(lab, dashboard):
 
 def test_the_authors_curve_is_there_for_the_runs_of_its_rows_recipe(lab, dashboard, monkeypatch):
     official = OfficialCurve("demo/demo", "0123456", "logs", None, {"test/acc": (50.0, 60.0, 70.0, 80.0)}, ())
-    monkeypatch.setattr(import_module("snnbench.results.dashboard.build"), "curve_of", {ROW: official}.get)
+    monkeypatch.setattr(import_module("snnbench.results.dashboard.authors"), "curve_of", {ROW: official}.get)
     data = script(dashboard()[-1], "data")
     assert data["official"]["curves"] == {ROW: [50.0, 60.0, 70.0, 80.0]}
     beside = {data["runs"][place]["folder"] for place in data["official"]["runs"]}
@@ -120,8 +121,10 @@ def test_config_columns_hold_every_value(lab):
 def test_the_tables_of_the_papers_are_those_of_tables_py(lab, dashboard, tables):
     papers = {paper["key"]: paper for paper in script(dashboard()[-1], "data")["papers"]}
     out = tables("demo", "--format", "csv")[1]
-    for cells in papers["demo"]["lines"]:
-        assert all(cell in out for cell in cells)
+    assert papers["demo"]["columns"][-2:] == ["authors' curve", "status"]
+    for *cells, curve, status in papers["demo"]["lines"]:
+        assert all(cell in out for cell in [*cells, status])
+        assert curve == "-"
     (point,) = papers["demo"]["points"]
     assert (point["row"], point["reported"], point["n"], point["runs"]) == (ROW, 90.0, 3, 9)
     assert {"arlif", "dalif", "klif"} <= papers.keys()
@@ -229,3 +232,25 @@ def test_the_page_needs_nothing_but_itself(dashboard):
     markup = re.sub(r"<script.*?</script>|<style.*?</style>", "", text, flags=re.S)
     assert not re.search(r"https?://|src=|<link", markup)
     assert "default-src 'none'" in markup
+
+
+def test_the_authors_curve_has_its_verdict_and_confusions_their_damage(tmp_path):
+    row = "psn/seqcifar100_seqnet_t32_lif"
+    official = curve_of(row).accuracy
+    for seed, shift in enumerate((0.0, 0.1)):
+        of_row(tmp_path, row, [value + shift for value in official], seed)
+    far = of_row(tmp_path / "far", row, [value - 9 for value in official], 2)
+    (far / "layers.csv").write_text("epoch,layer,quantity,value\n")
+    (far / "confusion.csv").write_text("class,predicted,samples\n0,1,many\n")
+    found = build([tmp_path])
+    (paper,) = (paper for paper in script(found.html, "data")["papers"] if paper["key"] == "psn")
+    (line,) = (line for line in paper["lines"] if line[0] == row.partition("/")[2])
+    assert line[-2].startswith("below")
+    assert line[-2].endswith("to epoch 256")
+    assert [note for note in found.notes if str(far) in note] == [
+        f"{far / 'confusion.csv'}: is damaged; what it holds is not shown"
+    ]
+    shutil.rmtree(far)
+    (paper,) = (paper for paper in script(build([tmp_path]).html, "data")["papers"] if paper["key"] == "psn")
+    (line,) = (line for line in paper["lines"] if line[0] == row.partition("/")[2])
+    assert line[-2].startswith("agrees")

@@ -18,6 +18,7 @@ from tests.results.browser import (  # noqa: F401
     compared,
     drawn,
     eventually,
+    look_at,
     opened,
     panel,
     select,
@@ -31,8 +32,9 @@ from tests.results.test_dashboard import HOSTILE
 def show(browser, lab):  # noqa: F811
     """`with show() as page`: the dashboard of the lab's outputs, opened from its file."""
 
-    def build(folder=None):
-        return opened(browser, built(folder or lab.outputs, lab.outputs.parent / "page.html", lab.configs))
+    def build(folder=None, **options):
+        page = built(folder or lab.outputs, lab.outputs.parent / "page.html", lab.configs)
+        return opened(browser, page, **options)
 
     return build
 
@@ -104,13 +106,17 @@ def test_the_table_is_saved_as_csv_as_it_is_filtered(whole, page):
 def test_selected_runs_curves_are_drawn_over_each_other(whole, page):
     select(page, whole.runs["seed1"], whole.runs["interrupted"])
     page.select_option("[name=Metric]", "test/acc")
+    page.select_option("[name=Lines]", "each run")
     drawn(page)
     drawn_now = [trace for trace in traces(page, "curves") if "seed" in trace["name"]]
-    assert [trace["x"] for trace in drawn_now] == [[0, 1, 2], [0, 1]]
+    assert [trace["x"] for trace in drawn_now] == [[1, 2, 3], [1, 2]]
     last = whole.result("seed1")["accuracy"]["last_epoch"]
     assert drawn_now[0]["y"][-1] == pytest.approx(last, abs=1e-2)
     names = {trace["name"]: trace for trace in traces(page, "curves")}
     assert names[f"{ROW}: reported"]["y"] == [90, 90]
+    select(page, whole.runs["interrupted"], whole.runs["other_recipe"])
+    assert f"{ROW}: reported" not in {trace["name"] for trace in traces(page, "curves")}
+    select(page, whole.runs["seed1"], whole.runs["interrupted"])
     page.select_option("[name=Metric]", "train/loss")
     drawn(page)
     assert len(traces(page, "curves")) == 2
@@ -120,7 +126,7 @@ def test_selected_runs_curves_are_drawn_over_each_other(whole, page):
 
 def test_the_authors_curve_is_drawn_beside_runs_of_its_rows_recipe(lab, show, monkeypatch):
     official = OfficialCurve("demo/demo", "0123456", "logs", None, {"test/acc": (50.0, 60.0, 70.0, 80.0)}, ())
-    monkeypatch.setattr(import_module("snnbench.results.dashboard.build"), "curve_of", {ROW: official}.get)
+    monkeypatch.setattr(import_module("snnbench.results.dashboard.authors"), "curve_of", {ROW: official}.get)
     with show() as page:
         select(page, lab.runs["other_recipe"])
         page.select_option("[name=Metric]", "test/acc")
@@ -129,7 +135,7 @@ def test_the_authors_curve_is_drawn_beside_runs_of_its_rows_recipe(lab, show, mo
         select(page, lab.runs["interrupted"], lab.runs["seed1"])
         drawn(page)
         (authors,) = [trace for trace in traces(page, "curves") if trace["name"] == "authors"]
-        assert (authors["x"], authors["y"], authors["line"]["dash"]) == ([0, 1, 2], [50, 60, 70], "dash")
+        assert (authors["x"], authors["y"], authors["line"]["dash"]) == ([1, 2, 3], [50, 60, 70], "dash")
         page.select_option("[name=Metric]", "train/loss")
         drawn(page)
         assert "authors" not in {trace["name"] for trace in traces(page, "curves")}
@@ -178,7 +184,7 @@ def test_layers_rates_energy_and_coefficients(whole, page):
     assert float(total[5].split()[0]) == pytest.approx(energy["ann_picojoule"] / energy["picojoule"], rel=1e-3)
     panel(page, "coefficients")
     assert "learn no coefficient" in page.inner_text("#panel")
-    assert [trace["x"] for trace in traces(page, "over-epochs")] == [[0, 1, 2]] * len(rates)
+    assert [trace["x"] for trace in traces(page, "over-epochs")] == [[1, 2, 3]] * len(rates)
 
 
 def test_differences_between_selected_runs_are_marked(whole, page):
@@ -194,9 +200,8 @@ def test_differences_between_selected_runs_are_marked(whole, page):
 def test_papers_and_problems_are_shown(lab, show):
     shutil.copytree(lab.runs["seed0"], lab.outputs / "z_backup" / "run")
     (lab.runs["seed1"] / "result.json").write_text("{")
-    with show() as page:
-        assert "1 problem, 1 copy counted once" in page.inner_text("#notice")
-        page.click("#tab-papers")
+    with show(view="answer") as page:
+        assert "2 runs ended early, 1 problem, 1 copy counted once" in page.inner_text("#notice")
         text = page.inner_text("#paper-demo")
         assert "digits_convnet_t2" in text
         assert "90.00" in text
@@ -204,6 +209,7 @@ def test_papers_and_problems_are_shown(lab, show):
         assert page.locator("#paper-demo .main-svg").count() > 0
         assert page.locator("#paper-arlif").count() == 0
         page.check("[name='also rows without a run']")
+        page.wait_for_selector("#paper-arlif")
         cell = page.locator("#paper-arlif tr", has_text="cifar10_resnet18_t4").first.locator("td").nth(1)
         assert "[" not in cell.inner_text()
         assert cell.locator("sup").count() >= 1
@@ -228,19 +234,21 @@ def test_hostile_text_is_shown_as_it_is(lab, show):
         assert HOSTILE in page.inner_text(".dtcc-dropdown")
         page.keyboard.press("Escape")
         page.click("#select-shown")
-        for name in ("curves", "timesteps", "activity", "coefficients", "compare"):
+        for name in ("curves", "timesteps", "activity", "coefficients", "confusion", "compare"):
             panel(page, name)
-        for name in ("papers", "problems"):
-            page.click(f"#tab-{name}")
-        assert page.locator("img").count() == 0
+        for name in ("answer", "problems"):
+            look_at(page, name)
+            assert page.locator("img").count() == 0
 
 
 def test_without_runs_the_page_says_so(show, tmp_path):
     (tmp_path / "empty").mkdir()
     with show(tmp_path / "empty") as page:
         assert "No runs" in page.inner_text("#runs tbody")
-        for name in ("curves", "timesteps", "activity", "coefficients", "compare"):
+        for name in ("curves", "timesteps", "activity", "coefficients", "confusion", "compare"):
             panel(page, name)
             assert page.locator("#panel .empty").count() >= 1
-        page.click("#tab-papers")
-        assert page.locator("#view-papers .empty").count() == 1
+        look_at(page, "answer")
+        assert page.locator("#view-answer .empty").count() == 3
+        look_at(page, "problems")
+        assert page.locator("#view-problems .empty").count() == 1

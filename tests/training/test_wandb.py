@@ -172,16 +172,16 @@ def test_the_difference_is_that_of_the_papers_protocol_and_recipe(tmp_path):
 
 
 def test_a_resumed_run_goes_on_as_the_same_wandb_run(tmp_path):
-    cfg = OmegaConf.create({"logger": {"save_dir": str(tmp_path)}})
-    assert earlier_wandb_id(cfg) is None
+    node = OmegaConf.create({"save_dir": str(tmp_path)})
+    assert earlier_wandb_id(node) is None
     for name in ("offline-run-20260101_000000-abc", "run-20260102_000000-abc", "latest-run"):
         (tmp_path / "wandb" / name).mkdir(parents=True)
-    assert earlier_wandb_id(cfg) == "abc"
-    cfg.logger.id = "mine"
-    assert earlier_wandb_id(cfg) == "mine"
+    assert earlier_wandb_id(node) == "abc"
+    node.id = "mine"
+    assert earlier_wandb_id(node) == "mine"
 
 
 def test_the_group_is_the_row_or_else_the_name():
-    assert compose("logger=wandb", "neuron=lif").logger.group == "digits-convnet-lif-T4"
+    assert compose("logger=wandb", "neuron=lif").logger.wandb.group == "digits-convnet-lif-T4"
     row = compose("logger=wandb", "experiment=arlif/cifar10_resnet18_t4")
-    assert row.logger.group == "arlif/cifar10_resnet18_t4"
+    assert row.logger.wandb.group == "arlif/cifar10_resnet18_t4"

@@ -44,6 +44,8 @@ def widest(program: Program, variant: Variant, backward: bool) -> int:
 def segment_of(program: Program, variant: Variant, vec: int) -> int:
     """The timesteps whose states a thread of the backward holds in registers: a part of T, or about equal parts."""
     most = max(1, min(variant.steps, _fitting(program, variant, vec)))
+    if most < variant.steps and vec > 1:
+        most = max(1, most * 3 // 4)  # room for what the segments start from
     even = next(n for n in range(most, 0, -1) if variant.steps % n == 0)
     parts = -(-variant.steps // most)
     return even if 2 * even >= most else -(-variant.steps // parts)
@@ -53,14 +55,16 @@ def _fitting(program: Program, variant: Variant, vec: int) -> int:
     """The timesteps for which a thread's registers suffice.
 
     Of each it holds the states, the inputs, the gradient, coefficients of its own, and what the compiler would rather
-    keep of a function than compute twice: of a sigmoid, which is four instructions, little.
+    keep of a function than compute twice: of a sigmoid, which is four instructions, little. Where sums alone would
+    fill the registers, they are what goes to memory.
     """
     nodes = needed([*program.next_states, program.grad_x, *program.grad_states])
     functions = sum(0.5 if node.op == "sigmoid" else 2 for node in nodes if node.op in EXPENSIVE)
     inputs = 2 if variant.io == "float" else 1.5  # a gradient waits as it was read
     each = len(program.states) + inputs + program.residual + sum(program.per_step) + functions
     always = 2 * len(program.states) + len(variant.slots(program))
-    return int((REGISTERS // vec - always) / each)
+    most = REGISTERS // vec
+    return int((most - min(always, most // 2)) / each)
 
 
 def kept_bytes(program: Program, variant: Variant, vec: int) -> int:

@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
 from snnbench import parallel
 from snnbench.config import CONFIGS, compose_row
 from snnbench.errors import UserError
-from snnbench.official import curve_of
+from snnbench.results.dashboard.authors import official, said
 from snnbench.results.dashboard.details import details
-from snnbench.results.dashboard.entries import config_columns, entries, quantities
+from snnbench.results.dashboard.entries import config_columns, entries, neurons, quantities
 from snnbench.results.dashboard.page import page
 from snnbench.results.outcomes import Compose, Outcome, groups, outcomes
 from snnbench.results.rows import Row, read_registry, read_rows
-from snnbench.results.selection import not_real
-from snnbench.results.tables.papers import Table, groups_table, ledger_notes, order, paper_table
-from snnbench.runs.code import row_recipe
+from snnbench.results.tables.papers import ledger_notes, order, paper_table
 from snnbench.runs.quantities import CURVES
-from snnbench.runs.read import Run, read_ledger
+from snnbench.runs.read import read_ledger
+
+CURVE = "authors' curve"
 
 
 @dataclass(frozen=True)
@@ -56,11 +56,12 @@ def build(folders: Iterable[str | Path], configs: Path = CONFIGS) -> Dashboard:
         "generated": time.strftime("%Y-%m-%d %H:%M"),
         "folders": [str(folder) for folder in folders],
         "runs": entries(ledger.runs, apart),
+        "neurons": neurons(ledger.runs),
         "config": config_columns(ledger.runs),
         "quantities": quantities(),
         "curves": CURVES,
-        "official": _official(ledger.runs, rows, compose),
-        "papers": [*_papers(configs, rows, found), _table("no-row", groups_table(others))],
+        "official": official(ledger.runs, rows, compose),
+        "papers": _papers(configs, rows, found, compose),
         "copies": [[str(copy.folder), str(original.folder)] for copy, original in ledger.copies],
         "problems": ledger.problems,
     }
@@ -87,32 +88,19 @@ def _config_or_error(row: str, configs: Path) -> dict[str, Any] | UserError:
         return error
 
 
-def _official(runs: Sequence[Run], rows: dict[str, Row], compose: Compose) -> dict[str, Any]:
-    """The authors' test accuracies by row, and the places of the runs that have such a row's recipe.
-
-    A run need not be finished, but is on the real data: what its curve is held against is then the same training.
-    """
-    known = {id: curve for id in sorted({str(run.row) for run in runs} & rows.keys()) if (curve := curve_of(id))}
-    recipes = {}
-    for id in known:
-        with contextlib.suppress(UserError):  # named among the problems already
-            recipes[id] = row_recipe(compose(id))
-    beside = [n for n, run in enumerate(runs) if run.recipe == recipes.get(str(run.row)) and not not_real(run)]
-    return {"curves": {id: curve.accuracy for id, curve in known.items()}, "runs": beside}
-
-
-def _papers(configs: Path, rows: dict[str, Row], found: dict[str, Outcome]) -> list[dict[str, Any]]:
+def _papers(configs: Path, rows: dict[str, Row], found: dict[str, Outcome], compose: Compose) -> list[dict[str, Any]]:
+    """The tables of tables.py, with a column for the authors' curve before the last, and their rows as numbers."""
     registry = read_registry(configs)
     tables = []
     for paper in registry.papers:
         own = [found[row.id] for row in order(rows.values()) if row.paper == paper]
+        table = vars(paper_table(paper, registry, own))
+        curves = [said(outcome, compose) for outcome in own]
+        lines = [[*line[:-1], curve, line[-1]] for line, curve in zip_longest(table["lines"], curves, fillvalue="-")]
+        columns = [*table["columns"][:-1], CURVE, table["columns"][-1]]
         points = [_point(outcome) for outcome in own]
-        tables.append({**_table(paper, paper_table(paper, registry, own)), "points": points})
+        tables.append({"key": paper, **table, "columns": columns, "lines": lines, "points": points})
     return tables
-
-
-def _table(key: str, table: Table) -> dict[str, Any]:
-    return {"key": key, **vars(table), "points": []}
 
 
 def _point(outcome: Outcome) -> dict[str, Any]:

@@ -1,48 +1,63 @@
 // Charts of one look. Plotly is read only when the first is drawn, so that the table comes at once.
 
 import { escaped } from "format";
-import { inflated } from "store";
+import { data, inflated } from "store";
+import { colour, mixed, visible } from "theme";
 
-// Okabe and Ito's colours, told apart with any colour vision; without their yellow, which is too light for lines.
-export const COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#444444"];
 const DASHES = ["solid", "dash", "dot", "dashdot"];
-const SYMBOLS = ["circle", "square", "diamond", "triangle-up", "cross", "star", "hexagon"];
+const NARROW = 640; // pixels, below which a legend has no room beside its chart
 export const MOST = 60;
 
-export const look = (place) => ({
-  colour: COLOURS[place % COLOURS.length],
-  dash: DASHES[Math.floor(place / COLOURS.length) % DASHES.length],
-  symbol: SYMBOLS[(place + Math.floor(place / COLOURS.length)) % SYMBOLS.length],
-});
+// A neuron has its colour and symbol everywhere; of several lines of one neuron, each has other dashes, every second
+// open symbols, and those beyond four a paler colour.
+export function looks(runs) {
+  const known = new Map();
+  return runs.map(({ kind }) => {
+    const place = known.get(kind) ?? 0;
+    known.set(kind, place + 1);
+    const [own, symbol] = data.neurons[kind];
+    const pale = Math.min(0.6, 0.3 * Math.floor(place / DASHES.length));
+    return {
+      colour: mixed(visible(own), colour("card"), pale),
+      dash: DASHES[place % DASHES.length],
+      symbol: symbol + (place % 2 ? "-open" : ""),
+    };
+  });
+}
+
+// A neuron's colour for styles, which follows the theme.
+const KINDS = Object.keys(data.neurons);
+export const swatch = (kind) => `var(--neuron-${KINDS.indexOf(kind)})`;
+export function paint() {
+  const { style } = document.documentElement;
+  KINDS.forEach((kind, place) => style.setProperty(`--neuron-${place}`, visible(data.neurons[kind][0])));
+}
 
 // Plotly takes some markup in its texts.
 export const plain = (text) => escaped(text);
 
-const FONT = {
-  family: getComputedStyle(document.documentElement).getPropertyValue("--font"),
-  size: 13,
-  color: "#2b3440",
-};
-const AXIS = {
-  gridcolor: "#eceff3",
-  linecolor: "#9aa5b1",
+const font = () => ({ family: colour("font"), size: 13, color: colour("ink") });
+const axis = () => ({
+  gridcolor: colour("rule"),
+  linecolor: colour("edge"),
   zeroline: false,
   showline: true,
   ticks: "outside",
-  tickcolor: "#9aa5b1",
+  tickcolor: colour("edge"),
   ticklen: 4,
   automargin: true,
-  title: { standoff: 8, font: { size: 13 } },
-};
-const LAYOUT = {
-  font: FONT,
-  paper_bgcolor: "#fff",
-  plot_bgcolor: "#fff",
-  margin: { l: 60, r: 12, t: 14, b: 46 },
-  hoverlabel: { bgcolor: "#fff", bordercolor: "#c5cdd6", font: { ...FONT, size: 12 }, namelength: -1 },
+});
+const layoutOf = () => ({
+  font: font(),
+  paper_bgcolor: colour("card"),
+  plot_bgcolor: colour("card"),
+  modebar: { bgcolor: "rgba(0,0,0,0)", color: colour("edge"), activecolor: colour("soft") },
+  hoverlabel: { bgcolor: colour("card"), bordercolor: colour("edge"), font: { ...font(), size: 12 }, namelength: -1 },
   legend: { font: { size: 12 }, itemsizing: "constant", tracegroupgap: 0 },
   hovermode: "closest",
-};
+});
+const MARGIN = { l: 60, r: 12, t: 14, b: 46 };
+const BELOW = { orientation: "h", x: 0, xanchor: "left", y: -0.22, yanchor: "top" };
 const CONFIG = {
   responsive: true,
   displaylogo: false,
@@ -61,14 +76,21 @@ async function load() {
 }
 
 // layout: {title, xaxis, yaxis, ...} of Plotly; a title stands at the left, above the plot.
-export async function plot(node, traces, { title = "", xaxis = {}, yaxis = {}, ...layout }) {
+export async function plot(node, traces, { title = "", xaxis = {}, yaxis = {}, legend = {}, ...layout }) {
   await (loaded ??= load());
   if (!node.isConnected) return undefined;
+  const base = layoutOf();
+  const narrow = node.clientWidth < NARROW;
+  const titled = ({ title = {}, ...rest }) => ({
+    ...axis(),
+    ...rest,
+    title: { standoff: 8, font: { size: 13 }, ...title },
+  });
   return window.Plotly.react(
     node,
     traces,
     {
-      ...LAYOUT,
+      ...base,
       ...layout,
       title: {
         text: title,
@@ -77,13 +99,14 @@ export async function plot(node, traces, { title = "", xaxis = {}, yaxis = {}, .
         xanchor: "left",
         y: 0.99,
         yanchor: "top",
-        font: { size: 14, weight: 600 },
+        font: { size: narrow ? 13 : 14, weight: 600 },
       },
-      ...(title ? { margin: { ...LAYOUT.margin, t: 34 } } : {}),
-      xaxis: { ...AXIS, ...xaxis, title: { ...AXIS.title, ...xaxis.title } },
-      yaxis: { ...AXIS, ...yaxis, title: { ...AXIS.title, ...yaxis.title } },
+      margin: { ...MARGIN, ...(title ? { t: 34 } : {}), ...(narrow ? { l: 44, r: 6 } : {}) },
+      legend: { ...base.legend, ...(narrow ? BELOW : {}), ...legend },
+      xaxis: titled(xaxis),
+      yaxis: titled(yaxis),
     },
-    CONFIG,
+    { ...CONFIG, displayModeBar: narrow ? false : "hover" },
   );
 }
 

@@ -3,6 +3,7 @@
 import * as format from "format";
 import { best, number, shown, titled, unitOf, valueOf } from "quantities";
 import { keysOf, value } from "store";
+import { worded } from "names";
 
 const { element, NONE } = format;
 const MOST = 12;
@@ -16,7 +17,6 @@ const BEFORE = {
 };
 const AFTER = {
   data: (run) => (run.provenance === "real" ? "real" : `not the real data: ${run.provenance}`),
-  recipe: (run) => run.recipe,
   "not counted in a table": (run) => run.note ?? NONE,
   command: (run) => run.command || NONE,
   started: (run) => format.moment(run.started),
@@ -30,7 +30,7 @@ const plain = (shows, some) =>
 function measured(quantity, some) {
   const values = some.map(({ run }) => valueOf(run, quantity));
   const unit = unitOf(quantity, values);
-  const at = ({ run }) => (quantity.key in run.chosen ? ` (epoch ${run.chosen[quantity.key]})` : "");
+  const at = ({ run }) => (quantity.key in run.chosen ? ` (epoch ${run.chosen[quantity.key] + 1})` : "");
   const texts = values.map((value, place) => `${number(quantity, value, unit)}${at(some[place])}`);
   return [titled(quantity.label, unit), texts, best(quantity, values)];
 }
@@ -38,7 +38,7 @@ function measured(quantity, some) {
 export function compare(node, found, redraw) {
   const some = found.slice(0, MOST);
   if (!some.length) return node.replaceChildren(format.empty("Select two runs or more to see in what they differ."));
-  const of = (group) => keysOf(group).map((key) => [key, some.map(({ run }) => format.setting(value(run, key))), []]);
+  const of = (group) => keysOf(group).map((key) => [key, some.map(({ run }) => worded(key, value(run, key))), []]);
   const results = shown("differences").map((quantity) => measured(quantity, some));
   const notes = [
     "Marked: other than the first run’s; bold: the best.",

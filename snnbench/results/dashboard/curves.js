@@ -1,13 +1,16 @@
 // Learning curves of the selected runs over each other.
 
-import { COLOURS, integers, look, plain, plot } from "chart";
-import { choice, controls, element, empty, hint } from "format";
+import { integers, looks, plain, plot } from "chart";
+import { choice, controls, element, empty, hint, tick } from "format";
+import { spread } from "groups";
 import { grouped, labels } from "names";
 import { data, points } from "store";
+import { colour } from "theme";
 
-const EACH = "each run";
 const MEAN = "mean ± std over seeds";
-const state = { metric: "test/acc", lines: EACH };
+const EACH = "each run";
+const state = { metric: "test/acc", lines: MEAN, fit: true };
+const ROOM = 0.08; // of the range that is fitted, above and below
 
 export function curves(node, found, redraw) {
   const some = found.filter(({ metrics }) => metrics.epoch?.length);
@@ -30,20 +33,35 @@ export function curves(node, found, redraw) {
       ),
       choice(
         "Lines",
-        [EACH, MEAN].map((name) => [name, name]),
+        [MEAN, EACH].map((name) => [name, name]),
         state.lines,
         (lines) => set({ lines }),
       ),
+      fits() && tick("fit the last half", state.fit, (fit) => set({ fit })),
       without && hint(`${without} of the selected runs finished no epoch`),
     ),
     chart,
   );
-  const traces = state.lines === EACH ? some.map(line) : means(some);
-  return plot(chart, [...traces, ...reported(some), ...authors(some)], {
-    xaxis: { title: { text: "epoch, counted from 0" }, ...integers(some.flatMap(({ metrics }) => metrics.epoch)) },
-    yaxis: { title: { text: plain(titled(state.metric)) } },
+  const traces = state.lines === EACH ? lines(some) : means(some);
+  const beside = [...reported(some), ...authors(some)];
+  const range = fits() && state.fit ? fitted([...traces, ...beside]) : {};
+  return plot(chart, [...traces, ...beside], {
+    xaxis: { title: { text: "epoch" }, ...integers(some.flatMap(({ metrics }) => metrics.epoch)) },
+    yaxis: { title: { text: plain(titled(state.metric)) }, ...range },
     showlegend: true,
   });
+}
+
+// Accuracies and losses, whose first epochs would take most of the axis.
+const fits = () => /\/(acc|loss)$/.test(state.metric);
+
+// The axis of what some lines show in the last half of the epochs of the longest.
+function fitted(traces) {
+  const middle = Math.max(...traces.flatMap(({ x }) => x)) / 2;
+  const late = traces.flatMap(({ x, y }) => y.filter((value, at) => x[at] >= middle && value !== null));
+  const [low, high] = [Math.min(...late), Math.max(...late)];
+  const room = ROOM * (high - low || Math.abs(high) || 1);
+  return Number.isFinite(room) ? { range: [low - room, high + room] } : {};
 }
 
 const mode = (x) => (x.length > 30 ? "lines" : "lines+markers");
@@ -52,21 +70,29 @@ const drawn = ({ colour, dash, symbol }) => ({
   marker: { color: colour, symbol, size: 6 },
 });
 
-// [epoch, value] where there is a value.
+// [epoch, counted from 1, value] where there is a value.
 const measured = ({ metrics }) =>
-  metrics.epoch.map((epoch, at) => [epoch, metrics[state.metric]?.[at] ?? null]).filter(([, value]) => value !== null);
+  metrics.epoch
+    .map((epoch, at) => [epoch + 1, metrics[state.metric]?.[at] ?? null])
+    .filter(([, value]) => value !== null);
 
-function line(one) {
-  const rows = measured(one);
-  const x = rows.map(([epoch]) => epoch);
-  const y = rows.map(([, value]) => value);
-  return { x, y, mode: mode(x), name: plain(one.label), hovertemplate: "epoch %{x}: %{y:.4~r}", ...drawn(one.look) };
+function lines(some) {
+  const found = looks(some.map(({ run }) => run));
+  return some.map((one, place) => {
+    const rows = measured(one);
+    const x = rows.map(([epoch]) => epoch);
+    const y = rows.map(([, value]) => value);
+    const hovertemplate = "epoch %{x}: %{y:.4~r}";
+    return { x, y, mode: mode(x), name: plain(one.label), hovertemplate, ...drawn(found[place]) };
+  });
 }
 
 // One line for the runs that differ in the seed alone, with a band of one standard deviation.
 function means(some) {
   const groups = [...grouped(some, ({ run }) => `${run.family} ${run.T}`).values()];
-  const names = labels(groups.map(([{ run }]) => run));
+  const firsts = groups.map(([{ run }]) => run);
+  const names = labels(firsts, { seeds: false });
+  const found = looks(firsts);
   return groups.flatMap((group, place) => {
     const at = grouped(group.flatMap(measured), ([epoch]) => epoch);
     const x = [...at.keys()].sort((a, b) => a - b);
@@ -75,7 +101,7 @@ function means(some) {
     const std = stats.map(({ std }) => std ?? 0);
     const shared = {
       legendgroup: place,
-      name: `${plain(names.get(group[0].run).replace(/ · seed [^·]+/, ""))}, n = ${group.length}`,
+      name: `${plain(names.get(group[0].run))}, n = ${group.length}`,
     };
     const band = {
       x: [...x, ...x.toReversed()],
@@ -83,38 +109,31 @@ function means(some) {
       mode: "lines",
       line: { width: 0 },
       fill: "toself",
-      fillcolor: `${look(place).colour}26`,
+      fillcolor: `${found[place].colour}30`,
       hoverinfo: "skip",
       showlegend: false,
     };
-    const hovertemplate = "epoch %{x}: %{y:.4~r} ± %{customdata:.2~r}";
-    return [
-      { ...shared, ...band },
-      { ...shared, ...drawn(look(place)), x, y, mode: mode(x), customdata: std, hovertemplate },
-    ];
+    const hovertemplate = `epoch %{x}: %{y:.4~r}${group.length > 1 ? " ± %{customdata:.2~r}" : ""}`;
+    const middle = { ...shared, ...drawn(found[place]), x, y, mode: mode(x), customdata: std, hovertemplate };
+    return group.length > 1 ? [{ ...shared, ...band }, middle] : [middle];
   });
 }
 
-// Mean and sample standard deviation, which a single value does not have.
-export function spread(values) {
-  const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
-  const squares = values.reduce((sum, value) => sum + (value - mean) ** 2, 0);
-  return { mean, std: values.length > 1 ? Math.sqrt(squares / (values.length - 1)) : null, n: values.length };
-}
-
-// What the papers report for the rows of these runs: the result as a line, the authors' log as points.
+// What the papers report for the rows that some of these runs count for: the result as a line, the authors' log as
+// points.
 function reported(some) {
   if (state.metric !== "test/acc") return [];
-  const end = Math.max(...some.map(({ metrics }) => metrics.epoch.at(-1)));
-  const known = [...new Set(some.map(({ run }) => run.row))].map((row) => points.get(row));
+  const end = ended(some);
+  const counted = some.filter(({ run }) => run.note === null);
+  const known = [...new Set(counted.map(({ run }) => run.row))].map((row) => points.get(row));
   return known
     .filter((point) => point && point.reported !== null)
     .flatMap(({ row, reported, milestones }, place) => {
-      const color = COLOURS.at(-1 - (place % COLOURS.length));
-      const reached = Object.entries(milestones).filter(([epoch]) => epoch <= end);
+      const color = colour(place % 2 ? "edge" : "soft");
+      const reached = Object.entries(milestones).filter(([epoch]) => epoch < end);
       const level = {
         name: `${plain(row)}: reported`,
-        x: [0, end],
+        x: [1, end],
         y: [reported, reported],
         mode: "lines",
         line: { color, dash: "dot", width: 1.5 },
@@ -122,10 +141,10 @@ function reported(some) {
       };
       const log = {
         name: `${plain(row)}: the authors’ log`,
-        x: reached.map(([epoch]) => Number(epoch)),
+        x: reached.map(([epoch]) => Number(epoch) + 1),
         y: reached.map(([, value]) => value),
         mode: "markers",
-        marker: { color: "#fff", size: 9, symbol: "diamond", line: { color, width: 2 } },
+        marker: { color: colour("card"), size: 9, symbol: "diamond", line: { color, width: 2 } },
         hovertemplate: "epoch %{x}: %{y:.2f}",
       };
       return reached.length ? [level, log] : [level];
@@ -135,17 +154,20 @@ function reported(some) {
 // The authors' own curves of the rows whose recipe some of these runs have, as far as the runs have come.
 function authors(some) {
   if (state.metric !== "test/acc") return [];
-  const end = Math.max(...some.map(({ metrics }) => metrics.epoch.at(-1)));
+  const end = ended(some);
   const rows = [...new Set(some.filter(({ run }) => data.official.runs.includes(run.id)).map(({ run }) => run.row))];
   return rows.map((row, place) => {
-    const y = data.official.curves[row].slice(0, end + 1);
+    const y = data.official.curves[row].slice(0, end);
     return {
       name: rows.length > 1 ? `${plain(row)}: authors` : "authors",
-      x: y.map((_, epoch) => epoch),
+      x: y.map((_, epoch) => epoch + 1),
       y,
       mode: "lines",
-      line: { color: COLOURS.at(-1 - (place % COLOURS.length)), dash: "dash", width: 1.5 },
+      line: { color: colour(place % 2 ? "edge" : "soft"), dash: "dash", width: 1.5 },
       hovertemplate: "epoch %{x}: %{y:.2f}",
     };
   });
 }
+
+// How many epochs the longest of them has.
+const ended = (some) => Math.max(...some.map(({ metrics }) => metrics.epoch.at(-1))) + 1;

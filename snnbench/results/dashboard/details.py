@@ -1,10 +1,11 @@
-"""What the page shows of a run once it is chosen: its curves, its layers, its energy; packed small."""
+"""What the page shows of a run once it is chosen: its curves, layers, energy and confusions; packed small."""
 
 from __future__ import annotations
 
 import base64
 import gzip
 import json
+import os
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
@@ -14,12 +15,14 @@ from snnbench import parallel
 from snnbench.files import read_bytes
 from snnbench.results.dashboard.entries import number
 from snnbench.runs import curves
+from snnbench.runs.confusion import Cell, read_confusion
 from snnbench.runs.read import Run
 from snnbench.runs.result import brief
-from snnbench.runs.schema import EPOCH, LAYERS, METRICS, TEST_ACC
+from snnbench.runs.schema import CONFUSION, EPOCH, LAYERS, METRICS, TEST_ACC
 
 LAYER_EPOCHS = 16_000  # of layers.csv over all runs of a page; beyond, each run's epochs are thinned out
 FEWEST = 10
+CELLS = 1_000_000  # of confusion.csv over all runs of a page; beyond, each run's rarest confusions are left out
 DIGITS = 4
 
 Metrics = dict[str, list[str]]
@@ -29,20 +32,23 @@ Layers = dict[str, dict[str, tuple[list[str], list[str]]]]
 def details(runs: Sequence[Run]) -> tuple[list[str], list[str]]:
     """Each run's details as `packed` has them, and one line for each file that is missing or damaged."""
     jobs = [(run.folder, run.status == "finished", run.result.get("energy")) for run in runs]
-    found = parallel.each(partial(packed, most=max(FEWEST, LAYER_EPOCHS // max(len(runs), 1))), jobs)
+    share = max(len(runs), 1)
+    found = parallel.each(partial(packed, most=max(FEWEST, LAYER_EPOCHS // share), cells=CELLS // share), jobs)
     return [text for text, _ in found], [problem for _, problems in found for problem in problems]
 
 
-def packed(job: tuple[Path, bool, Any], most: int) -> tuple[str, list[str]]:
+def packed(job: tuple[Path, bool, Any], most: int, cells: int) -> tuple[str, list[str]]:
     """A run's metrics.csv and layers.csv, column by column, and its layers' energy; and what cannot be shown of it.
 
     Args:
         job: the run's folder, whether it finished, and its energy.
         most: epochs of layers.csv that are kept.
+        cells: of confusion.csv that are kept beside those of samples that were taken for what they are.
 
     Returns:
         JSON, gzipped, as base64: {"metrics": {column: values}, "layers": {quantity: {layer: [epochs, values]}},
-        "energy": {"model", "picojoules": {layer: per sample}}, or null}, where lists of numbers are texts with commas;
+        "energy": {"model", "picojoules": {layer: per sample}}, or null, "confusion": [classes, what they were taken
+        for, samples, classes again with all of their samples], or null}, where lists of numbers are texts with commas;
         and a line for each file that is missing or damaged.
     """
     folder, finished, energy = job
@@ -58,6 +64,7 @@ def packed(job: tuple[Path, bool, Any], most: int) -> tuple[str, list[str]]:
             for quantity, each in layers.items()
         },
         "energy": _energy(energy),
+        "confusion": _confusion(folder, cells, problems),
     }
     return compressed(json.dumps(found)), problems
 
@@ -72,11 +79,11 @@ def _read(path: Path, read: Callable[[bytes], Any], finished: bool, problems: li
         return read(read_bytes(path))
     except FileNotFoundError:
         if finished:
-            problems.append(f"{path}: is missing; its curves are not shown")
+            problems.append(f"{path}: is missing; what it holds is not shown")
     except OSError as error:
-        problems.append(f"{path}: cannot be read ({brief(error)}); its curves are not shown")
+        problems.append(f"{path}: cannot be read ({brief(error)}); what it holds is not shown")
     except ValueError:
-        problems.append(f"{path}: is damaged; its curves are not shown")
+        problems.append(f"{path}: is damaged; what it holds is not shown")
     return {}
 
 
@@ -119,6 +126,22 @@ def thinned(epochs: Sequence[int], most: int) -> list[int] | None:
         return None
     last = len(epochs) - 1
     return sorted({epochs[round(step * last / (most - 1))] for step in range(most)})
+
+
+def _confusion(folder: Path, most: int, problems: list[str]) -> list[str] | None:
+    """Of an older run there is none, and none of one that ended before its first test."""
+    cells: list[Cell] = []
+    if os.path.lexists(folder / CONFUSION):
+        cells = _read(folder / CONFUSION, read_confusion, True, problems) or []
+    if not cells:
+        return None
+    samples: dict[int, int] = {}
+    for label, _, count in cells:
+        samples[label] = samples.get(label, 0) + count
+    right = [cell for cell in cells if cell[0] == cell[1]]
+    wrong = sorted((cell for cell in cells if cell[0] != cell[1]), key=lambda cell: -cell[2])[:most]
+    columns = [*zip(*sorted([*right, *wrong]), strict=True), tuple(samples), tuple(samples.values())]
+    return [",".join(map(str, column)) for column in columns]
 
 
 def _energy(energy: Any) -> dict[str, Any] | None:

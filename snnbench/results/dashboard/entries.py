@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from snnbench import commands
-from snnbench.results import labels, selection
+from snnbench.results import labels, looks, selection
+from snnbench.results.dashboard.endings import ending
 from snnbench.runs.quantities import QUANTITIES
 from snnbench.runs.quantity import finite
 from snnbench.runs.read import Run
@@ -18,12 +19,18 @@ MACHINE = ("revision", "dirty", "python", "cuda", "gpus", "cpu", "cores")
 
 
 def entries(runs: Sequence[Run], notes: Mapping[Run, str]) -> list[dict[str, Any]]:
-    """One line for each run; `notes` say why one is not counted. Runs of one family differ in T and seed alone."""
-    families = Numbering()
-    return [
-        {**_entry(run), "family": families.of([selection.setting(run), selection.neuron(run)]), "note": notes.get(run)}
-        for run in runs
-    ]
+    """One line for each run; `notes` say why one is not counted.
+
+    Runs of one setting differ in neuron, T and seed alone, those of one variant in all but the neuron's constants, and
+    those of one family, which is both, in T and seed.
+    """
+    settings, variants, families = Numbering(), Numbering(), Numbering()
+    found = []
+    for run in runs:
+        setting, variant = settings.of(selection.setting(run)), variants.of(selection.neuron(run))
+        numbers = {"setting": setting, "variant": variant, "family": families.of([setting, variant])}
+        found.append({**_entry(run), **numbers, "note": notes.get(run)})
+    return found
 
 
 def _entry(run: Run) -> dict[str, Any]:
@@ -33,12 +40,14 @@ def _entry(run: Run) -> dict[str, Any]:
         "name": str(config.get("name")),
         "row": run.row,
         "neuron": labels.neuron_of(run),
+        "kind": _kind(run),
         "data": labels.data(_name(config, "data")),
         "backbone": labels.backbone(_name(config, "backbone")),
         "T": number(config["T"]),
         "seed": run.seed,
         "status": run.status,
         "error": " ".join(str(result.get("error") or "").split()) or None,
+        "ending": ending(run),
         "epochs": run.epochs,
         "planned": run.planned,
         "values": {key: number(quantity.of(result)) for key, quantity in QUANTITIES.items()},
@@ -46,8 +55,8 @@ def _entry(run: Run) -> dict[str, Any]:
         "started": run.started,
         "folder": str(run.folder),
         "provenance": run.provenance,
-        "recipe": run.recipe,
         "command": run.command,
+        "measure": commands.evaluate(run=run.folder) if run.status == "finished" else None,
         "later": _later(run),
     }
 
@@ -58,6 +67,18 @@ def _later(run: Run) -> dict[str, str]:
     if run.status != "finished":
         return {}
     return {quantity.key: commands.evaluate(run=run.folder, **(quantity.later or {})) for quantity in lacking}
+
+
+def neurons(runs: Sequence[Run]) -> dict[str, list[str]]:
+    """By the name in their config, [colour, symbol] of the neurons that some runs have, in the order of tables."""
+    known = list(labels.neurons())
+    kinds = {_kind(run) for run in runs}
+    found = [*(name for name in known if name in kinds), *sorted(kinds - set(known))]
+    return {name: [look.colour, look.symbol] for name in found for look in (looks.look(name),)}
+
+
+def _kind(run: Run) -> str:
+    return _name(run.config, "neuron")
 
 
 def quantities() -> list[dict[str, Any]]:

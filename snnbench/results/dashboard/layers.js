@@ -70,7 +70,7 @@ export function activity(node, found) {
   }));
   const left = firing.length ? chart("firing") : empty("No firing rates: none of the selected runs had a test.");
   const right = energies.length ? chart("energy") : empty("No energy: none of the selected runs counted it.");
-  node.replaceChildren(legend(found), pair(left, right), ...(measured.length ? [totals(measured)] : []));
+  node.replaceChildren(legend(found), pair(left, right), ...(measured.length ? [format.scroll(totals(measured))] : []));
   const models = [...new Set(measured.map(({ energy }) => energy.model))].join(", ");
   return Promise.all([
     firing.length && profile(left, "Firing rate, last test", `${UNIT}, %`, firing),
@@ -138,7 +138,7 @@ function overEpochs(node, { layers, label }) {
   const own = [...layers.get(state.quantity)];
   const traces = own.map(([layer, { x, y }], depth) => ({
     name: shortened(layer),
-    x,
+    x: x.map((epoch) => epoch + 1),
     y,
     mode: x.length > 30 ? "lines" : "lines+markers",
     connectgaps: true,
@@ -149,7 +149,7 @@ function overEpochs(node, { layers, label }) {
   return plot(node, traces, {
     title: `Over epochs, ${plain(label)}`,
     showlegend: true,
-    xaxis: { title: { text: "epoch, counted from 0" }, ...integers(own.flatMap(([, { x }]) => x)) },
+    xaxis: { title: { text: "epoch" }, ...integers(own.flatMap(([, { x }]) => x)) },
     yaxis: { title: { text: axisOf(state.quantity) } },
   });
 }

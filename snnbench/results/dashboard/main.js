@@ -1,35 +1,38 @@
 // Joins the parts: views, panels, and what is drawn when a selection or a filter changes.
 
-import { forget, look, MOST } from "chart";
+import { answer } from "answer";
+import { forget, looks, MOST, paint } from "chart";
 import { compare } from "compare";
+import { confusion } from "confusion";
 import { curves } from "curves";
 import { element, empty, STATUS } from "format";
 import { activity, coefficients } from "layers";
 import { labels } from "names";
-import { papers, problems } from "papers";
+import { noted, problems } from "problems";
 import { runsTable } from "runs";
 import { choose, chosen, data, detail, runs } from "store";
+import { themeSwitch } from "theme";
 import { timesteps } from "timesteps";
 
-const FIRST = 6;
 const found = (id) => document.getElementById(id);
 const count = (number, one, many = `${one}s`) => `${number.toLocaleString("en")} ${number === 1 ? one : many}`;
-const noted = data.problems.length + data.copies.length;
 
 const PANELS = {
   curves: { title: "Learning curves", show: curves, on: "selected" },
   timesteps: { title: "Over timesteps", show: timesteps, on: "shown" },
   activity: { title: "Firing rate and energy", show: activity, on: "selected" },
   coefficients: { title: "Coefficients", show: coefficients, on: "selected" },
+  confusion: { title: "Classes", show: confusion, on: "selected" },
   compare: { title: "Differences", show: compare, on: "selected" },
 };
 const VIEWS = {
-  runs: { title: "Runs", show: () => table.columns.adjust() },
-  papers: { title: "Reported vs reproduced", show: () => redrawPapers() },
+  answer: { title: "Results", show: () => redrawAnswer() },
+  runs: { title: "Runs", show: () => showRuns() },
   problems: { title: noted ? `Problems (${noted})` : "Problems", show: () => problems(found("view-problems")) },
 };
 let table,
   panel = "curves",
+  view = "answer",
   latest = 0;
 
 function tabs(nav, entries, open) {
@@ -45,6 +48,7 @@ function tabs(nav, entries, open) {
 }
 
 const openView = tabs(found("views"), VIEWS, (key) => {
+  view = key;
   for (const view of Object.keys(VIEWS)) found(`view-${view}`).hidden = view !== key;
   VIEWS[key].show();
 });
@@ -53,8 +57,30 @@ const openPanel = tabs(found("panels"), PANELS, (key) => {
   drawPanel();
 });
 
-function redrawPapers() {
-  keepFocus(found("view-papers"), (node) => papers(node, redrawPapers));
+async function redrawAnswer() {
+  const node = found("view-answer");
+  node.ariaBusy = "true";
+  await keepFocus(node, (node) => answer(node, redrawAnswer));
+  node.ariaBusy = "false";
+}
+
+// The table is made when it is first looked at: with thousands of runs it takes a moment.
+function showRuns() {
+  if (table) {
+    table.columns.adjust();
+    return drawPanel();
+  }
+  table = runsTable();
+  chosen.listeners.push(changed);
+  const first = latestRuns().map((run) => `#run-${run.id}`);
+  if (first.length) table.rows(first).select();
+  return openPanel(panel);
+}
+
+// Of the setting of the newest run that finished an epoch, as many as are drawn.
+function latestRuns() {
+  const newest = runs.findLast((run) => run.epochs > 0);
+  return runs.filter((run) => run.epochs > 0 && run.setting === newest.setting).slice(-MOST);
 }
 
 // Draws the open panel; a later call overtakes an earlier one that still waits for its runs.
@@ -75,7 +101,8 @@ async function draw(turn) {
   const details = await Promise.all(some.map(detail));
   if (turn !== latest) return;
   const names = labels(some);
-  const known = (run, place) => ({ run, label: names.get(run), look: look(place), ...details[place] });
+  const drawn = looks(some);
+  const known = (run, place) => ({ run, label: names.get(run), look: drawn[place], ...details[place] });
   await keepFocus(found("panel"), (node) => PANELS[panel].show(node, some.map(known), drawPanel));
 }
 
@@ -105,7 +132,9 @@ function heading() {
     data.generated,
   ].join(" · ");
   const { problems, copies } = data;
+  const ended = runs.filter(({ ending }) => ending).length;
   const words = [
+    ended && `${count(ended, "run")} ended early`,
     problems.length && count(problems.length, "problem"),
     copies.length && `${count(copies.length, "copy", "copies")} counted once`,
   ];
@@ -115,22 +144,14 @@ function heading() {
 }
 
 heading();
-table = runsTable();
-chosen.listeners.push(changed);
-openView("runs");
+paint();
+themeSwitch(found("theme"), () => {
+  paint();
+  VIEWS[view].show();
+});
 found("select-shown").addEventListener("click", () => {
   table.rows().deselect();
   table.rows({ search: "applied" }).select();
 });
 found("select-none").addEventListener("click", () => table.rows().deselect());
-const first = runs
-  .filter((run) => run.epochs > 0)
-  .slice(-FIRST)
-  .map((run) => `#run-${run.id}`);
-choose({ shown: runs });
-requestAnimationFrame(() =>
-  setTimeout(() => {
-    if (first.length) table.rows(first).select();
-    openPanel(panel);
-  }),
-);
+openView("answer");

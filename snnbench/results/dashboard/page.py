@@ -12,7 +12,7 @@ from typing import Any
 from snnbench.results.dashboard.details import compressed
 
 HERE = Path(__file__).parent
-STYLES = ("page.css", "runs.css", "panels.css")  # later ones win
+STYLES = ("theme.css", "page.css", "runs.css", "panels.css", "narrow.css")  # later ones win
 
 
 def page(data: Mapping[str, Any], details: list[str]) -> str:

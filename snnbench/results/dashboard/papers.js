@@ -1,10 +1,12 @@
-// Reported beside reproduced, paper by paper; and what could not be shown or was counted once.
+// Reported beside reproduced, paper by paper.
 
 import { plain, plot } from "chart";
-import { controls, element, empty, scroll, tick } from "format";
+import { controls, element, empty, hint, scroll, tick } from "format";
 import { data } from "store";
+import { colour } from "theme";
 
 const VERDICTS = ["reproduced", "outside"];
+const WIDE = 5; // of the columns that can be missed, those that a narrow page leaves out
 const state = { all: false };
 
 export function papers(node, redraw) {
@@ -13,21 +15,38 @@ export function papers(node, redraw) {
   const charts = measured.map((points) => (points.length ? element("div", { class: "chart" }) : null));
   const cards = shown.map(([paper, lines], place) => cardOf(paper, lines, charts[place]));
   node.replaceChildren(
-    controls(tick("also rows without a run", state.all, (all) => redraw(Object.assign(state, { all })))),
-    ...(cards.length ? cards : [empty("No run belongs to a row of a paper.")]),
+    ...cards,
+    element(
+      "div",
+      { class: "card", id: "rows" },
+      !cards.length && empty("No run belongs to a row of a paper."),
+      controls(
+        tick("also rows without a run", state.all, (all) => redraw(Object.assign(state, { all }))),
+        hint(tally()),
+      ),
+    ),
   );
   return Promise.all(charts.map((chart, place) => chart && draw(chart, measured[place])));
 }
 
-// Those of rows that have runs, or all; the runs of no row have no row that could be without one.
-function linesOf({ key, lines, points }) {
-  return state.all || key === "no-row" ? lines : lines.filter((_, place) => points[place]?.runs);
+// Those of rows that have runs, or all.
+const linesOf = ({ lines, points }) => (state.all ? lines : lines.filter((_, place) => points[place]?.runs));
+
+// "3 of 146 rows have runs; 2 are reproduced"
+function tally() {
+  const rows = data.papers.flatMap(({ points }) => points);
+  const tried = rows.filter(({ runs }) => runs).length;
+  const near = ({ mean, reported, tolerance }) =>
+    mean !== null && reported !== null && Math.abs(mean - reported) <= tolerance;
+  return `${tried} of ${rows.length} rows have runs; ${rows.filter(near).length} reproduced`;
 }
 
-function cardOf({ key, title, columns, footnotes, notes }, lines, chart) {
+function cardOf({ key, title, columns, least, footnotes, notes }, lines, chart) {
+  const wide = new Set(least.slice(0, WIDE));
   const used = new Set(lines.flat().flatMap(marksOf));
   const marks = Object.entries(footnotes).filter(([mark]) => used.has(mark));
-  const rows = lines.map((line) => element("tr", {}, ...line.map((text, place) => cell(text, columns[place]))));
+  const rows = lines.map((line) => element("tr", {}, ...line.map((text, place) => cell(text, columns[place], wide))));
+  const heads = columns.map((name) => element("th", { class: wide.has(name) && "wide" }, name));
   const list = element("ul", {}, ...notes.map((note) => element("li", {}, note)));
   return element(
     "div",
@@ -36,8 +55,8 @@ function cardOf({ key, title, columns, footnotes, notes }, lines, chart) {
     scroll(
       element(
         "table",
-        { class: "plain" },
-        element("thead", {}, element("tr", {}, ...columns.map((name) => element("th", {}, name)))),
+        { class: "plain rows" },
+        element("thead", {}, element("tr", {}, ...heads)),
         element("tbody", {}, ...rows),
       ),
     ),
@@ -52,15 +71,16 @@ function cardOf({ key, title, columns, footnotes, notes }, lines, chart) {
 const parted = (text) => text.split(/ \[([a-z])\]/);
 const marksOf = (text) => parted(text).filter((_, place) => place % 2);
 
-function cell(text, column) {
+function cell(text, column, wide) {
   const parts = parted(text).map((part, place) => (place % 2 ? element("sup", {}, part) : part));
-  const verdict = column === "status" ? VERDICTS.find((word) => text.startsWith(word)) : null;
-  return element("td", { class: verdict }, ...parts);
+  const verdict = column === "status" && VERDICTS.find((word) => text.startsWith(word));
+  const classes = [verdict, wide.has(column) && "wide"].filter(Boolean).join(" ");
+  return element("td", { class: classes || null, "data-head": column }, element("span", {}, ...parts));
 }
 
 // Reported and reproduced accuracy of each row that has been run.
 function draw(chart, points) {
-  chart.style.height = `${120 + 34 * points.length}px`;
+  chart.style.height = `${130 + 34 * points.length}px`;
   const y = points.map(({ row }) => plain(row));
   const bar = (array, rest) => ({ type: "data", array, ...rest });
   const reported = {
@@ -70,9 +90,9 @@ function draw(chart, points) {
     mode: "markers",
     error_x: bar(
       points.map(({ tolerance }) => tolerance),
-      { thickness: 6, width: 0, color: "#d5dbe2" },
+      { thickness: 6, width: 0, color: colour("rule-strong") },
     ),
-    marker: { symbol: "line-ns-open", size: 14, color: "#2b3440", line: { width: 2.5 } },
+    marker: { symbol: "line-ns-open", size: 14, color: colour("ink"), line: { width: 2.5 } },
     hovertemplate: "reported %{x:.2f}<extra></extra>",
   };
   const reproduced = {
@@ -82,33 +102,16 @@ function draw(chart, points) {
     mode: "markers",
     error_x: bar(
       points.map(({ std }) => std ?? 0),
-      { thickness: 1.5, width: 4, color: "#0072B2" },
+      { thickness: 1.5, width: 4, color: colour("blue") },
     ),
-    marker: { size: 10, color: "#0072B2" },
+    marker: { size: 10, color: colour("blue") },
     customdata: points.map(({ std, n }) => (n > 1 ? `± ${std.toFixed(2)} (n = ${n})` : "(single seed)")),
     hovertemplate: "reproduced %{x:.2f} %{customdata}<extra></extra>",
   };
   return plot(chart, [reported, reproduced], {
     xaxis: { title: { text: "test accuracy, %" } },
     yaxis: { autorange: "reversed", type: "category" },
-    legend: { orientation: "h", y: 1.02, yanchor: "bottom", x: 0 },
+    legend: { orientation: "h", y: 1.02, yanchor: "bottom", x: 0, xanchor: "left" },
     showlegend: true,
   });
-}
-
-export function problems(node) {
-  const list = (id, title, lines) => {
-    const items = lines.map((text) => element("li", {}, text));
-    return element(
-      "div",
-      { class: "card" },
-      element("h2", {}, title),
-      items.length ? element("ul", { id }, ...items) : empty("None."),
-    );
-  };
-  const copies = data.copies.map(([copy, original]) => `${copy} is a copy of ${original}`);
-  node.replaceChildren(
-    list("unread", "Could not be read or shown", data.problems),
-    list("copies", "Counted once", copies),
-  );
 }

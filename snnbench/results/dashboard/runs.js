@@ -1,6 +1,7 @@
 // The table of runs: sorted, filtered, searched and selected from.
 
 import DataTable from "datatables";
+import { swatch } from "chart";
 import * as format from "format";
 import { explained, number, titled, unitOf, valueOf } from "quantities";
 import { choose, chosen, data, runs } from "store";
@@ -54,6 +55,9 @@ function source(value, run) {
   return element("span", {}, `${value} `, mark);
 }
 
+const neuron = (value, { kind }) =>
+  element("span", {}, element("i", { class: "swatch", style: `background: ${swatch(kind)}` }), value);
+
 // All values of a quantity in one unit; those of quantities that are not shown here wait in the menu of columns.
 function measured(quantity) {
   const { key, short, over } = quantity;
@@ -87,7 +91,7 @@ const COLUMNS = [
   column("name", "name", { filter: "text", show: clipped }),
   column("status", "status", { filter: "list", show: status }),
   column("error", "error", { filter: "text", show: clipped, visible: false }),
-  column("neuron", "neuron", { filter: "list" }),
+  column("neuron", "neuron", { filter: "list", show: neuron }),
   column("data", "data", { filter: "list", show: source }),
   column("backbone", "backbone", { filter: "list" }),
   column("T", "T", { filter: "list", type: "num", className: "dt-right" }),

@@ -44,7 +44,7 @@ let packed;
 const unpacked = new Map();
 
 // Of a run, unpacked once they are asked for: its metrics by column, quantity -> layer -> {x: epochs, y: values} in the
-// order of the network, and its energy.
+// order of the network, its energy, and which classes were taken for which.
 export function detail(run) {
   if (!unpacked.has(run.id)) unpacked.set(run.id, unpack(run.id));
   return unpacked.get(run.id);
@@ -58,7 +58,17 @@ async function unpack(id) {
     quantity,
     new Map(Object.entries(each).map(series)),
   ]);
-  return { metrics, layers: new Map(layers), energy: raw.energy };
+  return { metrics, layers: new Map(layers), energy: raw.energy, confusion: raw.confusion && confusion(raw.confusion) };
+}
+
+// cells: [class, what it was taken for, samples]; classes: {label, samples, right}, all of a class's samples.
+function confusion([labels, taken, counts, classes, samples]) {
+  const [from, to, count] = [labels, taken, counts].map(numbers);
+  const cells = from.map((label, at) => [label, to[at], count[at]]);
+  const right = new Map(cells.filter(([label, taken]) => label === taken).map(([label, , count]) => [label, count]));
+  const all = numbers(samples);
+  const found = numbers(classes).map((label, at) => ({ label, samples: all[at], right: right.get(label) ?? 0 }));
+  return { cells, classes: found.sort((a, b) => a.label - b.label) };
 }
 
 // Numbers are kept as texts with commas; null stands where there is none, or none that is finite.

@@ -33,8 +33,8 @@ def check_row(outcome: Outcome) -> tuple[int, str]:
     return _verdict(f"{row.id} ({protocol})", spread, row.acc, row.tolerance)
 
 
-def check_milestone(outcome: Outcome, epoch: int, compose: Compose = compose_row) -> tuple[int, str]:
-    """Compare the test accuracy after `epoch`, counted from 0, with the authors' log.
+def check_milestone(outcome: Outcome, epochs: int, compose: Compose = compose_row) -> tuple[int, str]:
+    """Compare the test accuracy after so many epochs with the authors' log.
 
     Every run of the row's recipe on the real data that got so far is taken, one for each seed: also one that was
     stopped there, or that planned fewer epochs under the learning rates of the whole.
@@ -42,10 +42,10 @@ def check_milestone(outcome: Outcome, epoch: int, compose: Compose = compose_row
     Returns:
         As `check_row`.
     """
-    row = outcome.row
+    row, epoch = outcome.row, epochs - 1
     if epoch not in row.milestones:
-        known = ", ".join(map(str, sorted(row.milestones))) or "none"
-        return NOTHING, f"{row.id}: no milestone is known for epoch {epoch}. Known: {known}."
+        known = ", ".join(str(known + 1) for known in sorted(row.milestones)) or "none"
+        return NOTHING, f"{row.id}: no milestone is known after {epochs} epochs. Known: {known}."
     runs = [*outcome.counted, *(run for run, _ in outcome.left_out)]
     recipe = row_recipe(compose(row.id)) if runs else ""
 
@@ -54,9 +54,10 @@ def check_milestone(outcome: Outcome, epoch: int, compose: Compose = compose_row
 
     values = [run.curve[epoch] for run in choose(runs, why_not).counted]
     if not values:
-        return NOTHING, f"{row.id}: no run of this recipe on the real data has reached epoch {epoch}."
-    what = f"{row.id} (after epoch {epoch}, counted from 0)"
-    return _verdict(what, Spread.of(values), row.milestones[epoch], row.milestone_tolerance)
+        return NOTHING, f"{row.id}: no run of this recipe on the real data has finished {epochs} epochs."
+    return _verdict(
+        f"{row.id} (after {epochs} epochs)", Spread.of(values), row.milestones[epoch], row.milestone_tolerance
+    )
 
 
 def _verdict(what: str, spread: Spread, reported: float, tolerance: float) -> tuple[int, str]:
@@ -72,6 +73,5 @@ def _hint(row: Row) -> str:
         return " A run that is not finished can be compared with the authors' curve: --curve."
     if not row.milestones:
         return ""
-    return (
-        f" A shorter run can be compared with the authors' log: --at {max(row.milestones)} (or an earlier milestone)."
-    )
+    most = max(row.milestones) + 1
+    return f" A shorter run can be compared with the authors' log: --at {most} (or an earlier milestone)."

@@ -27,12 +27,14 @@ from snnbench.results.tables.render import render
 from snnbench.runs.code import row_flat
 from snnbench.runs.read import Run
 
-EPOCHS = "epochs (from 0)"
+EPOCHS = "epochs"
 LINES = 12  # of a table over epochs
 SIDES = {1: "above", -1: "below", 0: ""}
 
 
-def check_curve(outcome: Outcome, curve: OfficialCurve | None, compose: Compose = compose_row) -> tuple[int, str]:
+def check_curve(
+    outcome: Outcome, curve: OfficialCurve | None, compose: Compose = compose_row, wide: bool = False
+) -> tuple[int, str]:
     """Compare the test accuracy with the authors' at every epoch that was reached, the mean over the seeds that did.
 
     Runs are those of the row's recipe on the real data, finished or not, one of each seed; where there is none, those
@@ -67,12 +69,12 @@ def check_curve(outcome: Outcome, curve: OfficialCurve | None, compose: Compose 
         tables.append(layers)
     elif layers:
         lines.append(layers)
-    meanwhile = [f"{SIDES[side]} in epochs {a} to {b}" for side, a, b in excursions(found)]
+    meanwhile = [f"{SIDES[side]} in epochs {a + 1} to {b + 1}" for side, a, b in excursions(found)]
     lines.append(
-        f"{row.id}: {said}; in epochs {last.first} to {last.last} (from 0) {last.difference:+.2f} percentage points, "
+        f"{row.id}: {said}; in epochs {last.first + 1} to {last.last + 1} {last.difference:+.2f} percentage points, "
         f"limit ± {last.limit:.2f}" + (f"; before that {', '.join(meanwhile)}" if meanwhile else "")
     )
-    return (AGREES if said.agrees else DIFFERS), render(tables, lines, "text").rstrip()
+    return (AGREES if said.agrees else DIFFERS), render(tables, lines, "text", wide).rstrip()
 
 
 def _table(title: str, found: Sequence[Block]) -> Table:
@@ -86,8 +88,13 @@ def _table(title: str, found: Sequence[Block]) -> Table:
         if place in shown or block.first == since:
             numbers = [f"{block.own:.2f}", f"{block.official:.2f}", f"{block.difference:+.2f}", f"{block.limit:.2f}"]
             noises = [f"{block.own_noise:.2f}", f"{block.official_noise:.2f}"]
-            table.lines.append([f"{block.first}-{block.last}", *numbers, *noises, SIDES[block.side]])
+            table.lines.append([_span(block), *numbers, *noises, SIDES[block.side]])
     return table
+
+
+def _span(block: Block) -> str:
+    """Its epochs, counted from 1, as everywhere that a person reads."""
+    return f"{block.first + 1}-{block.last + 1}"
 
 
 def _each(own: Mapping[int, float], official: Sequence[float]) -> Table:
@@ -95,7 +102,7 @@ def _each(own: Mapping[int, float], official: Sequence[float]) -> Table:
     table = Table("epoch by epoch", ("epoch", "own", "authors'", "difference"))
     for epoch in sorted(epoch for epoch in own if epoch < len(official)):
         values = own[epoch], official[epoch]
-        table.lines.append([str(epoch), *(f"{value:.2f}" for value in values), f"{values[0] - values[1]:+.2f}"])
+        table.lines.append([str(epoch + 1), *(f"{value:.2f}" for value in values), f"{values[0] - values[1]:+.2f}"])
     return table
 
 
@@ -118,5 +125,5 @@ def _layers(runs: Sequence[Run], curve: OfficialCurve) -> Table | str | None:
             ws = [f"{last.own:.3f}", f"{last.official:.3f}", f"{last.difference:+.3f}", f"{last.limit:.3f}"]
             taus = [f"{1 + math.exp(-w):.2f}" for w in (last.own, last.official)]
             said = str(verdict(found))
-            table.lines.append([labels.layer(name), f"{last.first}-{last.last}", *ws, *taus, said])
+            table.lines.append([labels.layer(name), _span(last), *ws, *taus, said])
     return table

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,13 +13,15 @@ from snnbench.runs.schema import protocol_label
 
 COLUMNS = ("row", "reported", "reproduced", "difference", "protocol", "last epoch", "epochs", "recipe", "status")
 LEAST = ("recipe", "epochs", "last epoch", "protocol", "difference", "status", "reproduced", "reported")
+MORE = ("protocol", "last epoch", "epochs", "recipe")
 
 
 @dataclass
 class Table:
-    """Cells as text. `footnotes` are the meanings of the marks in them, [a]; `notes` stand below the table.
+    """Cells as text. `summary` stands above them, `notes` below; `footnotes` are the meanings of marks in them, [a].
 
-    Where a line is too short for all columns, those in `least` go, in that order; by default the last one goes first.
+    A terminal is shown the columns of `more` on demand. Where a line is too short for the others, those in `least` go,
+    in that order; by default the last one goes first.
     """
 
     title: str
@@ -28,11 +30,16 @@ class Table:
     footnotes: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     least: tuple[str, ...] = ()
+    more: tuple[str, ...] = ()
+    summary: str = ""
 
 
 def paper_table(paper: str, registry: Registry, outcomes: Iterable[Outcome]) -> Table:
     """The table of one paper: its rows, then those that cannot be run."""
-    table = Table(_title(paper, registry.papers[paper]), COLUMNS, least=LEAST)
+    outcomes = list(outcomes)
+    quoted_rows = [quoted for quoted in registry.quoted if quoted.paper == paper]
+    summary = tally(outcomes, len(quoted_rows))
+    table = Table(_title(paper, registry.papers[paper]), COLUMNS, least=LEAST, more=MORE, summary=summary)
     marks: dict[str, str] = {}
 
     def marked(text: str, meaning: str) -> str:
@@ -48,21 +55,39 @@ def paper_table(paper: str, registry: Registry, outcomes: Iterable[Outcome]) -> 
         meaning = registry.recipes.get(row.recipe, row.recipe)
         return marked(row.recipe, f"{meaning}. {row.proof}" if row.proof else meaning)
 
-    for outcome in outcomes:
+    values = [_all_reported(outcome.row, reported) for outcome in outcomes]
+    quoted_values = [reported(quoted.acc, quoted.source) for quoted in quoted_rows]  # marks in the order of columns
+    for outcome, value in zip(outcomes, values, strict=True):
         row = outcome.row
-        values = [reported(row.acc, row.source)]
-        values += [
-            f"{protocol_label(v['protocol'])}: {reported(v['acc'], v['source'])}" for v in row.block.get("also", [])
-        ]
         *measured, said = _measured(outcome)
-        table.lines.append([row.id.partition("/")[2], "; ".join(values), *measured, recipe(row), said])
+        table.lines.append([row.id.partition("/")[2], value, *measured, recipe(row), said])
         table.notes += [f"{run.folder}: not counted for {row.id}: {why}" for run, why in outcome.left_out]
         table.notes += outcome.notes
-    for quoted in registry.quoted:
-        if quoted.paper == paper:
-            line = [_quoted_name(quoted), reported(quoted.acc, quoted.source)]
-            table.lines.append([*line, *["-"] * 6, f"not runnable: {quoted.reason}"])
+    for quoted, value in zip(quoted_rows, quoted_values, strict=True):
+        table.lines.append([_quoted_name(quoted), value, *["-"] * 6, f"not runnable: {quoted.reason}"])
     return table
+
+
+def _all_reported(row: Row, reported: Callable[[float | None, str], str]) -> str:
+    """The value of the row, and those that it has under other protocols."""
+    own = reported(row.acc, row.source)
+    others = row.block.get("also", [])
+    also = [f"{protocol_label(other['protocol'])}: {reported(other['acc'], other['source'])}" for other in others]
+    return "; ".join([own, *also])
+
+
+def tally(outcomes: Sequence[Outcome], quoted: int = 0) -> str:
+    """How many rows there are, were reproduced, and have no known value, in a line."""
+    compared = [outcome for outcome in outcomes if outcome.difference is not None]
+    reproduced = sum(abs(outcome.difference or 0.0) <= outcome.row.tolerance for outcome in compared)
+    unknown = sum(outcome.row.acc is None for outcome in outcomes)
+    parts = [f"{reproduced} of {len(outcomes)} rows reproduced"]
+    parts += [f"{len(compared) - reproduced} outside the tolerance"] if len(compared) > reproduced else []
+    unfinished = sum(outcome.reproduced is None for outcome in outcomes)
+    parts += [f"{unfinished} without a finished run"] if unfinished else []
+    parts += [f"reported value unknown: {unknown}"] if unknown else []
+    parts += [f"{quoted} more cannot be run here"] if quoted else []
+    return "; ".join(parts) + "."
 
 
 def _title(key: str, paper: dict[str, Any]) -> str:

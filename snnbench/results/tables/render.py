@@ -6,7 +6,9 @@ import csv
 import html
 import io
 import re
+import textwrap
 from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 from rich.cells import cell_len
 
@@ -23,12 +25,18 @@ LATEX = {
 
 NOTHING = {"", "-"}
 GAP = 3  # blanks between columns
-WIDEST = 10_000  # characters, of a line that no terminal breaks
 
 
-def render(tables: Sequence[Table], notes: Sequence[str], form: str) -> str:
-    """The tables and what stands below all of them, as text of the format `form`, a key of FORMATS."""
-    return FORMATS[form](tables, notes)
+def render(tables: Sequence[Table], notes: Sequence[str], form: str, wide: bool = False) -> str:
+    """The tables and what stands below all of them, as text of the format `form`, a key of FORMATS.
+
+    Args:
+        tables: in their order.
+        notes: lines.
+        form: all have every column, but for "text".
+        wide: that has them, too, in lines as long as they need.
+    """
+    return _terminal(tables, notes, wide) if form == "text" else FORMATS[form](tables, notes)
 
 
 def _markdown(tables: Iterable[Table], notes: Sequence[str]) -> str:
@@ -37,7 +45,8 @@ def _markdown(tables: Iterable[Table], notes: Sequence[str]) -> str:
         lines = [table.columns, ["---"] * len(table.columns), *table.lines]
         cells = "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
         marks = [f"[{mark}] {text}" for mark, text in table.footnotes.items()]
-        parts.append("\n\n".join([f"## {table.title}", cells, *marks, *_bullets(table.notes)]))
+        above = [f"## {table.title}", *([table.summary] if table.summary else [])]
+        parts.append("\n\n".join([*above, cells, *marks, *_bullets(table.notes)]))
     return "\n\n".join([*parts, *_bullets(notes)]) + "\n"
 
 
@@ -61,7 +70,7 @@ def _latex(tables: Iterable[Table], notes: Sequence[str]) -> str:
                     r"\bottomrule \end{tabular}",
                     *below,
                     r"\end{table}",
-                    *(f"% {note}" for note in table.notes),
+                    *(f"% {note}" for note in [table.summary, *table.notes] if note),
                 ]
             )
         )
@@ -84,6 +93,7 @@ def _csv(tables: Iterable[Table], notes: Sequence[str]) -> str:
             previous = table.columns
         key = table.title.partition(":")[0]
         writer.writerows([key, *line] for line in table.lines)
+        below += [f"{key}: {table.summary}"] if table.summary else []
         below += [f"{key} [{mark}] {meaning}" for mark, meaning in table.footnotes.items()] + table.notes
     return text.getvalue() + "".join(f"# {note}\n" for note in [*below, *notes])
 
@@ -96,11 +106,15 @@ def _html(tables: Iterable[Table], notes: Sequence[str]) -> str:
         marks = "".join(f"<p>[{mark}] {html.escape(text)}</p>\n" for mark, text in table.footnotes.items())
         body = "\n".join(f"<tr>{line}</tr>" for line in lines)
         parts.append(
-            f"<h2>{html.escape(table.title)}</h2>\n<table>\n<tr>{head}</tr>\n{body}\n</table>\n"
+            f"<h2>{html.escape(table.title)}</h2>\n{_html_summary(table)}<table>\n<tr>{head}</tr>\n{body}\n</table>\n"
             f"{marks}{_html_list(table.notes)}"
         )
     page = "\n".join(parts) + _html_list(notes)
     return f'<!doctype html>\n<html lang="en">\n<meta charset="utf-8">\n<title>snnbench</title>\n{page}</html>\n'
+
+
+def _html_summary(table: Table) -> str:
+    return f"<p>{html.escape(table.summary)}</p>\n" if table.summary else ""
 
 
 def _html_list(notes: Sequence[str]) -> str:
@@ -108,35 +122,55 @@ def _html_list(notes: Sequence[str]) -> str:
     return f"<ul>\n{items}</ul>\n" if items else ""
 
 
-def _terminal(tables: Iterable[Table], notes: Sequence[str]) -> str:
+def _terminal(tables: Iterable[Table], notes: Sequence[str], wide: bool = False) -> str:
     width = terminal.width()
     parts = []
+    hidden: list[str] = []
     for table in tables:
-        cells, cut = _fitted(table, width)
-        below = [f"[{mark}] {meaning}" for mark, meaning in table.footnotes.items()] + table.notes
+        places, more = _places(table, wide)
+        hidden += [name for name in more if name not in hidden]
+        cells, cut = _fitted(table, places, None if wide else width)
+        below = [f"[{mark}] {meaning}" for mark, meaning in table.footnotes.items() if f"[{mark}]" in cells]
+        below += table.notes
         if cut:
-            below.append(f"no room for {', '.join(cut)}: a wider terminal, a pipe, and --format md have it")
-        parts.append("\n".join([table.title, "", cells, *below, ""]))
-    return "\n".join([*parts, *notes]).rstrip("\n") + "\n"
+            below.append(f"no room for {', '.join(cut)}: a wider terminal, --wide and --format md have it")
+        above = [table.title, *([table.summary] if table.summary else [])]
+        parts.append("\n".join([*_wrapped(above, width), "", cells, *_wrapped(below, width), ""]))
+    notes = [*notes, *([f"more columns by --wide: {', '.join(hidden)}"] if hidden else [])]
+    return "\n".join([*parts, *_wrapped(notes, width)]).rstrip("\n") + "\n"
 
 
-def _fitted(table: Table, width: int | None) -> tuple[str, list[str]]:
-    """The cells as lines of at most `width` characters, and the columns that were left out for that.
+def _wrapped(lines: Iterable[str], width: int | None) -> list[str]:
+    """The lines, broken between words where they are too long; what is longer itself, such as a path, stays whole."""
+    if width is None:
+        return list(lines)
+    options: dict[str, Any] = {"break_long_words": False, "break_on_hyphens": False, "subsequent_indent": "  "}
+    return [part for line in lines for part in textwrap.wrap(line, max(width, 20), **options)]
 
-    Columns that say nothing go anyhow, then the least important ones, until the others' longest words have room beside
-    the first column, the name of a line. Where that is not enough for two, both are folded.
+
+def _places(table: Table, wide: bool) -> tuple[list[int], list[str]]:
+    """The columns to be shown, without those that say nothing; and the names of those that --wide would add."""
+    said = [n for n in range(len(table.columns)) if n == 0 or any(line[n] not in NOTHING for line in table.lines)]
+    more = [] if wide else [n for n in said if table.columns[n] in table.more]
+    return [n for n in said if n not in more], [table.columns[n] for n in more]
+
+
+def _fitted(table: Table, places: list[int], width: int | None) -> tuple[str, list[str]]:
+    """The cells of these columns as lines of at most `width` characters, and the columns left out for that.
+
+    Cells are folded between words. Where that is not enough, the least important columns go, until the others' longest
+    words have room; where even two have none, their words are broken.
     """
     from rich import box
     from rich.console import Console
     from rich.table import Table as RichTable
     from rich.text import Text
 
-    places = [n for n in range(len(table.columns)) if n == 0 or any(line[n] not in NOTHING for line in table.lines)]
     order = [table.columns.index(name) for name in table.least] or list(range(len(table.columns)))[:1:-1]
     cut = []
 
     def have_room() -> bool:
-        return width is None or 1 + sum(_narrowest(table, n, n == 0) + GAP for n in places) <= width
+        return width is None or 1 + sum(_longest_word(table, n) + GAP for n in places) <= width
 
     for place in order:
         if have_room() or len(places) == 2:
@@ -146,11 +180,11 @@ def _fitted(table: Table, width: int | None) -> tuple[str, list[str]]:
             cut.append(table.columns[place])
     shown = RichTable(box=box.SIMPLE)
     for n in places:
-        least = _narrowest(table, n, n == 0) if have_room() else None
-        shown.add_column(table.columns[n], no_wrap=n == 0 and have_room(), min_width=least, overflow="fold")
+        least = _longest_word(table, n) if have_room() else None
+        shown.add_column(table.columns[n], min_width=least, overflow="fold")
     for line in table.lines:
         shown.add_row(*(Text(_glued(line[n])) for n in places))
-    console = Console(file=io.StringIO(), width=width or WIDEST, color_system=None)
+    console = Console(file=io.StringIO(), width=width or terminal.WIDEST, color_system=None, emoji=False)
     console.print(shown)
     assert isinstance(console.file, io.StringIO)
     lines = [line.rstrip() for line in console.file.getvalue().replace("\u00a0", " ").splitlines()]
@@ -162,10 +196,10 @@ def _glued(cell: str) -> str:
     return re.sub(r" (?=\[\w+\]|± )|(?<=±) ", "\u00a0", cell)
 
 
-def _narrowest(table: Table, column: int, whole: bool) -> int:
-    """How narrow the column can be: as its widest cell, or as its longest word."""
+def _longest_word(table: Table, column: int) -> int:
+    """How narrow the column can be without a word broken; the name of a row is one."""
     cells = [table.columns[column], *(_glued(line[column]) for line in table.lines)]
-    return max((cell_len(part) for cell in cells for part in ([cell] if whole else cell.split(" "))), default=1)
+    return max((cell_len(part) for cell in cells for part in cell.split(" ")), default=1)
 
 
 FORMATS: dict[str, Callable[[Sequence[Table], Sequence[str]], str]] = {

@@ -1,0 +1,125 @@
+"""More epochs for a run that is there: `resume=<run> epochs=<more>`, and what that means for its learning rates."""
+
+from __future__ import annotations
+
+import logging
+import math
+from pathlib import Path
+from typing import Any
+
+import lightning
+import torch
+from lightning.pytorch.callbacks import Callback
+from omegaconf import DictConfig, OmegaConf
+
+from snnbench import commands
+from snnbench.errors import UserError
+from snnbench.files import read_yaml, write_text
+from snnbench.runs.schema import CONFIG
+from snnbench.training import build
+
+KEYS = ("epochs", "schedule.epochs")
+MOST = 100_000  # epochs of which the learning rates are worked out beforehand
+
+
+def extend(run: DictConfig, given: dict[str, str], trained: int, path: str) -> bool:
+    """Give the config of an earlier run the epochs that are asked for; whether these are more than it had.
+
+    Its learning rates stay those of its own schedule, which goes on at what it ends with, unless `schedule.epochs` is
+    given, too: then they are those of the new schedule from the next epoch on. What was done stands in `extended`,
+    which is part of the recipe: such a run is not the one that had so many epochs from the start.
+
+    Args:
+        run: its config, which is changed.
+        given: the values of KEYS that were typed.
+        trained: epochs that it has.
+        path: how the user named it.
+
+    Raises:
+        UserError: these are not more epochs, or the learning rate would be 0, or rise by itself, in them.
+    """
+    epochs, stretched = (_count(key, given.get(key)) for key in KEYS)
+    if epochs is None:
+        raise UserError(f"schedule.epochs={stretched}: goes with epochs=..., for more of them.")
+    if epochs < run.epochs or epochs <= trained:
+        raise UserError(f"epochs={epochs}: resume={path} has {trained} of {run.epochs} epochs. Give a larger number.")
+    if stretched is not None and "epochs" not in run.schedule:
+        raise UserError(f"schedule.epochs={stretched}: the schedule of this run, {run.schedule.name}, has none.")
+    if epochs == run.epochs and stretched is None:
+        return False
+    before = _rates(run, epochs)
+    step = {"at": trained, "epochs": run.epochs, "schedule": run.schedule.get("epochs")}
+    run.extended = [*(run.get("extended") or []), step]
+    run.epochs = run.trainer.max_epochs = epochs
+    if stretched is not None:
+        run.schedule.epochs = stretched
+    after = _rates(run, epochs)
+    _check(run, before, after, trained, path, said=stretched is not None)
+    return True
+
+
+def _count(key: str, text: str | None) -> int | None:
+    if text is None:
+        return None
+    if not text.isascii() or not text.isdigit() or not 0 < int(text) <= 10**7:
+        raise UserError(f"{key}={text}: must be a whole number above 0.")
+    return int(text)
+
+
+def _rates(run: DictConfig, epochs: int) -> list[float]:
+    """The learning rate of each epoch, as a training from the start would have it."""
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(()))], lr=float(run.optimizer.lr))
+    scheduler = build.make_schedule(run)(optimizer)
+    rates = []
+    try:
+        for _ in range(min(epochs, MOST)):
+            rates.append(float(optimizer.param_groups[0]["lr"]))
+            optimizer.step()
+            scheduler.step()
+    except (ValueError, ArithmeticError) as error:
+        raise UserError(f"epochs={epochs}: the schedule of this run ends before: {error}") from error
+    return rates
+
+
+def _check(run: DictConfig, before: list[float], after: list[float], trained: int, path: str, *, said: bool) -> None:
+    log = logging.getLogger("snnbench")
+    last, next_ = (before[trained - 1] if trained else after[0]), after[trained]
+    if not said and not any(after[max(trained, run.extended[-1]["epochs"]) :]):
+        again = commands.train(f"epochs={run.epochs}", f"schedule.epochs={run.epochs}", resume=path)
+        raise UserError(
+            f"epochs={run.epochs}: by its schedule, this run ends at a learning rate of 0, and further epochs would "
+            f"change nothing.\nStretched over them, the schedule goes on at {_stretched(run)[trained]:.3g}: {again}"
+        )
+    if not math.isclose(last, next_, rel_tol=0.5) and said:
+        log.info("the learning rate goes from %.3g in epoch %d to %.3g in the next one", last, trained, next_)
+    elif not said:
+        log.info("further epochs have the learning rates that the schedule ends with: %.3g in the last one", after[-1])
+
+
+def _stretched(run: DictConfig) -> list[float]:
+    longer = run.copy()
+    if "epochs" in longer.schedule:
+        longer.schedule.epochs = run.epochs
+    return _rates(longer, run.epochs)
+
+
+def write(run: DictConfig, folder: Path) -> None:
+    """Put what `extend` changed into the config of the run; all else stays as it stands there."""
+    found = read_yaml(folder / CONFIG, aliases=False)
+    found["epochs"] = found["trainer"]["max_epochs"] = run.epochs
+    found["extended"] = OmegaConf.to_container(run.extended)
+    if "epochs" in run.schedule:
+        found["schedule"]["epochs"] = run.schedule.epochs
+    write_text(folder / CONFIG, OmegaConf.to_yaml(OmegaConf.create(commands.literals(found)), resolve=True))
+
+
+class NewRates(Callback):
+    """Gives a resumed training the learning rate of its new schedule: the checkpoint has that of the old one."""
+
+    def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        scheduler: Any = trainer.lr_scheduler_configs[0].scheduler
+        if isinstance(scheduler, torch.optim.lr_scheduler.LambdaLR):
+            for group, base, factor in zip(
+                scheduler.optimizer.param_groups, scheduler.base_lrs, scheduler.lr_lambdas, strict=True
+            ):
+                group["lr"] = base * factor(scheduler.last_epoch)

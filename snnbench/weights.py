@@ -1,0 +1,78 @@
+"""The weights that a run starts from: `weights=<run or file>`, and which ones they are, whatever their file is called.
+
+They are known by a digest of their file, which enters the run's config and with it the recipe; the path does not.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from snnbench import commands
+from snnbench.check import shown
+from snnbench.errors import UserError
+from snnbench.runs.schema import CHECKPOINTS
+
+KEYS = ("path", "skip", "digest")
+EXPORTED = "model.safetensors"
+LENGTH = 16
+
+
+def identify(cfg: DictConfig) -> None:
+    """Replace `cfg.weights` by the file's whole path, the layers that are left out, and a digest of what is in it.
+
+    Where a digest is there already, of a run that goes on, nothing is changed.
+
+    Raises:
+        UserError: there is no such file.
+    """
+    given: Any = OmegaConf.to_container(cfg, resolve=True).get("weights")  # type: ignore[union-attr]
+    if given is None or (isinstance(given, dict) and given.get("digest")):
+        return
+    path, skip = _read(given)
+    file = _file(path)
+    found = {"path": commands.literal(str(file.absolute())), "skip": skip, "digest": digest(file)}
+    cfg.weights = found
+
+
+def digest(file: Path) -> str:
+    """Of the file's content.
+
+    Raises:
+        UserError: it cannot be read.
+    """
+    try:
+        with file.open("rb") as opened:
+            return hashlib.file_digest(opened, "sha256").hexdigest()[:LENGTH]
+    except OSError as error:
+        raise UserError(f"weights={file}: cannot be read: {error.strerror or error}.") from error
+
+
+def _read(given: Any) -> tuple[str, list[str]]:
+    if isinstance(given, str) and given.strip():
+        return given, []
+    if not isinstance(given, dict) or not isinstance(given.get("path"), str) or not given.keys() <= set(KEYS):
+        hint = "must be a run's folder or a file of weights, or {path: <that>, skip: [<layer>, ...]}"
+        raise UserError(f"weights={shown(given)}: {hint}.")
+    skip = given.get("skip") or []
+    if not isinstance(skip, list) or not all(isinstance(name, str) and name for name in skip):
+        raise UserError(f"weights.skip={shown(skip)}: must be a list of layers, such as [fc].")
+    return given["path"], sorted(skip)
+
+
+def _file(given: str) -> Path:
+    """The file of a run's last epoch, that of an exported run, or the file itself."""
+    path = commands.home(given)
+    places = [path / CHECKPOINTS / "last.ckpt", path / EXPORTED] if path.is_dir() else [path]
+    found = next((place for place in places if place.is_file()), None)
+    if found is None:
+        what = (
+            f"has no {CHECKPOINTS}/last.ckpt, so it is no run that finished an epoch"
+            if path.is_dir()
+            else "is not there"
+        )
+        raise UserError(f"weights={given}: {what}. Give a run's folder, or a file such as <run>/checkpoints/best.ckpt.")
+    return found
