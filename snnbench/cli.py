@@ -10,6 +10,7 @@ import contextlib
 import itertools
 import logging
 import os
+import platform
 import shlex
 import sys
 from collections.abc import Callable
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import hydra
+from hydra._internal.utils import get_args_parser
 from hydra.core.hydra_config import HydraConfig
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf, read_write
@@ -65,6 +67,10 @@ def main(task: Task, config_dir: Path, config_name: str) -> int:
     if set(FLAGS) & set(sys.argv[1:]):
         config.register_schema()
         return print_help(sys.argv[1:], config_dir, config_name)
+    if not _reads_command_lines():
+        one, other = f"hydra-core {hydra.__version__}", f"Python {platform.python_version()}"
+        print(f"error: {one} does not run in {other}. Use Python 3.11 to 3.13.", file=sys.stderr)
+        return WRONG_INPUT
     plan_only = "--plan" in sys.argv[1:]
     if plan_only and not {"-m", "--multirun"} & set(sys.argv):
         print("error: --plan: goes with -m; it says what a sweep would do.", file=sys.stderr)
@@ -86,6 +92,15 @@ def main(task: Task, config_dir: Path, config_name: str) -> int:
             os.environ.pop(key, None)
             if value is not None:
                 os.environ[key] = value
+
+
+def _reads_command_lines() -> bool:
+    """Whether Hydra can; argparse of Python 3.14 does not take the parser of hydra-core 1.3."""
+    try:
+        get_args_parser()
+    except ValueError:
+        return False
+    return True
 
 
 def _run(task: Task, config_dir: Path, config_name: str, traceback_wanted: bool) -> int:

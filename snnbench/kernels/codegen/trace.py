@@ -102,14 +102,14 @@ def _keep_device_guard() -> None:
     if threading.current_thread() is threading.main_thread():
         make()
         return
-    made, never = threading.Event(), threading.Event()
+    made = threading.Event()
 
-    def stay() -> None:
+    def last() -> None:
         make()
         made.set()
-        never.wait()
+        threading.Event().wait()
 
-    threading.Thread(target=stay, name="device guard", daemon=True).start()
+    threading.Thread(target=last, name="device guard", daemon=True).start()
     made.wait()
 
 
