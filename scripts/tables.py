@@ -111,7 +111,7 @@ def _tables(
         if own or any(line.paper == paper for line in registry.quoted) or paper in patterns:
             tables.append(paper_table(paper, registry, own))
     if len(tables) > 1:
-        return tables, [f"All {len(tables)}: {tally(list(found.values()), len(registry.quoted))}"]
+        return tables, [f"All {len(tables)} tables: {tally(list(found.values()), len(registry.quoted))}"]
     return tables, [] if tables else ["there is no such row"]
 
 

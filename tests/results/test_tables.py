@@ -2,15 +2,12 @@
 
 import csv
 import io
-import re
 import shutil
 import statistics
 from html.parser import HTMLParser
 
 import pytest
 
-from snnbench.config import CONFIGS
-from snnbench.results.rows import read_rows
 from tests.lab import ROW
 
 COUNTED = ("seed0", "seed1", "resumed")
@@ -215,108 +212,3 @@ def test_the_csv_reads_back(tables):
     header, *body = lines(out)
     assert all(len(line) == len(header) for line in body)
     assert io.StringIO(out).read() == out
-
-
-@pytest.mark.parametrize("width", [80, 120])
-@pytest.mark.parametrize("words", [(), ("rows",), ("arlif",), ("--proved",)], ids=" ".join)
-def test_a_narrow_terminal_keeps_the_names_of_the_rows_and_every_line_fits(tables, monkeypatch, width, words):
-    monkeypatch.setenv("COLUMNS", str(width))
-    code, out, _ = tables(*words)
-    assert code == 0
-    text = "\n".join(line for line in out.splitlines() if "/outputs" not in line and "/run" not in line)
-    assert max(map(len, text.splitlines())) <= width
-    proved = {id for id, row in read_rows()[0].items() if row.proved}
-    for path in (CONFIGS / "experiment/arlif").glob("*"):
-        if words == ("--proved",) and f"arlif/{path.stem}" not in proved:
-            continue
-        assert re.search(rf"^  (arlif/)?{path.stem} ", text, re.MULTILINE), path.stem
-    assert "…" not in out
-    assert "no room" not in out
-
-
-def test_every_column_is_there_on_demand(tables, monkeypatch):
-    monkeypatch.setenv("COLUMNS", "80")
-    _, few, _ = tables("arlif")
-    assert few.splitlines()[-1] == "more columns by --wide: protocol, recipe"
-    assert "[b] equal to the authors' code" not in few  # a mark that no cell has
-    _, wide, _ = tables("arlif", "--wide")
-    (head,) = (line for line in wide.splitlines() if line.startswith("  row"))
-    assert head.split() == ["row", "reported", "protocol", "recipe", "status"]  # no run: nothing reproduced
-    assert "more columns" not in wide
-
-
-def test_a_very_narrow_one_breaks_names_but_loses_none_of_them(monkeypatch):
-    from snnbench.results.tables.papers import Table
-    from snnbench.results.tables.render import render
-
-    monkeypatch.setenv("COLUMNS", "20")
-    text = render([Table("t", ("a name", "b", "c"), [["abcdefghijklmnopqrstuvwxyz", "1.00", "more"]])], [], "text")
-    assert max(map(len, text.splitlines()[1:-1])) <= 20
-    cells = "".join(line[:12].strip() for line in text.splitlines()[4:])
-    assert "abcdefghijklmnopqrstuvwxyz" in cells
-    assert "no room for c" in text
-
-
-def test_a_pipe_gets_the_whole_width_without_columns_that_say_nothing(tables, monkeypatch):
-    monkeypatch.delenv("COLUMNS", raising=False)
-    _, out, _ = tables("arlif")
-    head = next(line for line in out.splitlines() if line.startswith("  row"))
-    assert head.split() == ["row", "reported", "status"]  # no run: nothing reproduced
-    assert "86.60 [a]; not stated: 87.20 [c]" in out  # of the longest cell, nothing is broken
-    assert all(line == line.rstrip() for line in out.splitlines())
-    _, md, _ = tables("arlif", "--format", "md")
-    assert "| reproduced |" in md
-
-
-def test_the_first_line_of_a_table_says_what_it_comes_to(lab, tables):
-    _, out, _ = tables("demo")
-    assert "0 of 1 rows reproduced; 1 outside the tolerance; 1 more cannot be run here." in out
-    lab.edit_row("acc: 90.0", f"acc: {statistics.mean(map(lab.best, COUNTED)) + 0.5:.2f}")
-    assert "1 of 1 rows reproduced; 1 more cannot be run here." in tables("demo")[1]
-    lab.edit_row("epochs: 3", "epochs: 4")
-    assert "0 of 1 rows reproduced; 1 without a finished run; 1 more" in tables("demo")[1]
-    _, out, _ = tables("demo", "dalif")
-    rows = len(list((CONFIGS / "experiment/dalif").glob("*")))
-    unknown = out.count("unknown [")
-    assert f"0 of {rows} rows reproduced; {rows} without a finished run; reported value unknown: {unknown}." in out
-    assert f"All 2: 0 of {rows + 1} rows reproduced" in out
-
-
-def names(out):
-    return {line[1] for line in lines(out) if len(line) > 3 and line[1] != "row"}
-
-
-def test_rows_are_chosen_by_paper_name_pattern_and_data(tables):
-    _, out, _ = tables("dalif/cifar100*", "--format", "csv")
-    assert names(out) == {f"cifar100_resnet{depth}_t{T}" for depth in (19, 20) for T in (2, 4)}
-    _, out, _ = tables("dalif/cifar100_resnet20_t2", "--format", "csv")
-    assert names(out) == {"cifar100_resnet20_t2"}
-    _, out, _ = tables("dalif/cifar100_resnet20", "--format", "csv")
-    assert names(out) == {"cifar100_resnet20_t2", "cifar100_resnet20_t4"}
-    _, both, _ = tables("dalif", "--data", "cifar100", "--data", "imagenet", "--format", "csv")
-    assert {name.partition("_")[0] for name in names(both)} == {"cifar100", "imagenet"}
-    _, out, _ = tables("demo", "--runnable", "--format", "csv")
-    assert names(out) == {"digits_convnet_t2"}
-    _, out, _ = tables("--data", "imagenet", "--format", "csv")
-    assert all("imagenet" in name for name in names(out))
-    assert "Runs of no row" not in out
-
-
-def test_what_can_be_run_is_listed_with_value_proof_and_time(lab, tables):
-    _, out, _ = tables("rows", "--format", "csv")
-    by_name = {line[1]: line for line in lines(out)}
-    runnable = {f"{path.parent.name}/{path.stem}" for path in (lab.configs / "experiment").glob("*/*.yaml")}
-    assert set(by_name) - {"row"} == runnable
-    header = by_name["row"]
-    row = dict(zip(header, by_name[ROW], strict=True))
-    assert (row["reported"], row["compared"]) == ("90.00", "-")
-    fastest = min(lab.result(run)["seconds"]["wall"] / lab.result(run)["epochs"]["run"] for run in COUNTED)
-    number, unit = row["time"].removesuffix(" [a]").split()
-    assert unit == "s"
-    assert float(number) <= 3 * fastest + 0.1  # for the three epochs of the row
-    logged = dict(zip(header, by_name["sew/imagenet_resnet18_t4"], strict=True))
-    assert logged["compared"] == "7 of 12"
-    assert "augmentation" in logged["not compared"]
-    assert by_name["arlif/cifar10_resnet18_t4"][4].endswith("h [b]")  # as its head says
-    _, out, _ = tables("rows", "dalif", "--proved", "--format", "csv")
-    assert names(out) <= {f"dalif/{path.stem}" for path in (CONFIGS / "experiment/dalif").glob("*")}
