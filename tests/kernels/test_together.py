@@ -69,8 +69,7 @@ def test_inductor(device: str) -> None:
         assert a is None or torch.allclose(a, b, rtol=1e-3, atol=1e-4)
 
 
-@pytest.mark.skipif(torch.__version__.startswith("2.11."), reason="torch.compile of PyTorch 2.11 can call no kernel")
-def test_compiled_code_runs_the_kernel(device: str) -> None:
+def test_compiled_code_runs_the_kernel(device: str, compiled_kernels: None) -> None:
     """Not the loop over time, which would be as right, and slow."""
     torch._dynamo.reset()
     seen: list[str] = []
@@ -103,7 +102,7 @@ def test_compiled_code_sees_changed_constants(device: str) -> None:
     check()
 
 
-def test_compiled_state_and_strides(device: str) -> None:
+def test_compiled_state_and_strides(device: str, compiled_kernels: None) -> None:
     torch._dynamo.reset()
     neuron = DALIF().to(device)
     compiled = torch.compile(neuron.run, fullgraph=True, backend="aot_eager")
