@@ -79,6 +79,7 @@ LIBRARIES = {
 NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
 LENGTH = 10
 HUGE = 10**300
+LONGEST_NUMBER = 16  # characters, as of people; a digest may look like a number, and would lose digits as one
 
 Code = Mapping[str, "int | str"]
 """By `_target_`: the revision of a class of this project, or a digest of the source of any other."""
@@ -189,7 +190,7 @@ def normal(value: Any, code: Code | None = None) -> Any:
     if isinstance(value, int | float):
         return float(value) if abs(value) < HUGE else str(value)
     if isinstance(value, str):
-        return float(value) if NUMBER.fullmatch(value) else value
+        return float(value) if NUMBER.fullmatch(value) and len(value) < LONGEST_NUMBER else value
     if isinstance(value, Mapping):
         items = {str(key): normal(value[key], code) for key in _counted(value) if key != "_target_"}
         named = {"class": class_name(str(value["_target_"]), code or {})} if "_target_" in value else {}

@@ -35,8 +35,15 @@ def resumable(cfg: DictConfig) -> tuple[Path, DictConfig]:
     folder, old = reopen(cfg.resume, cfg.paths.data if gives_data(words()) else None, finished=bool(more))
     if more:
         last = last_of(folder)
-        longer.extend(old, more, read_checkpoint(Path(last))["epoch"] + 1 if last else 0, cfg.resume)
+        trained = read_checkpoint(Path(last))["epoch"] + 1 if last else 0
+        longer.extend(old, more, trained, cfg.resume, ended=_ended(folder, old))
     return folder, old
+
+
+def _ended(folder: Path, run: DictConfig) -> bool:
+    """Whether the run is finished with the epochs that its config has now: not if it was killed as it got more."""
+    result: Mapping[str, Any] = read_result(folder) if os.path.lexists(folder / RESULT) else {}
+    return result.get("status") == "finished" and (result.get("epochs") or {}).get("planned") == run.epochs
 
 
 def words() -> list[str]:

@@ -185,3 +185,8 @@ def test_every_key_that_follows_another_one_is_known():
             if isinstance(value, str) and "${" in value:
                 found.add(f"{group}.{key}")
     assert found - free - NOT_RECIPE == set(REPEATS)
+
+
+@pytest.mark.parametrize(("one", "other"), [("1e34567890123456", "2e34567890123456"), ("9" * 16, "9" * 15 + "8")])
+def test_digests_that_look_like_numbers_are_none(one, other):
+    assert len({recipe_hash({"weights": {"skip": [], "digest": digest}}) for digest in (one, other)}) == 2
