@@ -44,6 +44,8 @@ REPEATS = {
     "neuron.engine": "engine",
     "trainer.max_epochs": "epochs",
 }
+# Whose numbers depend on how many epochs there are to be: of these, a run of fewer ones is not the beginning of another.
+BY_EPOCHS = {"MaskedPSN", "SWA"}
 # Callbacks that look on. Every other one counts.
 HARMLESS_CALLBACKS = {
     *("lightning.ModelCheckpoint", "lightning.LearningRateMonitor", "lightning.DeviceStatsMonitor"),
@@ -118,6 +120,8 @@ def flat(config: Mapping[str, Any], code: Code | None = None) -> dict[str, Any]:
             )
 
     walk("", config)
+    if "epochs" in config and any(target.rpartition(".")[2] in BY_EPOCHS for target in targets(config)):
+        found["epochs"] = normal(config["epochs"])
     return found
 
 
