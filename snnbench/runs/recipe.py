@@ -44,7 +44,7 @@ REPEATS = {
     "neuron.engine": "engine",
     "trainer.max_epochs": "epochs",
 }
-# Whose numbers depend on how many epochs there are to be: of these, a run of fewer ones is not the beginning of another.
+# Whose numbers depend on how many epochs are planned: of these, a run of fewer ones is not the beginning of another.
 BY_EPOCHS = {"MaskedPSN", "SWA"}
 # Callbacks that look on. Every other one counts.
 HARMLESS_CALLBACKS = {
