@@ -6,6 +6,7 @@ The skeletons are the examples of docs/how-to-add.md, under another name.
 from __future__ import annotations
 
 import importlib.util
+import keyword
 import re
 from importlib import resources
 from pathlib import Path
@@ -62,6 +63,8 @@ def class_name(name: str) -> str:
 def _check_name(name: str, group: str) -> None:
     if not NAME.fullmatch(name):
         raise UserError(f"{name}: must be small letters, digits and single underscores, as my_neuron.")
+    if keyword.iskeyword(name):
+        raise UserError(f"{name}: is a word of Python's, which no module can be imported by. Choose another one.")
     if (ROOT / "configs" / group / f"{name}.yaml").is_file():
         raise UserError(f"{name}: this project has a {group}={name}. Choose another name.")
     if importlib.util.find_spec(name) is not None:

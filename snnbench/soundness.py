@@ -98,6 +98,10 @@ def check_callback(key: str, options: Any) -> None:
         check_checkpoint(key, options)
     if name == "EMAWeightAveraging" and options.get("update_starting_at_epoch") is not None:
         raise UserError(f"{key}.update_starting_at_epoch: comes after an epoch's evaluation. Use update_every_n_steps.")
+    if name == "EMAWeightAveraging":  # which would never begin to average with 0, and evaluate the first weights
+        count(f"{key}.update_every_n_steps", options.get("update_every_n_steps", 1))
+    if name == "EarlyStopping":
+        count(f"{key}.patience", options.get("patience", 3), 0)
 
 
 def check_averages(callbacks: Mapping[str, Any]) -> None:

@@ -58,6 +58,7 @@ def test_the_page_shows_what_is_written(kind, tmp_path):
         (["neuron", "Mine"], "Mine: must be small letters, digits and single underscores, as my_neuron."),
         (["neuron", "../x"], "../x: must be small letters"),
         (["neuron", "lif"], "lif: this project has a neuron=lif."),
+        (["dataset", "class"], "class: is a word of Python's"),
         (["dataset", "json"], "json: Python has a module of that name already."),
         (["backbone", "taken"], "taken.py: exists already."),
     ],

@@ -14,6 +14,7 @@ from snnbench.errors import UserError
 from snnbench.files import write_text
 from snnbench.models.card import card
 from snnbench.models.loading import load
+from snnbench.models.model import Model
 from snnbench.models.to_nir import to_nir, write_nir
 from snnbench.models.weights import WEIGHTS, write_weights
 from snnbench.runs.data_paths import GIVEN
@@ -56,6 +57,18 @@ def export(
         raise UserError(f"{run}: was exported already; copy it.")
     text = card(read_run(model.folder), model, checkpoint)
     graph = to_nir(model.network) if nir else None
+    try:
+        _write(target, model, text)
+        if graph is not None:
+            write_nir(target / NIR, graph)
+    except OSError as error:
+        raise UserError(f"{target}: cannot be written: {error.strerror or error}") from error
+    return target
+
+
+def _write(target: Path, model: Model, text: str) -> None:
+    assert model.folder is not None
+    assert model.epoch is not None
     target.mkdir(parents=True, exist_ok=True)
     write_weights(target / WEIGHTS, model.network.state_dict(), model.epoch)
     write_text(target / CONFIG, yaml.safe_dump(_without_places(model.config), sort_keys=False, allow_unicode=True))
@@ -63,9 +76,6 @@ def export(
         if (model.folder / name).is_file():
             shutil.copyfile(model.folder / name, target / name)
     write_text(target / CARD, text)
-    if graph is not None:
-        write_nir(target / NIR, graph)
-    return target
 
 
 def _without_places(cfg: Any) -> Any:

@@ -113,6 +113,8 @@ def test_what_changes_numbers_is_another_recipe_and_what_looks_on_is_not():
         (["neuron=[lif]"], ["neuron=[lif]", "must be the name"]),
         (["callbacks=lr_monitor", "logger=none"], ["LearningRateMonitor", "logger=..."]),
         (["callbacks=swa", "callbacks.swa.start=1"], ["SWA.start=1"]),
+        (["callbacks=ema", "callbacks.ema.update_every_n_steps=0"], ["callbacks.ema.update_every_n_steps=0"]),
+        ([*STOPPING[:2], "callbacks.early_stopping.patience=-1"], ["callbacks.early_stopping.patience=-1"]),
         (["callbacks=ema", "+callbacks.ema.update_starting_at_epoch=1"], ["update_starting_at_epoch"]),
         (
             ["+callbacks.x={_target_:lightning.pytorch.callbacks.StochasticWeightAveraging,swa_lrs:0.1}"],

@@ -92,6 +92,9 @@ def test_the_command_writes_it_once(run, tmp_path, capfd):
     assert export([str(tmp_path / "out"), str(tmp_path / "again")]) == 2
     assert "was exported already" in capfd.readouterr().err
     assert export([str(tmp_path / "nothing"), str(tmp_path / "again")]) == 2
+    (tmp_path / "file").touch()
+    assert export([str(run), str(tmp_path / "file" / "in")]) == 2
+    assert "cannot be written" in capfd.readouterr().err
     assert not (tmp_path / "again").exists()
 
 
