@@ -30,11 +30,14 @@ def identify(cfg: DictConfig) -> None:
         UserError: there is no such file.
     """
     given: Any = OmegaConf.to_container(cfg, resolve=True).get("weights")  # type: ignore[union-attr]
-    if given is None or (isinstance(given, dict) and given.get("digest")):
+    if given is None or (isinstance(given, dict) and set(given) == set(KEYS) and _read(given) and given["digest"]):
         return
     path, skip = _read(given)
     file = _file(path)
     found = {"path": commands.literal(str(file.absolute())), "skip": skip, "digest": digest(file)}
+    wanted = given.get("digest") if isinstance(given, dict) else None
+    if wanted not in (None, found["digest"]):
+        raise UserError(f"weights.digest={shown(wanted)}: is not that of {file}, which is {found['digest']}.")
     cfg.weights = found
 
 

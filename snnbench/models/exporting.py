@@ -23,6 +23,8 @@ from snnbench.runs.schema import CONFIG, ENVIRONMENTS, LAYERS, METRICS, RESULT
 
 CARD, NIR = "README.md", "model.nir"
 COPIED = (RESULT, METRICS, LAYERS, ENVIRONMENTS)
+PLACES = {"root": "data", "cache": "data/packed"}
+"""Keys of `data` that say where its files lie, and where they lie by default."""
 
 
 def export(
@@ -70,6 +72,9 @@ def _without_places(cfg: Any) -> Any:
     """The config, resolved, with folders as they would be by default."""
     found: Any = OmegaConf.to_container(cfg, resolve=True)
     found = rebased(found, str(found["paths"]["output_dir"]), ".")
-    found["data"] = rebased(found["data"], str(found["paths"]["data"]), "data", keys=("root", "cache"))
+    found["data"] = rebased(found["data"], str(found["paths"]["data"]), "data", keys=tuple(PLACES))
+    for key, place in PLACES.items():
+        if os.path.isabs(str(found["data"].get(key))):  # it was given apart from the data's folder
+            found["data"][key] = place
     found["paths"] |= {"data": "data", "outputs": "outputs", "output_dir": None, GIVEN: False}
     return found

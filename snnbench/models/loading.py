@@ -15,8 +15,8 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor, nn
 
-from snnbench import config, own
-from snnbench.commands import literals
+from snnbench import config, own, weights
+from snnbench.commands import literals, override
 from snnbench.errors import UserError, did_you_mean
 from snnbench.explain import WRONG, explain
 from snnbench.models import trust
@@ -28,6 +28,7 @@ from snnbench.runs.result import read_result
 from snnbench.runs.schema import CHECKPOINTS, CONFIG
 from snnbench.training import build
 from snnbench.training.checkpoint import read_checkpoint
+from snnbench.training.initial import load_weights
 
 NETWORK = "network."  # before the names of its parameters in a checkpoint
 
@@ -68,9 +69,11 @@ def load(
         return _exported(folder, wanted, trusted) if exported else _run(folder, checkpoint, wanted)
     words = [*([name] if "=" in name else [f"experiment={name}"] if name else []), *overrides]
     if data is not None:
-        words.append(f"paths.data={os.fspath(data)}")
+        words.append(override("paths.data", os.fspath(data)))
     cfg = _composed(name, words)
-    return Model(_network(cfg), cfg)
+    network = _network(cfg)
+    load_weights(cfg, network)
+    return Model(network, cfg)
 
 
 def _run(folder: Path, checkpoint: str, data: str | None) -> Model:
@@ -118,7 +121,10 @@ def _composed(name: str, words: Sequence[str]) -> DictConfig:
         with hydra.initialize_config_dir(str(config.CONFIGS), version_base="1.3"):
             cfg = hydra.compose("train", list(words))
         config.at_home(cfg)
+        if cfg.resume is not None:
+            raise UserError(f"resume={cfg.resume}: a run is loaded by its folder: snnbench.load({cfg.resume!r}).")
         config.check(cfg)
+        weights.identify(cfg)
         resolved: Any = OmegaConf.to_container(cfg, resolve=True)
     except WRONG as error:
         raise UserError(explain(error, typed)) from error

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+import os
+from pathlib import Path
 from typing import Any
 
 from hydra.utils import get_object
@@ -22,12 +24,27 @@ PLACES = {
 OTHERS = ("builtins.tuple", "timm.data.rand_augment_transform")
 
 
+FILES = ("root", "cache")
+"""Keys of `data` that say where its files lie."""
+
+
 def check(folder: str, cfg: DictConfig) -> None:
-    """Refuse an exported config that names other code than is published with this project.
+    """Refuse an exported config that names other code than is published with this project, or files of other folders.
+
+    Files, too, since some data sets are published as pickles, and to read a pickle is to execute it: those beside the
+    config come from wherever it does.
+
+    Args:
+        folder: as the user named it.
+        cfg: of the run, whose `paths.data` is the user's.
 
     Raises:
         UserError: names it.
     """
+    missing = next((group for group in PLACES if not isinstance(cfg.get(group), DictConfig)), None)
+    if missing:
+        raise UserError(f"{folder}: its config has no {missing}, so it is not the config of a run.")
+    _check_files(folder, cfg)
     for group, places in PLACES.items():
         for target in targets(OmegaConf.to_container(cfg[group])):
             if not (_known(target, places) or target in OTHERS):
@@ -35,6 +52,18 @@ def check(folder: str, cfg: DictConfig) -> None:
                     f"{folder}: its {group} is made by {target}, which is not of this project. If you trust that code "
                     "as you trust your own: snnbench.load(..., trusted=True)."
                 )
+
+
+def _check_files(folder: str, cfg: DictConfig) -> None:
+    ours = Path(os.path.abspath(str(cfg.paths.data)))  # links in it are the user's
+    for key in FILES:
+        path = cfg.data.get(key)
+        inside = isinstance(path, str) and ".." not in Path(path).parts and Path(path).absolute().is_relative_to(ours)
+        if path is not None and not inside:
+            raise UserError(
+                f"{folder}: its data.{key}={path} does not lie in {cfg.paths.data}, where your data does. If you trust "
+                "it as you trust your own code: snnbench.load(..., trusted=True)."
+            )
 
 
 def _known(target: str, places: tuple[str, ...]) -> bool:

@@ -13,7 +13,7 @@ from snnbench.results.rows import Row
 from snnbench.results.selection import Selection, choose, not_real, unfinished
 from snnbench.runs.code import row_flat
 from snnbench.runs.read import Ledger, Run
-from snnbench.runs.recipe import describe, differences, overrides
+from snnbench.runs.recipe import describe, differences
 
 Compose = Callable[[str], dict[str, Any]]
 
@@ -102,7 +102,7 @@ def _why_not(run: Run, epochs: int, recipe: dict[str, Any]) -> str | None:
         return f"{run.status}; {not_real(run)}"
     differing = differences(run.flat, recipe)
     if differing:
-        edited = not overrides(run.command)
+        edited = not run.overrides
         reason = "the row's config was edited after this run" if edited else "another recipe than the row's"
         return f"{run.status}; {reason}: {describe(differing)}"
     if run.status == "finished" and (run.planned, run.epochs) != (epochs, epochs):

@@ -20,7 +20,7 @@ from snnbench.runs.curves import metrics
 from snnbench.runs.find import run_folders
 from snnbench.runs.fingerprint import digest
 from snnbench.runs.provenance import believable
-from snnbench.runs.recipe import flat, lookup, recipe_hash
+from snnbench.runs.recipe import flat, lookup, overrides, recipe_hash
 from snnbench.runs.result import Unreadable, brief, read_result, status_of
 from snnbench.runs.schema import CONFIG, ENVIRONMENTS, EPOCH, METRICS, PROTOCOLS, RESULT, TEST_ACC, Result
 
@@ -111,6 +111,12 @@ class Run:
             return str(json.loads(_first_start(self.folder))["command"])
         except (OSError, ValueError, KeyError, TypeError, RecursionError):
             return str(self.environment.get("command", ""))
+
+    @property
+    def overrides(self) -> list[str]:
+        """What was said to it that can have changed its recipe, when it was started, or got more epochs."""
+        more = [f"epochs={self.planned}"] if self.config.get("extended") else []
+        return [*overrides(self.command), *more]
 
     @property
     def started(self) -> str:

@@ -44,6 +44,8 @@ REPEATS = {
     "neuron.engine": "engine",
     "trainer.max_epochs": "epochs",
 }
+# Whose numbers depend on how many epochs are planned: of these, a run of fewer ones is not the beginning of another.
+BY_EPOCHS = {"MaskedPSN", "SWA"}
 # Callbacks that look on. Every other one counts.
 HARMLESS_CALLBACKS = {
     *("lightning.ModelCheckpoint", "lightning.LearningRateMonitor", "lightning.DeviceStatsMonitor"),
@@ -79,6 +81,7 @@ LIBRARIES = {
 NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
 LENGTH = 10
 HUGE = 10**300
+LONGEST_NUMBER = 16  # characters, as of people; a digest may look like a number, and would lose digits as one
 
 Code = Mapping[str, "int | str"]
 """By `_target_`: the revision of a class of this project, or a digest of the source of any other."""
@@ -117,6 +120,8 @@ def flat(config: Mapping[str, Any], code: Code | None = None) -> dict[str, Any]:
             )
 
     walk("", config)
+    if "epochs" in config and any(target.rpartition(".")[2] in BY_EPOCHS for target in targets(config)):
+        found["epochs"] = normal(config["epochs"])
     return found
 
 
@@ -189,7 +194,7 @@ def normal(value: Any, code: Code | None = None) -> Any:
     if isinstance(value, int | float):
         return float(value) if abs(value) < HUGE else str(value)
     if isinstance(value, str):
-        return float(value) if NUMBER.fullmatch(value) else value
+        return float(value) if NUMBER.fullmatch(value) and len(value) < LONGEST_NUMBER else value
     if isinstance(value, Mapping):
         items = {str(key): normal(value[key], code) for key in _counted(value) if key != "_target_"}
         named = {"class": class_name(str(value["_target_"]), code or {})} if "_target_" in value else {}

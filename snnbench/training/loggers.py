@@ -23,7 +23,7 @@ from snnbench import commands
 from snnbench.official import curve_of
 from snnbench.runs.quantities import shown
 from snnbench.runs.read import Run, read_run
-from snnbench.runs.recipe import flat, overrides
+from snnbench.runs.recipe import flat
 from snnbench.runs.result import Unreadable
 from snnbench.runs.schema import TEST_ACC, TEST_RATE
 from snnbench.training import build
@@ -154,7 +154,7 @@ def outcome(run: Run) -> dict[str, Any]:
     reported = (run.config.get("row") or {}).get("reported")
     if not reported:
         return found
-    changed = overrides(run.command)
+    changed = run.overrides
     found["row/overrides"] = " ".join(changed)
     reached, expected = run.accuracy(reported.get("protocol")), reported.get("acc")
     whole = run.status == "finished" and run.epochs == run.planned

@@ -22,7 +22,7 @@ KEYS = ("epochs", "schedule.epochs")
 MOST = 100_000  # epochs of which the learning rates are worked out beforehand
 
 
-def extend(run: DictConfig, given: dict[str, str], trained: int, path: str) -> bool:
+def extend(run: DictConfig, given: dict[str, str], trained: int, path: str, *, ended: bool = False) -> bool:
     """Give the config of an earlier run the epochs that are asked for; whether these are more than it had.
 
     Its learning rates stay those of its own schedule, which goes on at what it ends with, unless `schedule.epochs` is
@@ -34,6 +34,7 @@ def extend(run: DictConfig, given: dict[str, str], trained: int, path: str) -> b
         given: the values of KEYS that were typed.
         trained: epochs that it has.
         path: how the user named it.
+        ended: whether it is finished with the epochs of its config, of which a callback may have left some out.
 
     Raises:
         UserError: these are not more epochs, or the learning rate would be 0, or rise by itself, in them.
@@ -45,7 +46,12 @@ def extend(run: DictConfig, given: dict[str, str], trained: int, path: str) -> b
         raise UserError(f"epochs={epochs}: resume={path} has {trained} of {run.epochs} epochs. Give a larger number.")
     if stretched is not None and "epochs" not in run.schedule:
         raise UserError(f"schedule.epochs={stretched}: the schedule of this run, {run.schedule.name}, has none.")
-    if epochs == run.epochs and stretched is None:
+    if epochs == run.epochs and stretched in (None, run.schedule.get("epochs")):
+        if ended:
+            raise UserError(
+                f"epochs={epochs}: resume={path} is finished; a callback ended it after {trained} of {epochs} epochs. "
+                "Give a larger number."
+            )
         return False
     before = _rates(run, epochs)
     step = {"at": trained, "epochs": run.epochs, "schedule": run.schedule.get("epochs")}

@@ -112,8 +112,7 @@ class SpikingClassifier(lightning.LightningModule):
 
     def on_train_epoch_start(self) -> None:
         self.epoch_values = {}
-        for layer in spiking_layers(self.network).values():
-            layer.set_progress(self.current_epoch / max((self.trainer.max_epochs or 1) - 1, 1))
+        self._set_progress()
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         seed_all(self.seed, self.current_epoch, batch_idx, self.global_rank)
@@ -141,6 +140,14 @@ class SpikingClassifier(lightning.LightningModule):
             loss = self.loss(logits, labels)
         self._meter(name).update(loss, logits, labels)
         self.confusion.update(logits, labels)
+
+    def on_validation_epoch_start(self) -> None:
+        if self.trainer.state.fn == "fit":
+            self._set_progress()  # of averaged weights, too, whose mean of it would be none of this epoch
+
+    def _set_progress(self) -> None:
+        for layer in spiking_layers(self.network).values():
+            layer.set_progress(self.current_epoch / max((self.trainer.max_epochs or 1) - 1, 1))
 
     def on_validation_epoch_end(self) -> None:
         counters: list[FiringRates | SynOps | Confusion] = [self.firing, self.synops, self.confusion]

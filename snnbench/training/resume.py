@@ -39,10 +39,16 @@ def resumable(cfg: DictConfig) -> tuple[Path, DictConfig]:
         last = last_of(folder)
         trained = read_checkpoint(Path(last))["epoch"] + 1 if last else 0
         if more:
-            longer.extend(old, more, trained, cfg.resume)
+            longer.extend(old, more, trained, cfg.resume, ended=_ended(folder, old))
         if elsewhere:
             moved.move(old, elsewhere, trained)
     return folder, old
+
+
+def _ended(folder: Path, run: DictConfig) -> bool:
+    """Whether the run is finished with the epochs that its config has now: not if it was killed as it got more."""
+    result: Mapping[str, Any] = read_result(folder) if os.path.lexists(folder / RESULT) else {}
+    return result.get("status") == "finished" and (result.get("epochs") or {}).get("planned") == run.epochs
 
 
 def words() -> list[str]:

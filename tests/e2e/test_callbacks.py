@@ -55,6 +55,18 @@ def test_averaged_weights_are_evaluated_and_stored_and_training_goes_on_as_witho
     assert torch.equal(last, checkpoint(plain)["state_dict"]["network.fc.weight"])
 
 
+@pytest.mark.parametrize("name", AVERAGES)
+def test_what_follows_the_epoch_is_that_of_the_epoch_and_no_mean(command, name):
+    words = [word for word in WORDS if not word.startswith("neuron=")]
+    done = command("train", *words, "neuron=masked_psn", f"callbacks={name}", AVERAGES[name])
+    assert done.code == 0, done.err
+    state = checkpoint(done.folder)["state_dict"]
+    masks = [value for key, value in state.items() if key.endswith(".progress")]
+    assert masks
+    assert all(mask == 1 for mask in masks)
+    assert command("eval", f"run={done.folder}", "ckpt=last").code == 0
+
+
 def test_the_mean_of_the_last_epochs_is_their_mean(command):
     words = (*WORDS, "callbacks=swa", "callbacks.swa.start=0.25")
     done = command("train", *words, "callbacks.best.save_top_k=-1", "callbacks.best.filename='{epoch}'")

@@ -5,8 +5,10 @@ import shutil
 import pytest
 import torch
 import yaml
+from omegaconf import OmegaConf
 
 from snnbench.runs.recipe import recipe_hash
+from snnbench.training import longer
 from tests.conftest import TINY, read_csv
 from tests.e2e.test_resume import checkpoint, start
 from tests.lab import Stop
@@ -121,3 +123,25 @@ def test_what_is_no_more_epochs_is_refused_and_changes_nothing(command, run, wor
     for needle in needles:
         assert needle in done.err
     assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
+
+
+STOPPED = ("data.val_fraction=0.2", "callbacks=early_stopping", "callbacks.early_stopping.patience=1")
+
+
+def test_a_run_that_a_callback_ended_goes_on_with_more_epochs_only(command, tmp_path_factory):
+    run = trained(tmp_path_factory, *STOPPED, "callbacks.early_stopping.min_delta=200", "epochs=4")
+    before = (run / "metrics.csv").read_bytes()
+    assert len(before.splitlines()) == 3
+    done = command("train", f"resume={run}", "epochs=4")
+    assert done.code == 2
+    assert "a callback ended it after 2 of 4 epochs" in done.err
+    assert (run / "metrics.csv").read_bytes() == before
+
+
+def test_the_same_schedule_again_is_no_other_one(run):
+    cfg = OmegaConf.load(run / "config.yaml")
+    more = {"epochs": "4", "schedule.epochs": "4"}
+    assert longer.extend(cfg, more, 2, "run")
+    before = cfg.copy()
+    assert not longer.extend(cfg, more, 3, "run")
+    assert cfg == before

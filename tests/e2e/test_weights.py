@@ -81,6 +81,9 @@ def test_what_is_left_out_stays_as_it_is_initialised(command, source):
         (["weights=README.md"], ["README.md: is damaged, or holds no tensors"]),
         (["weights=7"], ["weights=7", "must be a run's folder"]),
         (["weights={path: x, skips: [fc]}"], ["must be a run's folder"]),
+        (["weights={digest: x}"], ["must be a run's folder"]),
+        (["weights={path: 3, skip: [], digest: x}"], ["must be a run's folder"]),
+        (["weights={path: README.md, digest: abc}"], ["weights.digest='abc'", "is not that of README.md"]),
     ],
 )
 def test_what_does_not_fit_is_named_before_there_is_a_folder(command, source, words, needles):

@@ -125,6 +125,35 @@ def test_no_path_leads_to_other_code(exported, target, group):
         snnbench.load(exported)
 
 
+def test_no_path_leads_to_files_beside_the_config_which_may_be_pickles(exported, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data").mkdir()
+    trap = exported / "cifar-10-batches-py"
+    trap.mkdir()
+    config = yaml.safe_load((exported / "config.yaml").read_text())
+    config["data"] |= {"root": f"data/../{exported.name}", "verify": False}
+    config["data"]["source"]["_target_"] = "snnbench.data.images.sources.CIFAR10"
+    (exported / "config.yaml").write_text(yaml.safe_dump(config))
+    with pytest.raises(UserError, match=r"its data\.root=.* does not lie in"):
+        snnbench.load(exported)
+
+
+def test_a_cache_of_its_own_stays_on_this_machine(run, tmp_path):
+    config = yaml.safe_load((run / "config.yaml").read_text())
+    config["data"]["root"] = config["data"]["cache"] = "/scratch/somebody"
+    (run / "config.yaml").write_text(yaml.safe_dump(config))
+    found = yaml.safe_load((snnbench.export(run, tmp_path / "out") / "config.yaml").read_text())
+    assert (found["data"]["root"], found["data"]["cache"]) == ("data", "data/packed")
+
+
+def test_a_config_that_lacks_a_part_is_refused(exported):
+    config = yaml.safe_load((exported / "config.yaml").read_text())
+    del config["norm"]
+    (exported / "config.yaml").write_text(yaml.safe_dump(config))
+    with pytest.raises(UserError, match="its config has no norm"):
+        snnbench.load(exported)
+
+
 def test_weights_are_numbers_or_refused(exported, tmp_path):
     class Trap:
         def __reduce__(self):

@@ -75,12 +75,23 @@ def test_a_row_is_built_as_its_config_says_with_what_is_changed():
         (["neuron=lif", "optimiser.lr=1"], "there is no such key"),
         (["neuron=lif,plif"], "several runs"),
         (["neuron=lif", "engine=cdua"], "engine='cdua': unknown"),
+        (["resume=some/run"], "a run is loaded by its folder"),
+        (["weights=nowhere"], "weights=nowhere: is not there"),
     ],
 )
 def test_what_makes_no_sense_is_refused_in_words(words, says):
     with pytest.raises(UserError) as error:
         snnbench.load(*words)
     assert says in str(error.value)
+
+
+def test_it_begins_with_the_weights_that_the_words_name(run, tmp_path):
+    words = ("neuron=plif", "T=2", "backbone.width=4")
+    model = snnbench.load(*words, f"weights={run}", data=tmp_path / "a, b=c")
+    ours, theirs = model.network.state_dict(), snnbench.load(run).network.state_dict()
+    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+    assert model.config.weights.digest
+    assert model.config.paths.data == str(tmp_path / "a, b=c")
 
 
 def test_of_a_run_nothing_can_be_changed_and_only_what_is_there_can_be_read(run, tmp_path):

@@ -185,3 +185,17 @@ def test_every_key_that_follows_another_one_is_known():
             if isinstance(value, str) and "${" in value:
                 found.add(f"{group}.{key}")
     assert found - free - NOT_RECIPE == set(REPEATS)
+
+
+@pytest.mark.parametrize(("one", "other"), [("1e34567890123456", "2e34567890123456"), ("9" * 16, "9" * 15 + "8")])
+def test_digests_that_look_like_numbers_are_none(one, other):
+    assert len({recipe_hash({"weights": {"skip": [], "digest": digest}}) for digest in (one, other)}) == 2
+
+
+@pytest.mark.parametrize("target", ["snnbench.neurons.MaskedPSN", "snnbench.training.averaging.SWA"])
+def test_where_the_number_of_epochs_decides_numbers_a_shorter_run_is_no_beginning_of_a_longer_one(target):
+    def of(epochs, target):
+        return recipe_hash({"epochs": epochs, "schedule": {"epochs": 8}, "neuron": {"_target_": target}})
+
+    assert of(4, target) != of(8, target)
+    assert of(4, "snnbench.neurons.LIF") == of(8, "snnbench.neurons.LIF")

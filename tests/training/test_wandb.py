@@ -166,7 +166,10 @@ def test_the_difference_is_that_of_the_papers_protocol_and_recipe(tmp_path):
     unknown = outcome(finished(tmp_path, "python train.py", reported=None))
     subset = outcome(finished(tmp_path, "python train.py", provenance="subset"))
     early = outcome(finished(tmp_path, "python train.py", epochs={"planned": 5, "run": 4}))
-    for other in (changed, unknown, subset, early):
+    longer = finished(tmp_path, "python train.py experiment=demo/digits")
+    longer.config["extended"] = [{"at": 3, "epochs": 3, "schedule": 3}]
+    assert outcome(longer)["row/overrides"] == "epochs=5"
+    for other in (changed, unknown, subset, early, outcome(longer)):
         assert "row/difference" not in other
         assert other["accuracy/best_test_epoch"] == 91.5
 
