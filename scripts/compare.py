@@ -26,7 +26,8 @@ from snnbench.runs.schema import PROTOCOLS
 
 def main(argv: Sequence[str] | None = None) -> int:
     """0, or 2 where there is nothing to compare."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    form = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(description=commands.described(__doc__), formatter_class=form)
     parser.add_argument("folders", nargs="*", default=[outputs()], help="default: $SNNBENCH_OUTPUTS, or outputs")
     parser.add_argument("--format", choices=render.FORMATS, default="text")
     parser.add_argument("--wide", action="store_true", help="all columns, in lines as long as they need")

@@ -12,7 +12,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from snnbench import terminal
+from snnbench import commands, terminal
 from snnbench.config import CONFIGS
 from snnbench.errors import UserError
 from snnbench.files import write_text
@@ -21,7 +21,8 @@ from snnbench.runs.find import outputs
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    form = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(description=commands.described(__doc__), formatter_class=form)
     parser.add_argument(
         "folders", nargs="*", type=Path, default=[outputs()], help="default: $SNNBENCH_OUTPUTS, or outputs"
     )

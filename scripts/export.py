@@ -18,7 +18,7 @@ from snnbench.errors import UserError
 def main(argv: Sequence[str] | None = None) -> int:
     """The exit code: 0 done, 2 something is wrong with the run or the words."""
     form = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=form)
+    parser = argparse.ArgumentParser(description=commands.described(__doc__), formatter_class=form)
     parser.add_argument("run", type=Path, help="the folder of a run")
     parser.add_argument("folder", type=Path, help="a new folder")
     parser.add_argument("--checkpoint", default="last", help="last (the default) or best")

@@ -15,7 +15,7 @@ from pathlib import Path
 from snnbench import commands, terminal
 from snnbench.errors import UserError
 from snnbench.results.figures.kinds import KINDS, Drawn
-from snnbench.results.selection import LeftOut, select
+from snnbench.results.selection import LeftOut, not_real, select, unfinished
 from snnbench.results.tables.papers import ledger_notes
 from snnbench.runs.find import outputs
 from snnbench.runs.read import Run, read_ledger
@@ -35,7 +35,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    form = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(description=commands.described(__doc__), formatter_class=form)
     parser.add_argument(
         "folders", nargs="*", type=Path, default=[outputs()], help="default: $SNNBENCH_OUTPUTS, or outputs"
     )
@@ -55,11 +56,14 @@ def _run(arguments: argparse.Namespace) -> int:
     ledger = read_ledger(arguments.folders)
     selection = select(ledger, arguments.any_data)
     asked = list(dict.fromkeys(arguments.kind or KINDS))
-    found = {kind: KINDS[kind].choose(selection.counted, arguments.protocol) for kind in asked}
+    begun = [run for run, _ in selection.left_out if unfinished(run) and (arguments.any_data or not not_real(run))]
+    taken = {kind: [*selection.counted, *(begun if KINDS[kind].begun else [])] for kind in asked}
+    found = {kind: KINDS[kind].choose(taken[kind], arguments.protocol) for kind in asked}
+    in_one = {run for drawn in found.values() for figure in drawn.figures for run in figure.runs}
     _make(arguments.output)
     for drawn in found.values():
         _draw(drawn, arguments.output)
-    notes = [*_by_reason("left out of all", selection.left_out)]
+    notes = [*_by_reason("left out of all", [each for each in selection.left_out if each[0] not in in_one])]
     for kind, drawn in found.items():
         if drawn.figures or arguments.kind:
             notes += _by_reason(f"left out of {kind}", drawn.left_out)

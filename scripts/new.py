@@ -21,7 +21,7 @@ from snnbench.new import KINDS, new
 def main(argv: Sequence[str] | None = None) -> int:
     """The exit code: 0 done, 2 something is wrong with the words."""
     form = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=form)
+    parser = argparse.ArgumentParser(description=commands.described(__doc__), formatter_class=form)
     parser.add_argument("kind", help=", ".join(KINDS))
     parser.add_argument("name", help="in small letters, as my_neuron")
     words = parser.parse_args(argv)

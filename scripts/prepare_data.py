@@ -19,8 +19,11 @@ sys.path.insert(0, str(ROOT))  # works in a checkout that is not installed
 
 def main(arguments: list[str] | None = None) -> int:
     """The exit code: 0 done, 2 something is wrong with the data or the words."""
+    from snnbench import commands
+
+    form = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, usage=argparse.SUPPRESS
+        description=commands.described(__doc__), formatter_class=form, usage=argparse.SUPPRESS
     )
     parser.add_argument("data", help="a name from configs/data")
     parser.add_argument("overrides", nargs="*", help="key=value, as for train.py")

@@ -14,7 +14,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
-from snnbench import terminal
+from snnbench import commands, terminal
 from snnbench.errors import UserError
 from snnbench.runs.find import outputs
 from snnbench.runs.result import Unreadable, read_result, status_of
@@ -39,7 +39,8 @@ def main(argv: Sequence[str] | None = None, upload: Callable[[list[Path]], int] 
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    form = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(description=commands.described(__doc__), formatter_class=form)
     parser.add_argument(
         "folders", nargs="*", type=Path, default=[outputs()], help="default: $SNNBENCH_OUTPUTS, or outputs"
     )

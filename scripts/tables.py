@@ -18,7 +18,7 @@ from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
 
-from snnbench import terminal
+from snnbench import commands, terminal
 from snnbench.config import CONFIGS, compose_row
 from snnbench.errors import UserError
 from snnbench.official import curve_of
@@ -44,7 +44,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    form = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(description=commands.described(__doc__), formatter_class=form)
     parser.add_argument(
         "what",
         nargs="*",
@@ -122,7 +123,8 @@ def _of_no_row(ledger: Ledger, rows: dict[str, Row], tables: list[Table], narrow
         tables.append(groups_table(others))
     count = sum(len(group.counted) + len(group.left_out) for group in others)
     belong = "1 run belongs" if count == 1 else f"{count} runs belong"
-    return [f"{belong} to no row: leave out what narrows the tables"] if others and narrowed else []
+    listed = "without names and --data they are listed"
+    return [f"{belong} to no row; {listed}"] if others and narrowed else []
 
 
 def _refuse(arguments: argparse.Namespace) -> None:

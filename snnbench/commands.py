@@ -16,6 +16,7 @@ AS_TYPED = "SNNBENCH_COMMAND"
 """Environment variable that is set where the `snnbench` command is at work, so that what it prints names it."""
 _PLAIN = re.compile(r"[\w.][\w.-]*/[\w./-]*|/[\w./-]*|[A-Za-z]\w*", re.ASCII)
 """What neither Hydra nor a shell reads as anything but text: with a slash, or a name."""
+_SCRIPT = re.compile(r"python (?:(?:scripts/)?(\w+)\.py|-m snnbench\.kernels\.(show))\b")
 _NO_TEXT = {"null", "true", "false", "nan", "inf"}
 _INTERPOLATION = re.compile(r"(\\*)\$\{")
 
@@ -23,6 +24,11 @@ _INTERPOLATION = re.compile(r"(\\*)\$\{")
 def train(*flags: str, **values: object) -> str:
     """`python train.py`, these words as they are, and these keys with their values."""
     return command("train.py", *flags, *(override(key, value) for key, value in values.items()))
+
+
+def _named() -> bool:
+    """Whether the commands are called by the name `snnbench` here."""
+    return AS_TYPED in os.environ or ROOT.parent == _PACKAGE
 
 
 def evaluate(**values: object) -> str:
@@ -37,9 +43,14 @@ def command(script: str, *words: object) -> str:
     """
     here = ROOT / script
     first: tuple[object, ...] = ("python", here if here.is_file() else script)
-    if AS_TYPED in os.environ or ROOT.parent == _PACKAGE:
+    if _named():
         first = ("snnbench", here.stem.replace("_", "-"))
     return shlex.join(typed(word) if isinstance(word, Path) else str(word) for word in (*first, *words))
+
+
+def described(text: str) -> str:
+    """What a script says of itself, its commands as they are typed here: `snnbench tables` for a script's path."""
+    return _SCRIPT.sub(lambda found: command(f"{found[1] or 'show_kernels'}.py"), text) if _named() else text
 
 
 def this() -> str:

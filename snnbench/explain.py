@@ -38,6 +38,11 @@ ELSEWHERE = {
     **dict.fromkeys(("num_epochs", "n_epochs"), "epochs"),
 }
 """What other programs call a key of ours."""
+PLUGINS = {
+    "hydra/launcher": {"submitit_local": "slurm", "submitit_slurm": "slurm", "ray": "ray"},
+    "hydra/sweeper": {"optuna": "optuna"},
+}
+"""Configs that a package brings, and the extra of ours that installs it."""
 _NOISE = ("full_key:", "object_type=", "reference_type=", "See https://hydra.cc")
 
 
@@ -59,6 +64,9 @@ def explain(error: BaseException, typed: CommandLine | None = None) -> str:
     key = getattr(error, "full_key", None)
     if key and key not in text:
         text = f"{key}: {text}"
+    number = re.match(r"(.+?): Value '(.*)' of type '\w+' could not be converted to (Integer|Float)", text)
+    if number:
+        return f"{number[1]}={number[2]}: must be a {'whole ' if number[3] == 'Integer' else ''}number."
     if isinstance(error, OverrideParseException):
         return _unread(str(error.override))
     if text.startswith("Multiple values for "):
@@ -90,6 +98,11 @@ def _missing(file: str, options: list[str], typed: CommandLine | None) -> str:
         if f"{typed_group}/{typed_name}" == file and typed:
             return f"{word}: {typed.wanted(typed_group, typed_name)}"
     near = did_you_mean(name, options)
+    if extra := PLUGINS.get(group, {}).get(name):
+        return f"{group}={name}: is not installed. pip install 'snnbench[{extra}]', or in a checkout '.[{extra}]'."
+    if group in PLUGINS:
+        known = sorted({*options, *PLUGINS[group]})
+        return f"{group}={name}: is not known.{did_you_mean(name, known)} Known: {few(known)}."
     for word, _, typed_name in reversed(chosen):
         if typed_name == name:
             return f"{word}: takes {file}.yaml, which is not there. Write it, or choose another: {group}=...{near}"

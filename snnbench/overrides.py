@@ -124,7 +124,8 @@ class CommandLine:
     def wanted(self, group: str, name: str = "") -> str:
         """What a group takes; with the names that begin with this one, or the nearest."""
         options = self.options(group)
-        begins = [option for option in options if name and option.startswith(name) and "/" in option]
+        plain = name.replace("/", "_")
+        begins = [one for one in options if plain and "/" in one and one.replace("/", "_").startswith(plain)]
         known = f" Beginning so: {few(begins)}." if begins else f"{did_you_mean(name, options)} Known: {few(options)}."
         more = f" See --help {group}." if len(begins or options) > MOST else ""
         several = f", or several as {group}=[{','.join(options[:2])}]" if group in SEVERAL else ""

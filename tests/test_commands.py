@@ -65,6 +65,14 @@ def test_the_command_is_named_as_it_was_typed(monkeypatch):
     assert commands.this() == "snnbench train neuron=lif"
 
 
+def test_a_script_describes_itself_by_the_name_it_was_called_by(monkeypatch):
+    text = "python scripts/sync_wandb.py outputs\npython train.py -m\npython -m snnbench.kernels.show T=4"
+    monkeypatch.delenv(commands.AS_TYPED, raising=False)
+    assert commands.described(text) == text
+    monkeypatch.setenv(commands.AS_TYPED, "1")
+    assert commands.described(text) == "snnbench sync-wandb outputs\nsnnbench train -m\nsnnbench show-kernels T=4"
+
+
 def test_the_script_is_found_from_where_the_command_was_given(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     script = shlex.split(commands.train())[1]

@@ -1,5 +1,6 @@
 """--help: a page that fits, true in what it names, and more on demand."""
 
+import itertools
 import re
 
 import pytest
@@ -101,6 +102,15 @@ def test_a_topic_that_is_none_is_answered_by_the_nearest():
             said(word)
     with pytest.raises(UserError, match="Did you mean 'dalif'"):
         said("rows", "dalfi")
+
+
+def test_a_comment_is_broken_by_the_terminal_alone(monkeypatch):
+    lines = said("neuron=dalif").split("\n\n")[0].splitlines()
+    assert max(map(len, lines)) <= 80
+    assert next(line for line in said("neuron=arlif").splitlines() if "All defaults" in line).startswith("All defaults")
+    assert "f = tanh, v_th 0.5, strict firing, tanh surrogate with k 3" in " ".join(lines)
+    for line, after in itertools.pairwise(lines):  # else a paragraph ends
+        assert len(line) + len(after.split()[0]) >= 80 or line.endswith((".", ":")), line
 
 
 def test_help_is_had_from_the_command_itself(command, tmp_path):

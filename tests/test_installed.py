@@ -53,6 +53,7 @@ def test_all_configs_and_all_files_of_the_package_are_there(installed):
     assert [path for path in files if not (installed / path).is_file()] == []
 
 
+@pytest.mark.slow
 def test_a_project_of_two_files_trains_is_measured_and_shown(snnbench, tmp_path):
     (tmp_path / "configs" / "neuron").mkdir(parents=True)
     (tmp_path / "my_neuron.py").write_text("from snnbench.neurons import LIF\n\n\nclass Mine(LIF):\n    pass\n")

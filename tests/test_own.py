@@ -66,6 +66,7 @@ def test_the_configs_of_a_checkout_are_not_ones_own(mine, command):
     assert command("train", "neuron=lif", "--cfg=job").code == 0
 
 
+@pytest.mark.slow
 def test_modules_are_found_whichever_script_is_started(mine, tmp_path):
     mine("neuron/mine", NEURON.format("mine", "my_neuron.Mine"))
     (tmp_path / "my_neuron.py").write_text("from snnbench.neurons import LIF\n\n\nclass Mine(LIF):\n    pass\n")

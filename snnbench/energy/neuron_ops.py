@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from snnbench.errors import UserError
 from snnbench.kernels.codegen.graph import Node, needed
-from snnbench.kernels.codegen.trace import Program
+from snnbench.kernels.codegen.program import Program
 from snnbench.kernels.plans import plan_of
 from snnbench.neurons import SpikingNeuron
 from snnbench.neurons.psn import ParallelNeuron

@@ -21,6 +21,7 @@ from snnbench.interrupt import WRONG_INPUT
 from snnbench.overrides import WITH_VALUE, CommandLine
 
 WIDEST = 120  # characters of a line of text, however wide the terminal
+FULL = 105  # characters of a line of a config's comment, with the word that had no room in it
 
 
 def print_help(words: Sequence[str], config_dir: Path, config_name: str) -> int:
@@ -123,7 +124,7 @@ def _topic(typed: CommandLine, topic: str) -> str:
         options = _pairs((name, _head(typed, group, name)) for name in typed.options(group))
         parts.append("\n".join([f"{group}=...{f', {said}' if said else ''}", *options]))
     elif chosen is not None:
-        parts.append("\n".join(textwrap.fill(line, _width()) for line in _comment(typed, group, chosen)))
+        parts.append("\n".join(map(_filled, _whole(_comment(typed, group, chosen)))))
     node = _node(_composed(typed), group.replace("/", "."))
     parts += [] if node is None else [_keys(node)]
     if not parts:
@@ -159,7 +160,27 @@ def _comment(typed: CommandLine, group: str, name: str) -> list[str]:
     path = next((path for folder in typed.folders if (path := folder / group / f"{name}.yaml").is_file()), None)
     lines = path.read_text("utf-8").splitlines() if path else []
     comment = itertools.takewhile(lambda line: line.startswith("#"), lines)
-    return [line.removeprefix("#").strip() for line in comment if not line.startswith("# @package")]
+    return [line.removeprefix("#").removeprefix(" ").rstrip() for line in comment if not line.startswith("# @package")]
+
+
+def _whole(lines: Sequence[str]) -> list[str]:
+    """The lines of a comment; a sentence that its file breaks for want of room is one again, to be broken anew.
+
+    Formulas are set in, and are lines of their own.
+    """
+    found: list[str] = []
+    for before, line in zip(["", *lines], lines, strict=False):
+        full = len(before) + len(line.partition(" ")[0]) > FULL
+        if full and not before.startswith(" ") and not before.endswith((".", ":")):
+            found[-1] += f" {line}"
+        else:
+            found.append(line)
+    return found
+
+
+def _filled(line: str) -> str:
+    """The line broken by the terminal's width; a formula stays set in."""
+    return textwrap.fill(line, _width(), subsequent_indent="    " if line.startswith(" ") else "")
 
 
 def _composed(typed: CommandLine) -> DictConfig:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from snnbench.errors import UserError
 from snnbench.kernels.cell import Cell, NoEngine
-from snnbench.kernels.codegen.trace import Program
+from snnbench.kernels.codegen.program import Program
 from snnbench.kernels.engines.contract import Engine, Kernel
 from snnbench.kernels.engines.registry import AUTO, REFERENCE, engine_called, engines_for, trouble
 from snnbench.kernels.engines.signature import IO, Signature

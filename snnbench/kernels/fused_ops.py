@@ -18,7 +18,7 @@ from torch import Tensor
 from snnbench.kernels.bind import Bound, bind
 from snnbench.kernels.bind import _tell as tell
 from snnbench.kernels.cell import Cell, NoEngine, State, check_call
-from snnbench.kernels.codegen.trace import Program
+from snnbench.kernels.codegen.program import Program
 from snnbench.kernels.coefficients import coefficients_of
 from snnbench.kernels.engines import reference
 from snnbench.kernels.engines.contract import Kernel

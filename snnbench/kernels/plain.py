@@ -19,7 +19,7 @@ _keys = torch._C._dispatch_keys
 
 def plain(device: torch.device, *values: Tensor | None) -> bool:
     """Whether all of `values` are dense memory on this device, and nothing else."""
-    keys = _plain_keys(device.type)
+    keys = _plain_keys(device)
     several = device.type != "cpu"
     for value in values:
         if value is None:
@@ -41,7 +41,7 @@ def floats(*shape: int, last: bool = False) -> Tensor:
 
 
 @functools.cache
-def _plain_keys(device: str) -> frozenset[int]:
+def _plain_keys(device: torch.device) -> frozenset[int]:
     """The dispatch keys of the most ordinary tensors, in and out of inference mode; any other is more than they are.
 
     They are made in a thread of its own, on which no transform and no mode is at work.

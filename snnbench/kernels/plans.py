@@ -12,8 +12,9 @@ from torch import Tensor
 
 from snnbench.kernels.cell import Cell, State, check_call
 from snnbench.kernels.codegen.graph import Node, needed
+from snnbench.kernels.codegen.program import Program
 from snnbench.kernels.codegen.queries import Call, default_call, shapes_of
-from snnbench.kernels.codegen.trace import Program, refuse_inside, traced
+from snnbench.kernels.codegen.trace import refuse_inside, traced
 from snnbench.kernels.guards import guards
 from snnbench.kernels.watch import check_of
 

@@ -23,7 +23,7 @@ from typing import Any
 
 import torch
 
-from snnbench import terminal
+from snnbench import commands, terminal
 from snnbench.errors import UserError, did_you_mean
 from snnbench.kernels.cell import Cell
 from snnbench.kernels.engines.contract import Engine
@@ -48,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Print the kernels that the words ask for. Returns 0, or 2 where a word is wrong."""
     words = sys.argv[1:] if argv is None else list(argv)
     if not words or {"-h", "--help"} & set(words):
-        print(__doc__)
+        print(commands.described(__doc__))
         return 0
     try:
         print(text(words), flush=True)

@@ -24,6 +24,7 @@ from snnbench.commands import literals
 from snnbench.config import STEP
 from snnbench.data.tree import spelt
 from snnbench.errors import UserError
+from snnbench.kernels.engines.registry import registered
 from snnbench.seeding import seed_all
 from snnbench.training.fused import build_fused
 from snnbench.training.module import SpikingClassifier
@@ -174,7 +175,7 @@ def bare_trainer(cfg: DictConfig, plugins: Sequence[Any] = (), **options: Any) -
 
 
 def check_device(cfg: DictConfig, key: str = "trainer.accelerator") -> None:
-    """Refuse an accelerator that is absent, and a precision that it cannot compute in.
+    """Refuse an accelerator that is absent, an engine for another device, and a precision that it cannot compute in.
 
     Args:
         cfg: the run's config.
@@ -184,16 +185,27 @@ def check_device(cfg: DictConfig, key: str = "trainer.accelerator") -> None:
     cuda = torch.cuda.is_available()
     if wanted in ("gpu", "cuda") and not cuda:
         raise UserError(f"{key}={wanted}: PyTorch sees no CUDA device here. Use cpu or auto.")
+    on_cuda = cuda and wanted in ("auto", "gpu", "cuda")
+    if on_cuda or wanted == "cpu" or not torch.accelerator.is_available():
+        _check_engine(str(cfg.engine), "cuda" if on_cuda else "cpu", f"{key}={wanted}")
     known = ("32-true", "32", "64-true", "16-mixed", "bf16-mixed")
     if precision not in known:
         raise UserError(f"trainer.precision={precision}: unknown. Allowed: {', '.join(known)}.")
-    on_cuda = cuda and wanted in ("auto", "gpu", "cuda")
     if precision == "16-mixed" and not on_cuda:
         raise UserError("trainer.precision=16-mixed: needs a CUDA device. Use bf16-mixed or 32-true on the CPU.")
     if precision == "bf16-mixed" and on_cuda and not torch.cuda.is_bf16_supported():
         raise UserError("trainer.precision=bf16-mixed: this GPU has no bfloat16. Use 16-mixed or 32-true.")
     if precision == "bf16-mixed" and (wanted == "cpu" or (wanted == "auto" and not torch.accelerator.is_available())):
         warn_of_bfloat16()
+
+
+def _check_engine(engine: str, device: str, because: str) -> None:
+    """Refuse an engine of another kind of device, before the run has a folder; a module may register others later."""
+    other = [one.device for one in registered() if one.name == engine and one.device != device]
+    if other:
+        raise UserError(
+            f"engine={engine}: is for {other[0]}, and this run computes on {device} ({because}). Use engine=auto."
+        )
 
 
 @functools.cache

@@ -52,10 +52,10 @@ def load_weights(cfg: DictConfig, network: nn.Module) -> None:
 def _misfits(theirs: Mapping[str, Tensor], ours: Mapping[str, Tensor]) -> Iterator[str]:
     for name, tensor in ours.items():
         if name not in theirs:
-            yield f"{name} is not there"
+            yield f"{name} is not in the file"
         elif theirs[name].shape != tensor.shape:
-            yield f"{name} is {list(theirs[name].shape)} there and {list(tensor.shape)} here"
-    yield from (f"{name} is there alone" for name in theirs if name not in ours)
+            yield f"{name} is {list(theirs[name].shape)} in the file and {list(tensor.shape)} here"
+    yield from (f"{name} is in the file alone" for name in theirs if name not in ours)
 
 
 def _skipped(name: str, skip: list[str]) -> bool:

@@ -51,7 +51,7 @@ def summary(result: Result) -> dict[str, str]:
 def energy_table(energy: dict[str, Any]) -> Table:
     """The `energy` block of a result, by layer and in total."""
     title = f"operations and energy of one sample ({energy['model']}), mean of {energy['samples']:,}"
-    table = Table("layer", "input", *("rate", "AC", "MAC", "pJ", "MAC of an ANN"), title=title, title_justify="left")
+    table = Table("layer", "input", *("rate", "AC", "MAC", "pJ", "ANN's MAC"), title=title, title_justify="left")
     for column in table.columns[2:]:
         column.justify = "right"
     for name, layer in energy["layers"].items():

@@ -18,7 +18,7 @@ from snnbench.runs.data_paths import gives_data
 from snnbench.runs.folder import open_folder
 from snnbench.runs.result import read_result
 from snnbench.runs.schema import CHECKPOINTS, RESULT
-from snnbench.training import longer
+from snnbench.training import longer, moved
 from snnbench.training.checkpoint import read_checkpoint
 
 
@@ -26,17 +26,22 @@ def resumable(cfg: DictConfig) -> tuple[Path, DictConfig]:
     """The folder and the config of `cfg.resume`."""
     given = dict(word.split("=", 1) for word in words() if "=" in word)
     more = {key: value for key, value in given.items() if key in longer.KEYS}
-    others = [word for word in words() if word.partition("=")[0] not in ("resume", "paths.data", *longer.KEYS)]
+    elsewhere = {key: value for key, value in given.items() if key in moved.KEYS}
+    allowed = ("resume", "paths.data", *longer.KEYS, *moved.KEYS)
+    others = [word for word in words() if word.partition("=")[0] not in allowed]
     if others:
         raise UserError(
-            f"resume={cfg.resume}: takes everything from the run's own config, but paths.data=..., and for more "
-            f"of them epochs=...; leave out {shlex.join(others)}."
+            f"resume={cfg.resume}: takes everything from the run's own config, but paths.data=..., where it "
+            f"runs ({', '.join(moved.KEYS)}), and for more of them epochs=...; leave out {shlex.join(others)}."
         )
     folder, old = reopen(cfg.resume, cfg.paths.data if gives_data(words()) else None, finished=bool(more))
-    if more:
+    if more or elsewhere:
         last = last_of(folder)
         trained = read_checkpoint(Path(last))["epoch"] + 1 if last else 0
-        longer.extend(old, more, trained, cfg.resume, ended=_ended(folder, old))
+        if more:
+            longer.extend(old, more, trained, cfg.resume, ended=_ended(folder, old))
+        if elsewhere:
+            moved.move(old, elsewhere, trained)
     return folder, old
 
 

@@ -8,7 +8,9 @@ import time
 
 import pytest
 import torch
+from hydra.errors import MissingConfigException
 
+from snnbench.explain import explain
 from snnbench.overrides import CommandLine
 from snnbench.training.checkpoint import AtomicCheckpointIO
 from tests.conftest import CONFIGS, TINY
@@ -39,6 +41,8 @@ def test_did_you_mean_reads_the_keys_of_what_was_chosen(command):
         (["neuron.alpha=1"], "Did you mean 'neuron.alpha_init'?"),
         (["neuron=lif", "neuron.alpha_init=1"], "neuron has surrogate, tau, decay_input, "),
         (["experiment=klif"], "Beginning so: klif/cifar10_plifnet_t10, "),
+        (["experiment=dalif_cifar100"], "Beginning so: dalif/cifar100_resnet19_t2, "),
+        (["-m", "hydra/launcher=submitit", "seed=0,1"], "Did you mean 'submitit_slurm'?"),
         (["-m", "neuron=lif,klfi"], "error: neuron=klfi: must be the name of a config of neuron. Did you mean 'klif'?"),
         (["--seed"], "error: unrecognized arguments: --seed. See --help."),
     ],
@@ -102,6 +106,14 @@ def test_a_missing_gpu_is_named(command):
     done = command("train", "trainer.accelerator=gpu")
     assert (done.code, done.folders) == (2, [])
     assert "trainer.accelerator=gpu" in done.err
+    done = command("train", "engine=cuda")
+    assert (done.code, done.folders) == (2, [])
+    assert "engine=cuda: is for cuda, and this run computes on cpu (trainer.accelerator=auto)" in done.err
+
+
+def test_a_plugin_that_is_missing_is_named_with_what_installs_it():
+    missing = MissingConfigException("", "hydra/launcher/ray", ["basic", "joblib"])
+    assert explain(missing).endswith("is not installed. pip install 'snnbench[ray]', or in a checkout '.[ray]'.")
 
 
 def test_the_traceback_is_there_for_who_asks(command, monkeypatch):

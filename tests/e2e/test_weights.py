@@ -71,9 +71,12 @@ def test_what_is_left_out_stays_as_it_is_initialised(command, source):
 @pytest.mark.parametrize(
     ("words", "needles"),
     [
-        (["backbone.width=8"], ["convs.0.weight is [4, 1, 3, 3] there and [8, 1, 3, 3] here", "and more", "skip:"]),
-        (["neuron=lif"], ["units.0.neuron.w is there alone"]),
-        (["neuron=klif"], ["units.0.neuron.k is not there"]),
+        (
+            ["backbone.width=8"],
+            ["convs.0.weight is [4, 1, 3, 3] in the file and [8, 1, 3, 3] here", "and more", "skip:"],
+        ),
+        (["neuron=lif"], ["units.0.neuron.w is in the file alone"]),
+        (["neuron=klif"], ["units.0.neuron.k is not in the file"]),
         (["-m", "backbone.width=4,8"], ["convs.0.weight", "no job was started"]),
         (["weights.skip=[head]"], ["head is nothing of this network", "convs, units, fc"]),
         (["weights=nowhere"], ["weights=nowhere", "is not there"]),

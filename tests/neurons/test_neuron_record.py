@@ -85,7 +85,9 @@ def test_every_layer_of_a_network_is_recorded():
 
 def test_what_is_not_there_is_refused_by_name():
     with (
-        pytest.raises(UserError, match=r"record\('V'\): LIF has no such quantity. There are: v, x, u, s."),
+        pytest.raises(
+            UserError, match=r"record\('V'\): LIF has no such quantity. Did you mean 'v'\? There are: v, x, u, s."
+        ),
         LIF().record("V"),
     ):
         pass

@@ -2,9 +2,10 @@
 
 import pytest
 
+from scripts.figures import main
 from snnbench.official import curve_of, orders
 from snnbench.results.figures.draw import draw
-from tests.results.made_up_runs import of_row, run
+from tests.results.made_up_runs import edit, of_row, run
 from tests.results.test_figures import choose
 
 LIF = "psn/seqcifar100_seqnet_t32_lif"
@@ -59,3 +60,16 @@ def test_orders_are_drawn_beside_every_order_of_the_authors(tmp_path):
     assert (left_out.folder, "lambda_rate 1 (row: 8)" in why) == (other, True)
     (figure,) = choose("order", tmp_path, "best_test_epoch").figures
     assert [point.values for point in figure.lines[0].points] == [(50.0, 54.0), (60.0,)]
+
+
+def test_a_run_that_is_not_finished_is_drawn_as_far_as_it_got(tmp_path, capsys):
+    official = curve_of(LIF).accuracy
+    begun = of_row(tmp_path / "runs", LIF, list(official[:5]), status="interrupted")
+    edit(begun, epochs={"planned": 256, "run": 5})
+    words = [str(tmp_path / "runs"), "--kind", "curves", "--output", str(tmp_path / "figures")]
+    assert main(words) == 0
+    said = capsys.readouterr().out
+    assert "LIF, T = 32, up to epoch 5, 256 epochs, single seed; 1 run" in said
+    assert "left out" not in said
+    assert main([*words[:2], "firing", *words[3:]]) == 2
+    assert "interrupted after 5 of 256 epochs" in capsys.readouterr().out

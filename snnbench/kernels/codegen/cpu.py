@@ -6,8 +6,8 @@ import dataclasses
 from typing import Any
 
 from snnbench.kernels.codegen.passes import Sweeps, SweepText, Variant, input_names, split, sweeps
+from snnbench.kernels.codegen.program import Program
 from snnbench.kernels.codegen.source import KernelSource, fill
-from snnbench.kernels.codegen.trace import Program
 
 UNROLL = 4
 """Up to so many timesteps stand one after the other; beyond, they are a loop."""

@@ -8,8 +8,8 @@ from snnbench.kernels.codegen.gradients import loosened
 from snnbench.kernels.codegen.graph import needed
 from snnbench.kernels.codegen.ops import EXPENSIVE
 from snnbench.kernels.codegen.passes import SweepText, Variant, input_names, wanted
+from snnbench.kernels.codegen.program import Program
 from snnbench.kernels.codegen.source import KernelSource, fill
-from snnbench.kernels.codegen.trace import Program
 
 REGISTERS = 96
 """So many numbers a thread of the backward holds at once."""

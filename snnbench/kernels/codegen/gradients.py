@@ -13,7 +13,7 @@ from collections.abc import Collection
 from typing import Any
 
 from snnbench.kernels.codegen.graph import Graph, Node, needed
-from snnbench.kernels.codegen.trace import Program
+from snnbench.kernels.codegen.program import Program
 
 _NEVER_NEGATIVE = {"abs", "exp", "relu", "sigmoid", "sqrt", "to_float"}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from snnbench.kernels.codegen.graph import Graph, Node, needed
-from snnbench.kernels.codegen.trace import Program
+from snnbench.kernels.codegen.program import Program
 
 NORM = ("norm scale", "norm shift", "norm mean")
 """The coefficients of a norm, before those of the neuron."""

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from snnbench.kernels.codegen.graph import Node, needed
 from snnbench.kernels.codegen.ops import EXPENSIVE, statements, value
-from snnbench.kernels.codegen.trace import Program
+from snnbench.kernels.codegen.program import Program
 
 WORTH, DEAR = 3, 16
 """A value is kept from the replay for the gradients if that spares so many operations, beyond ROOM so many."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import threading
 import traceback
 from pathlib import Path
 from types import TracebackType
@@ -57,3 +59,27 @@ class Finder(TorchDispatchMode):
             frames = [f for f in traceback.extract_stack() if not f.filename.startswith(_OWN)]
             self.found = f" ({frames[-1].filename}:{frames[-1].lineno})" if frames else ""
         return func(*args, **(kwargs or {}))
+
+
+@functools.cache
+def keep_device_guard() -> None:
+    """See to it that threads which have traced may end.
+
+    Where there is no GPU, the first FakeTensorMode of a process puts a device guard in the place of CUDA's. That of
+    PyTorch 2.11 goes with the thread that made it, and whoever asks for it then crashes.
+    """
+    make = getattr(torch._C, "_ensureCUDADeviceGuardSet", None)
+    if make is None or torch.cuda.is_available():
+        return
+    if threading.current_thread() is threading.main_thread():
+        make()
+        return
+    made = threading.Event()
+
+    def last() -> None:
+        make()
+        made.set()
+        threading.Event().wait()
+
+    threading.Thread(target=last, name="device guard", daemon=True).start()
+    made.wait()

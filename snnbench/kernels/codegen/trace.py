@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -17,9 +16,10 @@ from torch.fx.experimental.proxy_tensor import make_fx
 
 from snnbench.kernels.cell import Cell, Unfusable
 from snnbench.kernels.codegen.convert import Converter
-from snnbench.kernels.codegen.graph import Graph, Node
+from snnbench.kernels.codegen.graph import Graph
+from snnbench.kernels.codegen.program import Program
 from snnbench.kernels.codegen.queries import Call, Queries, default_call
-from snnbench.kernels.codegen.runs import Finder, NoDraws, leave_step, line_of, reshapes
+from snnbench.kernels.codegen.runs import Finder, NoDraws, keep_device_guard, leave_step, line_of, reshapes
 from snnbench.kernels.follow import followed
 from snnbench.kernels.reads import Missed, Reads, Stop
 
@@ -28,27 +28,6 @@ _here = threading.local()
 _TRIES = 3
 _CHECKED = 1 << 16
 """Numbers in a frame up to which a step that asks for sizes is checked on a frame of the call's."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Program:
-    """A traced step. Inputs are nodes with op "input" and args ("x", 0), ("v", i), ("c", i), ("gs", 0) or ("gv", i).
-
-    `residual` says whether there is another one, ("r", 0), shaped like x: see normed.py. `connected` says of x, each
-    state and each coefficient whether autograd finds a way from it to any output.
-    """
-
-    name: str
-    states: tuple[str, ...]
-    coefficients: tuple[str, ...]
-    per_step: tuple[bool, ...]
-    spikes: Node
-    next_states: tuple[Node, ...]
-    grad_x: Node
-    grad_states: tuple[Node, ...]
-    grad_coefficients: tuple[Node, ...]
-    connected: tuple[bool, ...]
-    residual: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,33 +63,9 @@ def traced(cell: Cell, call: Call) -> Traced:
 
     In a thread of its own: PyTorch's modes, and hooks for saved tensors such as those of checkpoint, belong to one.
     """
-    _keep_device_guard()
+    keep_device_guard()
     with ThreadPoolExecutor(1) as thread:
         return thread.submit(_traced, cell, call).result()
-
-
-@functools.cache
-def _keep_device_guard() -> None:
-    """See to it that threads which have traced may end.
-
-    Where there is no GPU, the first FakeTensorMode of a process puts a device guard in the place of CUDA's. That of
-    PyTorch 2.11 goes with the thread that made it, and whoever asks for it then crashes.
-    """
-    make = getattr(torch._C, "_ensureCUDADeviceGuardSet", None)
-    if make is None or torch.cuda.is_available():
-        return
-    if threading.current_thread() is threading.main_thread():
-        make()
-        return
-    made = threading.Event()
-
-    def last() -> None:
-        make()
-        made.set()
-        threading.Event().wait()
-
-    threading.Thread(target=last, name="device guard", daemon=True).start()
-    made.wait()
 
 
 def _traced(cell: Cell, call: Call) -> Traced:

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from snnbench.kernels.codegen.passes import Variant
+from snnbench.kernels.codegen.program import Program
 from snnbench.kernels.codegen.source import KernelSource
-from snnbench.kernels.codegen.trace import Program
 from snnbench.kernels.engines.arguments import Values, values_of
 from snnbench.kernels.engines.contract import Gradients, States
 from snnbench.kernels.engines.layout import same_frames

@@ -7,7 +7,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from snnbench.kernels.codegen.trace import Program
+from snnbench.kernels.codegen.program import Program
 from snnbench.kernels.engines.signature import Signature
 
 States = tuple[Tensor | None, ...]

@@ -16,8 +16,8 @@ from torch import Tensor
 from snnbench.kernels.cell import NoEngine
 from snnbench.kernels.codegen.cuda import cuda_source, kept_bytes, widest
 from snnbench.kernels.codegen.passes import Variant
+from snnbench.kernels.codegen.program import Program
 from snnbench.kernels.codegen.source import KernelSource
-from snnbench.kernels.codegen.trace import Program
 from snnbench.kernels.engines import nvrtc
 from snnbench.kernels.engines.arguments import Values
 from snnbench.kernels.engines.base import FrameKernel, Wanted, inputs

@@ -76,11 +76,13 @@ def compiled(text: str, capability: tuple[int, int]) -> bytes:
     if found is not None:
         return found
     with _alone:
-        found = content_of(kept) or _compile(nvrtc, text, target)
-    try:
-        keep(found, kept)
-    except OSError as error:
-        raise NoEngine(f"the compiled kernel cannot be kept in {kept.parent} ({error})") from error
+        found = content_of(kept)
+        if found is None:
+            found = _compile(nvrtc, text, target)
+            try:
+                keep(found, kept)
+            except OSError as error:
+                raise NoEngine(f"the compiled kernel cannot be kept in {kept.parent} ({error})") from error
     return found
 
 

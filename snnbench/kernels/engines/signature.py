@@ -7,7 +7,7 @@ import dataclasses
 import torch
 from torch import Tensor
 
-from snnbench.kernels.codegen.trace import Program
+from snnbench.kernels.codegen.program import Program
 from snnbench.kernels.engines.layout import Layout, layout, same_frames
 
 IO = {torch.float32: "float", torch.float16: "half", torch.bfloat16: "bfloat"}

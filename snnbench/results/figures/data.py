@@ -149,7 +149,7 @@ def title(run: Run, middle: Iterable[str], n: Sequence[int]) -> str:
     """Data, backbone and what else the runs of a figure have in common, and how many seeds stand behind a value."""
     seeds = f"n = {min(n)}" if min(n) == max(n) else f"n = {min(n)} to {max(n)}"
     parts = [labels.data(run.config["data"]["name"]), labels.backbone(run.config["backbone"]["name"]), *middle]
-    parts += [f"{run.planned} epochs", "single seed" if max(n) == 1 else f"{seeds} seeds"]
+    parts += [f"{run.planned} epoch{'s' * (run.planned != 1)}", "single seed" if max(n) == 1 else f"{seeds} seeds"]
     return ", ".join(parts) + ("" if run.provenance == "real" else f", not the real data: {run.provenance}")
 
 

@@ -122,11 +122,16 @@ def grid(runs: Sequence[Run], protocol: str) -> Drawn:
 
 @dataclass(frozen=True)
 class Kind:
-    """How to draw selected runs by a protocol; and what to say where there is nothing to draw."""
+    """How to draw selected runs by a protocol; and what to say where there is nothing to draw.
+
+    Attributes:
+        begun: whether runs that have not reached their end say something, too.
+    """
 
     draw: Callable[[Sequence[Run], str], Drawn]
     needs: str
     command: tuple[str, ...]
+    begun: bool = False
 
     def choose(self, runs: Sequence[Run], protocol: str) -> Drawn:
         """The figures of the runs whose configs say what they are of."""
@@ -157,8 +162,9 @@ KINDS = {
     "energy": Kind(energy, "finished runs", ("-m", "neuron=lif,dalif", "seed=0,1,2")),
     "curves": Kind(
         curves,
-        "finished runs of a row with a curve of the authors",
+        "runs of a row with a curve of the authors, finished or not",
         ("-m", "experiment=plif/mnist_plifnet_t8", "seed=0,1,2"),
+        begun=True,
     ),
     "order": Kind(
         order,

@@ -35,8 +35,10 @@ def curves(runs: Sequence[Run], protocol: str) -> Drawn:
         drawn.left_out += chosen.left_out
         if same := chosen.counted:
             own = _own(same, [{epoch + 1: value for epoch, value in run.curve.items()} for run in same])
-            official = _official("authors", dict(enumerate(found[same[0]].accuracy, 1)))
-            heading, file = _named("curves", row, same, own, other_precision(same[0], recipe))
+            last = int(max(point.x for point in own.points))  # of a run that is not finished, as far as it got
+            official = _official("authors", dict(enumerate(found[same[0]].accuracy[:last], 1)))
+            reached = "" if last == config["epochs"] else f"up to epoch {last}"
+            heading, file = _named("curves", row, same, own, reached, other_precision(same[0], recipe))
             label = "test accuracy (%)"
             drawn.figures.append(Beside(file, heading, same, "epoch", label, [own, official]))
     return drawn

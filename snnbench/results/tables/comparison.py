@@ -51,7 +51,8 @@ class Comparison:
         run = self.cells[0][2][0]
         seeds = {None: "n as stated", 1: "single seed"}.get(self.seeds, f"n = {self.seeds} seeds")
         parts = [labels.data(run.config["data"]["name"]), labels.backbone(run.config["backbone"]["name"])]
-        parts += [f"{run.planned} epochs", protocol_label(self.protocol), seeds, *([self.apart] if self.apart else [])]
+        epochs = f"{run.planned} epoch{'s' * (run.planned != 1)}"
+        parts += [epochs, protocol_label(self.protocol), seeds, *([self.apart] if self.apart else [])]
         return ", ".join(parts) + ("" if run.provenance == "real" else f", not the real data: {run.provenance}")
 
     def accuracy(self, runs: Sequence[Run]) -> Spread:
