@@ -114,9 +114,10 @@ class Run:
 
     @property
     def overrides(self) -> list[str]:
-        """What was said to it that can have changed its recipe, when it was started, or got more epochs."""
+        """What was said to it that can have changed its recipe, when it was started, got more epochs, or moved."""
         more = [f"epochs={self.planned}"] if self.config.get("extended") else []
-        return [*overrides(self.command), *more]
+        devices = lookup(self.config, "trainer.devices")
+        return [*overrides(self.command), *more, *([f"trainer.devices={devices}"] if self.config.get("moved") else [])]
 
     @property
     def started(self) -> str:
