@@ -170,7 +170,7 @@ def test_the_difference_is_that_of_the_papers_protocol_and_recipe(tmp_path):
     longer.config["extended"] = [{"at": 3, "epochs": 3, "schedule": 3}]
     assert outcome(longer)["row/overrides"] == "epochs=5"
     moved = finished(tmp_path, "python train.py experiment=demo/digits")
-    moved.config |= {"moved": [{"at": 3, "devices": 2, "num_nodes": 1}], "trainer": {"devices": 1}}
+    moved.config.update({"moved": [{"at": 3, "devices": 2, "num_nodes": 1}], "trainer": {"devices": 1}})
     assert outcome(moved)["row/overrides"] == "trainer.devices=1"
     for other in (changed, unknown, subset, early, outcome(longer), outcome(moved)):
         assert "row/difference" not in other
