@@ -13,6 +13,7 @@ from snnbench.config import check, register_schema
 from snnbench.errors import UserError
 from snnbench.neurons import SpikingNeuron
 from snnbench.sweep import Job, overrides_of, resolved
+from snnbench.training import preflight
 from snnbench.training.resume import reopen
 from snnbench.training.run import train
 from tests.conftest import CONFIGS
@@ -243,6 +244,6 @@ def test_a_sweep_parses_a_file_once_and_composes_what_was_planned_once_more(mult
 
 def test_jobs_of_other_seeds_are_built_once(multirun, monkeypatch):
     built = []
-    monkeypatch.setattr(cli, "_build", lambda cfg: built.append((cfg.seed, cfg.T)))
+    monkeypatch.setattr(preflight, "check_parts", lambda cfg, here: built.append((cfg.seed, cfg.T)))
     assert [action for action, _ in planned(multirun, "seed=7,8,9", "T=2,3")] == ["start"] * 6
     assert built == [(7, 2), (7, 3)]
