@@ -154,6 +154,9 @@ def _what(words: list[str], papers: list[str], rows: dict[str, Row]) -> tuple[li
     folders = [Path(word) for word in words if word not in patterns]
     for folder in folders:
         if not folder.exists():
+            if str(folder) in {row.data for row in rows.values()}:
+                its = commands.command("scripts/tables.py", "--data", folder)
+                raise UserError(f"{folder}: is a data set. Its rows: {its}")
             choose("folder, paper or row", str(folder), dict.fromkeys([*papers, *rows]))
     return patterns, folders or [outputs()]
 

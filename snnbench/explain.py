@@ -64,6 +64,8 @@ def explain(error: BaseException, typed: CommandLine | None = None) -> str:
     key = getattr(error, "full_key", None)
     if key and key not in text:
         text = f"{key}: {text}"
+    if text.startswith("Missing mandatory value: "):
+        return f"{text.split()[3]}=...: is missing. See --help."
     number = re.match(r"(.+?): Value '(.*)' of type '\w+' could not be converted to (Integer|Float)", text)
     if number:
         return f"{number[1]}={number[2]}: must be a {'whole ' if number[3] == 'Integer' else ''}number."
@@ -85,7 +87,7 @@ def explain(error: BaseException, typed: CommandLine | None = None) -> str:
 def _unread(word: str) -> str:
     key, equals, value = word.partition("=")
     if not equals or not re.fullmatch(r"[+~]{,2}[\w.@/]+", key, re.ASCII):
-        return f"{word}: cannot be read as key=value."
+        return f"{word}: cannot be read as key=value." + (f" Write {word}=..." if word.isidentifier() else "")
     quoted = shlex.quote(commands.override(key, value))
     return f"{word}: cannot be read by Hydra, which wants quotes around such a value. If it is a text: {quoted}"
 

@@ -44,6 +44,7 @@ def test_did_you_mean_reads_the_keys_of_what_was_chosen(command):
         (["experiment=dalif_cifar100"], "Beginning so: dalif/cifar100_resnet19_t2, "),
         (["-m", "hydra/launcher=submitit", "seed=0,1"], "Did you mean 'submitit_slurm'?"),
         (["-m", "neuron=lif,klfi"], "error: neuron=klfi: must be the name of a config of neuron. Did you mean 'klif'?"),
+        (["neuron", "lif"], "error: neuron: cannot be read as key=value. Write neuron=..."),
         (["--seed"], "error: unrecognized arguments: --seed. See --help."),
     ],
     ids=str,
@@ -157,6 +158,7 @@ def test_resume_refuses_what_cannot_go_on(command):
 def test_eval_explains(command, tmp_path):
     run = command("train", *TINY)
     assert "not the folder of a run" in command("eval", f"run={tmp_path}").err
+    assert command("eval").err == "error: run=...: is missing. See --help.\n"
     done = command("eval", f"run={run.folder}", "ckpt=bset")
     assert done.code == 2
     assert "'best'" in done.err

@@ -162,6 +162,7 @@ def test_markdown_is_one_table_of_equal_width(tables):
 def test_latex_and_html_escape_what_is_special(tables):
     _, out, _ = tables("demo", "--format", "latex")
     body = [line for line in out.splitlines() if not line.startswith("%")]
+    assert out.startswith(r"% needs \usepackage{booktabs}")  # whose rules the table has
     assert r"Demo \& test" in out
     assert r"digits\_convnet\_t2" in out
     assert r"$\pm$" in out
@@ -191,6 +192,10 @@ def test_bad_words_are_refused_with_the_nearest_name(tables, tmp_path):
     code, _, err = tables("demi")
     assert code == 2
     assert "Did you mean 'demo'?" in err
+    code, _, err = tables("digits")
+    assert code == 2
+    assert "digits: is a data set. Its rows:" in err
+    assert "--data digits" in err
     code, _, err = tables("demo", folders=(tmp_path / "nothing",))
     assert code == 2
     assert "no such folder" in err

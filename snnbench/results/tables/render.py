@@ -74,7 +74,8 @@ def _latex(tables: Iterable[Table], notes: Sequence[str]) -> str:
                 ]
             )
         )
-    return "\n\n".join([*parts, *(f"% {note}" for note in notes)]) + "\n"
+    needs = [r"% needs \usepackage{booktabs}"] if parts else []
+    return "\n\n".join([*needs, *parts, *(f"% {note}" for note in notes)]) + "\n"
 
 
 def _tex(text: str) -> str:
