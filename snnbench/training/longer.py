@@ -37,7 +37,7 @@ def extend(run: DictConfig, given: dict[str, str], trained: int, path: str, *, e
         ended: whether it is finished with the epochs of its config, of which a callback may have left some out.
 
     Raises:
-        UserError: these are not more epochs, or the learning rate would be 0, or rise by itself, in them.
+        UserError: these are not more epochs, or the learning rate would be 0 in them.
     """
     epochs, stretched = (_count(key, given.get(key)) for key in KEYS)
     if epochs is None:
@@ -99,7 +99,7 @@ def _check(run: DictConfig, before: list[float], after: list[float], trained: in
     if not math.isclose(last, next_, rel_tol=0.5) and said:
         log.info("the learning rate goes from %.3g in epoch %d to %.3g in the next one", last, trained, next_)
     elif not said:
-        log.info("further epochs have the learning rates that the schedule ends with: %.3g in the last one", after[-1])
+        log.info("the schedule goes on: learning rate %.3g in the next epoch, %.3g in the last one", next_, after[-1])
 
 
 def _stretched(run: DictConfig) -> list[float]:
