@@ -187,7 +187,7 @@ def check_device(cfg: DictConfig, key: str = "trainer.accelerator") -> None:
         raise UserError(f"{key}={wanted}: PyTorch sees no CUDA device here. Use cpu or auto.")
     on_cuda = cuda and wanted in ("auto", "gpu", "cuda")
     if on_cuda or wanted == "cpu" or not torch.accelerator.is_available():
-        _check_engine(str(cfg.engine), "cuda" if on_cuda else "cpu", f"{key}={wanted}")
+        _check_engine(str(cfg.get("engine", "auto")), "cuda" if on_cuda else "cpu", f"{key}={wanted}")
     known = ("32-true", "32", "64-true", "16-mixed", "bf16-mixed")
     if precision not in known:
         raise UserError(f"trainer.precision={precision}: unknown. Allowed: {', '.join(known)}.")

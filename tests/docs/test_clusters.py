@@ -28,6 +28,7 @@ def results(folder) -> list[dict]:
     return [json.loads(path.read_text()) for path in sorted((folder / "runs").glob("*/*/result.json"))]
 
 
+@pytest.mark.slow
 def test_submitit_on_this_machine_then_a_plan_for_slurm(tmp_path):
     pytest.importorskip("hydra_plugins.hydra_submitit_launcher")
     local, plan = PAGE["Seeds of a row by submitit"].commands
@@ -53,6 +54,7 @@ def test_ray_on_this_machine(tmp_path):
     assert [result["status"] for result in results(tmp_path)] == ["finished"] * 2
 
 
+@pytest.mark.slow
 def test_two_processes_of_one_run(tmp_path):
     (words,) = PAGE["Several devices, several machines"].commands
     done = run(tmp_path, words)

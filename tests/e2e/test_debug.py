@@ -19,6 +19,7 @@ def test_a_fast_run_goes_through_everything(command):
     assert command("eval", f"run={done.folder}", "ckpt=last").code == 0
 
 
+@pytest.mark.slow
 def test_a_few_samples_are_learnt_by_heart(command):
     done = command("train", "debug=overfit", *SMALL[:2], "T=2", "neuron=lif")
     assert done.code == 0, done.err

@@ -70,6 +70,7 @@ def test_a_schedule_that_ends_at_nothing_has_to_be_stretched(command, run):
     assert command("eval", f"run={run}", "ckpt=last").code == 0
 
 
+@pytest.mark.slow
 def test_a_schedule_with_a_floor_goes_on_at_it(command, tmp_path_factory):
     run = trained(tmp_path_factory, "schedule.min_lr=0.001")
     done = command("train", f"resume={run}", "epochs=4")

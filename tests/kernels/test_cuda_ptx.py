@@ -22,7 +22,7 @@ SHAPES = {4: (2, 4, 4, 6), 2: (2, 3, 5, 7)}
 
 
 @pytest.mark.usefixtures("poisoned")
-@spread("name dtype T last", list(NEURONS), DTYPES, [1, 4, 7, 33], [False, True], each=2)
+@spread("name dtype T last", list(NEURONS), DTYPES, [1, 4, 7, 33], [False, True], each=1)
 def test_every_neuron(name: str, dtype: torch.dtype, T: int, last: bool, machine: Machine) -> None:
     check(name, T, SHAPES[4 if (T in (4, 7)) == last else 2], dtype, last, engine="stand-in")
     assert [kernel for _, _, kernel, _ in machine.launches] == ["forward", "backward"]

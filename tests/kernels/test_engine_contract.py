@@ -22,7 +22,7 @@ from snnbench.neurons import GLIF
 T, C = 4, 6
 
 
-@pytest.fixture(params=[*(engine.name for engine in registered()), "stand-in"])
+@pytest.fixture(params=[*(engine.name for engine in registered()), pytest.param("stand-in", marks=pytest.mark.slow)])
 def engine(request: pytest.FixtureRequest) -> Engine:
     if request.param == "stand-in":
         request.getfixturevalue("machine")

@@ -81,6 +81,7 @@ def test_cases_are_checked_timed_drawn_and_written(tmp_path):
     assert (tmp_path / "resnet20-lif-steps.png").stat().st_size > 10_000
 
 
+@pytest.mark.slow
 def test_the_peak_is_that_of_a_process_of_its_own(tmp_path):
     words = [*SMALL, "--width", "4", "--steps", "1"]
     done = benchmark(*words, "--against", "--check-steps", "0", "--out", str(tmp_path / "step.json"))
