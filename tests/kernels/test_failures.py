@@ -134,3 +134,26 @@ def test_doctor_without_a_compiler(fresh: Path, monkeypatch: pytest.MonkeyPatch,
     monkeypatch.setenv("CXX", "no-such-compiler")
     assert doctor.main() == 1
     assert "install one, or set CXX" in capsys.readouterr().out
+
+
+FORKS = """
+import os, sys, torch
+from snnbench.neurons import LIF
+x = torch.randn(3, 2, 4, requires_grad=True)
+LIF()(x).sum().backward()
+child = os.fork()
+if child == 0:
+    code = 1
+    try:
+        LIF()(x).sum().backward()
+        code = 0
+    finally:
+        os._exit(code)
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+
+
+@pytest.mark.skipif(torch.__version__.startswith("2.11."), reason="PyTorch 2.11 needs a device guard of its own")
+def test_a_child_by_fork_can_differentiate_too() -> None:
+    done = subprocess.run([sys.executable, "-c", FORKS], capture_output=True, text=True, timeout=200)
+    assert done.returncode == 0, done.stderr

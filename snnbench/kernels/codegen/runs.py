@@ -66,10 +66,11 @@ def keep_device_guard() -> None:
     """See to it that threads which have traced may end.
 
     Where there is no GPU, the first FakeTensorMode of a process puts a device guard in the place of CUDA's. That of
-    PyTorch 2.11 goes with the thread that made it, and whoever asks for it then crashes.
+    PyTorch 2.11 goes with the thread that made it, and whoever asks for it then crashes. Later ones are left alone:
+    with a guard of their own, autograd starts threads for devices, and a child by fork can no longer differentiate.
     """
     make = getattr(torch._C, "_ensureCUDADeviceGuardSet", None)
-    if make is None or torch.cuda.is_available():
+    if make is None or not torch.__version__.startswith("2.11.") or torch.cuda.is_available():
         return
     if threading.current_thread() is threading.main_thread():
         make()
