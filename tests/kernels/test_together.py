@@ -129,7 +129,8 @@ def work(rank: int, folder: str) -> None:
     torch.distributed.destroy_process_group()
 
 
-def test_two_processes_are_one_with_the_whole_batch(tmp_path: Path) -> None:
+def test_two_processes_are_one_with_the_whole_batch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(Path(__file__).parent)  # the children import compare, and scripts/ has another
     torch.manual_seed(0)
     network = Network()
     x = torch.randn(T, 6, 4)
