@@ -6,15 +6,14 @@ processes may share the folder; each ends in a checksum of its name and content,
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import os
 import stat
-import tempfile
 from pathlib import Path
 
 from snnbench import commands
 from snnbench.kernels.cell import NoEngine
+from snnbench.replacing import replacing
 
 
 def cache_dir() -> Path:
@@ -55,22 +54,8 @@ def content_of(target: Path) -> bytes | None:
 
 def keep(content: bytes, target: Path) -> None:
     """Write `content` and its checksum, so that a machine that stops leaves all of it or nothing. May raise OSError."""
-    handle, name = tempfile.mkstemp(prefix="build-", dir=target.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content + _checksum(target.name, content))
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(name, target)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(name)
-        raise
-    folder = os.open(target.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    with replacing(target) as file:
+        file.write(content + _checksum(target.name, content))
 
 
 def _checksum(name: str, content: bytes) -> bytes:
