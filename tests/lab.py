@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,6 @@ from typing import Any
 import lightning
 import pytest
 import yaml
-from omegaconf import DictConfig
 
 from snnbench import cli
 from snnbench.config import CONFIGS
@@ -54,6 +54,23 @@ class Stop(lightning.Callback):
     def on_train_epoch_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         if trainer.current_epoch == self.epoch:
             raise KeyboardInterrupt if self.interrupt else RuntimeError("the machine is on fire")
+
+
+@contextlib.contextmanager
+def stopped_by(stop: lightning.Callback) -> Iterator[None]:
+    """Inside, each training has `stop` at its side, which is no part of its config, as no fire or Ctrl-C is."""
+    from snnbench.training import build  # here: other tests run where not all that training needs is installed
+
+    made = build.build_trainer
+
+    def build_trainer(*given: Any, **more: Any) -> lightning.Trainer:
+        trainer = made(*given, **more)
+        trainer.callbacks.append(stop)  # type: ignore[attr-defined]
+        return trainer
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(build, "build_trainer", build_trainer)
+        yield
 
 
 class Half(lightning.Callback):
@@ -142,19 +159,12 @@ def _runs(tmp_path_factory: pytest.TempPathFactory) -> Lab:
 
 
 def _train(patch: pytest.MonkeyPatch, lab: Lab, words: list[str], stop: Stop | None = None) -> None:
-    """Run train.py in this process; `stop` is no part of the config, as no fire or Ctrl-C is."""
+    """Run train.py in this process."""
     patch.setattr(sys, "argv", words)
     patch.delenv("HYDRA_FULL_ERROR", raising=False)
-    from snnbench.training import build  # here: other tests run where not all that training needs is installed
-    from snnbench.training.run import train
+    from snnbench.training.run import train  # here: other tests run where not all that training needs is installed
 
-    made = build.build_trainer
-
-    def stopped(cfg: DictConfig, callbacks: Sequence[lightning.Callback], *rest: Any, **more: Any) -> lightning.Trainer:
-        return made(cfg, [*callbacks, *([stop] if stop else [])], *rest, **more)
-
-    with patch.context() as within:
-        within.setattr(build, "build_trainer", stopped)
+    with stopped_by(stop) if stop else contextlib.nullcontext():
         cli.main(train, lab.configs, "train")
 
 

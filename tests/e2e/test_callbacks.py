@@ -5,10 +5,9 @@ import torch
 
 from snnbench.runs.recipe import recipe_hash
 from snnbench.sweep import resolved
-from snnbench.training import build
 from tests.conftest import TINY, read_csv
 from tests.e2e.test_resume import assert_same_run, checkpoint, start
-from tests.lab import Stop
+from tests.lab import Stop, stopped_by
 from tests.test_configs import compose, options
 
 WORDS = (*TINY, "epochs=4", "threads=1", "neuron=plif", "optimizer.lr=0.02")
@@ -78,20 +77,13 @@ def test_the_mean_of_the_last_epochs_is_their_mean(command):
 
 
 @pytest.mark.parametrize("options", [*((f"callbacks={name}", AVERAGES[name]) for name in AVERAGES), STOPPING])
-def test_a_run_that_was_interrupted_goes_on_as_if_it_was_not(command, monkeypatch, tmp_path, options):
+def test_a_run_that_was_interrupted_goes_on_as_if_it_was_not(command, tmp_path, options):
     whole = command("train", *WORDS, *options, f"paths.output_dir={tmp_path}/whole")
     assert whole.code == 0, whole.err
-    with monkeypatch.context() as patch:
-        made = build.build_trainer
-        patch.setattr(build, "build_trainer", lambda cfg, *a, **k: _stopped(made(cfg, *a, **k)))
+    with stopped_by(Stop(2, interrupt=True)):
         assert command("train", *WORDS, *options, f"paths.output_dir={tmp_path}/cut").code == 130
     assert command("train", f"resume={tmp_path}/cut").code == 0
     assert_same_run(tmp_path / "cut", tmp_path / "whole")
-
-
-def _stopped(trainer):
-    trainer.callbacks.append(Stop(2, interrupt=True))
-    return trainer
 
 
 def test_what_changes_numbers_is_another_recipe_and_what_looks_on_is_not():

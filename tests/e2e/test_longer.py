@@ -11,7 +11,7 @@ from snnbench.runs.recipe import recipe_hash
 from snnbench.training import longer
 from tests.conftest import TINY, read_csv
 from tests.e2e.test_resume import checkpoint, start
-from tests.lab import Stop
+from tests.lab import Stop, stopped_by
 
 WORDS = (*TINY, "threads=1", "neuron=plif")
 
@@ -83,21 +83,11 @@ def test_a_schedule_with_a_floor_goes_on_at_it(command, tmp_path_factory):
 
 
 @pytest.mark.parametrize("epoch", [2, 3])
-def test_it_goes_on_after_an_interruption_in_the_new_epochs(command, run, tmp_path, monkeypatch, epoch):
-    from snnbench.training import build
-
+def test_it_goes_on_after_an_interruption_in_the_new_epochs(command, run, tmp_path, epoch):
     shutil.copytree(run, tmp_path / "whole")
     more = ("epochs=4", "schedule.epochs=4")
     assert command("train", f"resume={tmp_path}/whole", *more).code == 0
-    made = build.build_trainer
-
-    def stopped(cfg, *args, **options):
-        trainer = made(cfg, *args, **options)
-        trainer.callbacks.append(Stop(epoch, interrupt=True))
-        return trainer
-
-    with monkeypatch.context() as patch:
-        patch.setattr(build, "build_trainer", stopped)
+    with stopped_by(Stop(epoch, interrupt=True)):
         assert command("train", f"resume={run}", *more).code == 130
     done = command("train", f"resume={run}")
     assert done.code == 0, done.err

@@ -6,7 +6,7 @@ import re
 import pytest
 
 from tests.conftest import TINY, read_csv
-from tests.lab import Stop
+from tests.lab import Stop, stopped_by
 
 optuna = pytest.importorskip("optuna")
 LR = "optimizer.lr=tag(log,interval(1e-3,1e-1))"
@@ -43,12 +43,8 @@ def test_each_trial_has_the_best_validation_accuracy_of_its_run_and_the_same_com
     assert len(none.folders) == 3
 
 
-def test_a_trial_that_was_cut_off_is_tried_again_and_its_run_goes_on(command, monkeypatch):
-    from snnbench.training import build
-
-    made = build.build_trainer
-    with monkeypatch.context() as patch:
-        patch.setattr(build, "build_trainer", lambda cfg, *a, **k: _stopped(made(cfg, *a, **k)))
+def test_a_trial_that_was_cut_off_is_tried_again_and_its_run_goes_on(command):
+    with stopped_by(Stop(1, interrupt=True)):
         cut = command("train", *SEARCH, "hydra.sweeper.n_trials=1")
     assert cut.code == 130, cut.err
     assert cut.result()["status"] == "interrupted"
@@ -56,11 +52,6 @@ def test_a_trial_that_was_cut_off_is_tried_again_and_its_run_goes_on(command, mo
     assert again.code == 0, again.err
     assert again.result()["status"] == "finished"  # in the same folder
     assert [trial.state.name for trial in study(again.outputs).trials] == ["FAIL", "COMPLETE"]
-
-
-def _stopped(trainer):
-    trainer.callbacks.append(Stop(1, interrupt=True))
-    return trainer
 
 
 def test_several_aims_are_told_together(command):

@@ -10,7 +10,7 @@ from snnbench import weights
 from snnbench.runs.recipe import recipe_hash
 from tests.conftest import TINY
 from tests.e2e.test_resume import assert_same_run, checkpoint, start
-from tests.lab import Stop
+from tests.lab import Stop, stopped_by
 
 WORDS = (*TINY, "threads=1", "neuron=plif", "optimizer.lr=0.02")
 FROZEN = "optimizer.lr=1e-12"  # so that a run ends with what it began with, but for the norms' statistics
@@ -111,21 +111,9 @@ def test_the_weights_are_part_of_the_recipe_and_their_path_is_not(command, sourc
     assert config(first.folders[0])["weights"]["digest"] == weights.digest(source / "checkpoints" / "last.ckpt")
 
 
-def test_a_run_goes_on_without_the_file_once_an_epoch_is_over_and_with_that_very_file_before(
-    command, source, tmp_path, monkeypatch
-):
-    from snnbench.training import build
-
-    made = build.build_trainer
-
+def test_a_run_goes_on_without_the_file_once_an_epoch_is_over_and_with_that_very_file_before(command, source, tmp_path):
     def cut(folder, epoch: int) -> None:
-        def stopped(cfg, *args, **options):
-            trainer = made(cfg, *args, **options)
-            trainer.callbacks.append(Stop(epoch, interrupt=True))
-            return trainer
-
-        with monkeypatch.context() as patch:
-            patch.setattr(build, "build_trainer", stopped)
+        with stopped_by(Stop(epoch, interrupt=True)):
             done = command("train", *WORDS, f"weights={tmp_path / 'w.ckpt'}", f"paths.output_dir={folder}")
             assert done.code == 130, done.err
 
