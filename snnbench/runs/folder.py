@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import os
 import time
 from collections.abc import Collection, Iterator
@@ -15,7 +16,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from snnbench import commands
 from snnbench.errors import UserError
-from snnbench.files import read_yaml
+from snnbench.files import read_yaml, write_text
 from snnbench.holds import Held, hold, holder
 from snnbench.processes import is_first
 from snnbench.runs.data_paths import data_folder
@@ -139,6 +140,16 @@ def _config(path: Path) -> DictConfig:
 def _literal(value: Any) -> DictConfig:
     """A resolved config as OmegaConf has it, in which every text stands for itself."""
     return OmegaConf.create(commands.literals(value))
+
+
+@contextlib.contextmanager
+def amended(folder: Path) -> Iterator[dict[str, Any]]:
+    """The config of the run in `folder`, as it stands there; what the block changes of it is written."""
+    found = read_yaml(folder / CONFIG, aliases=False)
+    before = copy.deepcopy(found)
+    yield found
+    if found != before:
+        write_text(folder / CONFIG, OmegaConf.to_yaml(_literal(found), resolve=True))
 
 
 def rebased(value: Any, old: str, new: str, keys: Collection[str] | None = None) -> Any:

@@ -14,8 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from snnbench import commands
 from snnbench.errors import UserError
-from snnbench.files import read_yaml, write_text
-from snnbench.runs.schema import CONFIG
+from snnbench.runs.folder import amended
 from snnbench.training import build
 
 KEYS = ("epochs", "schedule.epochs")
@@ -111,12 +110,11 @@ def _stretched(run: DictConfig) -> list[float]:
 
 def write(run: DictConfig, folder: Path) -> None:
     """Put what `extend` changed into the config of the run; all else stays as it stands there."""
-    found = read_yaml(folder / CONFIG, aliases=False)
-    found["epochs"] = found["trainer"]["max_epochs"] = run.epochs
-    found["extended"] = OmegaConf.to_container(run.extended)
-    if "epochs" in run.schedule:
-        found["schedule"]["epochs"] = run.schedule.epochs
-    write_text(folder / CONFIG, OmegaConf.to_yaml(OmegaConf.create(commands.literals(found)), resolve=True))
+    with amended(folder) as found:
+        found["epochs"] = found["trainer"]["max_epochs"] = run.epochs
+        found["extended"] = OmegaConf.to_container(run.extended)
+        if "epochs" in run.schedule:
+            found["schedule"]["epochs"] = run.schedule.epochs
 
 
 class NewRates(Callback):

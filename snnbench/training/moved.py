@@ -9,9 +9,7 @@ from typing import Any
 import yaml
 from omegaconf import DictConfig, OmegaConf
 
-from snnbench import commands
-from snnbench.files import read_yaml, write_text
-from snnbench.runs.schema import CONFIG
+from snnbench.runs.folder import amended
 
 KEYS = ("trainer.devices", "trainer.num_nodes", "trainer.strategy", "trainer.accelerator")
 _NUMBER = ("devices", "num_nodes")
@@ -48,12 +46,9 @@ def _said(number: dict[str, Any]) -> str:
 
 def write(run: DictConfig, folder: Path) -> None:
     """Put what `move` changed into the config of the run; all else stays as it stands there."""
-    found = read_yaml(folder / CONFIG, aliases=False)
     names = [key.partition(".")[2] for key in KEYS]
-    now = {name: run.trainer[name] for name in names if name in run.trainer}
-    if now.items() <= found["trainer"].items():
-        return
-    found["trainer"] |= now
-    if run.get("moved"):
-        found["moved"] = OmegaConf.to_container(run.moved)
-    write_text(folder / CONFIG, OmegaConf.to_yaml(OmegaConf.create(commands.literals(found)), resolve=True))
+    now: Any = OmegaConf.to_container(run.trainer, resolve=True)
+    with amended(folder) as found:
+        found["trainer"] |= {name: now[name] for name in names if name in now}
+        if run.get("moved"):
+            found["moved"] = OmegaConf.to_container(run.moved)
