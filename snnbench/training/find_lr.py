@@ -14,7 +14,6 @@ from omegaconf import DictConfig
 from snnbench import commands, config, log, status, sweepers, threads, weights
 from snnbench.errors import UserError
 from snnbench.training import build, preflight
-from snnbench.training.initial import load_weights
 
 STEPS, LOWEST, HIGHEST = 100, 1e-6, 1.0
 _SMOOTH, _DIVERGED = 0.95, 4.0
@@ -87,11 +86,7 @@ def find_lr(cfg: DictConfig, words: Sequence[str]) -> int:
     log.quieten()
     build.set_threads(threads.for_run(cfg.threads, None))
     data = build.build_data(cfg)
-    preflight.check_lengths(cfg, data)
-    network = build.build_network(cfg)
-    load_weights(cfg, network)
-    module = build.build_module(cfg, network, data)
-    preflight.check_trainer(cfg, data.eval_names)
+    module = preflight.ready(cfg, data)
     test = RangeTest(float(cfg.optimizer.lr))
     with tempfile.TemporaryDirectory() as folder:
         ends: dict[str, Any] = {

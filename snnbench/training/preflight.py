@@ -20,6 +20,7 @@ from snnbench.runs.recipe import TECHNICAL
 from snnbench.training import build, distributed, loggers
 from snnbench.training.annotated import check_options
 from snnbench.training.initial import load_weights
+from snnbench.training.module import SpikingClassifier
 
 HANDED_ON = {"TensorBoardLogger": "torch.utils.tensorboard.SummaryWriter", "WandbLogger": "wandb.init"}
 """To what some loggers hand the options that they do not know, when they first log."""
@@ -48,6 +49,26 @@ def check_parts(cfg: DictConfig, here: bool = True) -> None:
     build.make_schedule(cfg)(build.build_optimizer(cfg)(network))
     if here:
         check_trainer(cfg)
+
+
+def ready(cfg: DictConfig, data: Any, begun: bool = False) -> SpikingClassifier:
+    """What a run of `cfg` trains on `data`, with its first weights, once nothing speaks against it.
+
+    Args:
+        cfg: the run's config.
+        data: its data, built.
+        begun: whether a checkpoint brings the weights.
+
+    Raises:
+        UserError: names the key.
+    """
+    check_lengths(cfg, data)
+    network = build.build_network(cfg)
+    if not begun:
+        load_weights(cfg, network)
+    module = build.build_module(cfg, network, data)
+    check_trainer(cfg, data.eval_names)
+    return module
 
 
 def check_trainer(cfg: DictConfig, passes: Sequence[str] = ()) -> None:

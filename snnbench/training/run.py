@@ -32,7 +32,6 @@ from snnbench.training.checkpoint import AtomicCheckpointIO, last_checkpoint, re
 from snnbench.training.failure import Ending, ending_of, forget_notes, leave_note, note_of_another
 from snnbench.training.find_lr import find_lr
 from snnbench.training.history import History
-from snnbench.training.initial import load_weights
 from snnbench.training.module import SpikingClassifier
 from snnbench.training.record import Record, check_data
 from snnbench.training.resume import last_of, resumable, words
@@ -112,12 +111,8 @@ def _train(cfg: DictConfig, folder: Path | None, claim: Claim) -> Ended:
     data = build.build_data(cfg)
     if folder is not None and (folder / RESULT).exists():
         check_data(f"resume={cfg.resume or folder}", cfg, read_result(folder), data)
-    preflight.check_lengths(cfg, data)
-    network = build.build_network(cfg)
-    if folder is None or not (folder / CHECKPOINTS / "last.ckpt").exists():
-        load_weights(cfg, network)
-    module = build.build_module(cfg, network, data)
-    preflight.check_trainer(cfg, data.eval_names)
+    begun = folder is not None and (folder / CHECKPOINTS / "last.ckpt").exists()
+    module = preflight.ready(cfg, data, begun)
     with _folder(cfg, folder, claim) as folder, locked(folder), log.to_file(folder / LOG):
         checkpoint = distributed.from_first("checkpoint", partial(last_of, folder))
         if is_first():
