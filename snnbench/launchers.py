@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from snnbench import cores
+from snnbench.registry import class_of
 
 
 def at_once(launcher: Mapping[str, Any], jobs: int = 0) -> int:
@@ -16,7 +17,7 @@ def at_once(launcher: Mapping[str, Any], jobs: int = 0) -> int:
             starts all at once, Ray as many as its cores allow. Jobs that run elsewhere look for themselves.
         jobs: how many there are; 0 where that is not known.
     """
-    name = _name(launcher)
+    name = class_of(launcher)
     number = len(cores.usable().cores)
     if name == "RayLauncher":
         ray = launcher.get("ray") or {}
@@ -33,8 +34,4 @@ def at_once(launcher: Mapping[str, Any], jobs: int = 0) -> int:
 def elsewhere(launcher: Mapping[str, Any]) -> bool:
     """Whether jobs run on other machines than this one, whose devices say nothing about theirs."""
     address = ((launcher.get("ray") or {}).get("init") or {}).get("address")
-    return _name(launcher) in ("SlurmLauncher", "RayAWSLauncher") or address is not None
-
-
-def _name(launcher: Mapping[str, Any]) -> str:
-    return str(launcher.get("_target_", "")).rpartition(".")[2]
+    return class_of(launcher) in ("SlurmLauncher", "RayAWSLauncher") or address is not None

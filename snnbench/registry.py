@@ -7,7 +7,7 @@ import inspect
 import logging
 import pkgutil
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
@@ -82,3 +82,8 @@ def keywords(cls: type) -> dict[str, inspect.Parameter]:
         if not any(p.kind is p.VAR_KEYWORD for p in parameters):
             break
     return found
+
+
+def class_of(node: Mapping[str, Any]) -> str:
+    """The name of the class that a config's node builds, without its module; "" if it says none."""
+    return str(node.get("_target_", "")).rpartition(".")[2]

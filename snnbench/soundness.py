@@ -8,6 +8,7 @@ from typing import Any
 
 from snnbench.check import LARGEST_WHOLE, choice, count, flag, number, shown
 from snnbench.errors import UserError
+from snnbench.registry import class_of
 
 STOP_EARLIER = "Use epochs=..., or trainer.limit_train_batches for shorter epochs."
 OURS = (
@@ -91,7 +92,7 @@ def check_callback(key: str, options: Any) -> None:
     Raises:
         UserError: names the key, and what to take instead.
     """
-    name = str(options["_target_"]).rpartition(".")[2]
+    name = class_of(options)
     if name in UNFIT:
         raise UserError(f"{key}: {UNFIT[name]}")
     if name == "ModelCheckpoint":
@@ -106,7 +107,7 @@ def check_callback(key: str, options: Any) -> None:
 
 def check_averages(callbacks: Mapping[str, Any]) -> None:
     """Refuse more than one mean of the weights: each would take the other's for the weights."""
-    found = [key for key, node in callbacks.items() if str(node["_target_"]).rpartition(".")[2] in AVERAGES]
+    found = [key for key, node in callbacks.items() if class_of(node) in AVERAGES]
     if len(found) > 1:
         raise UserError(f"callbacks={','.join(found)}: only one of them can average the weights. Choose one.")
 

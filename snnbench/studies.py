@@ -19,6 +19,7 @@ from omegaconf import DictConfig, open_dict
 from snnbench import sweepers
 from snnbench.holds import Held, hold
 from snnbench.objective import OBJECTIVES, names_of
+from snnbench.registry import class_of
 from snnbench.runs.schema import SWEEPS
 from snnbench.sweep import key_of
 
@@ -37,7 +38,7 @@ def continued(cfg: DictConfig, first: Mapping[str, Any]) -> Iterator[None]:
         first: the resolved config of one of its jobs.
     """
     options = cfg.hydra.sweeper
-    if sweepers.name_of(cfg) != "OptunaSweeper" or not options.get("storage") or options.get("study_name"):
+    if class_of(cfg.hydra.sweeper) != "OptunaSweeper" or not options.get("storage") or options.get("study_name"):
         yield
         return
     import optuna

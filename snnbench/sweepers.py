@@ -10,6 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from snnbench.errors import UserError
 from snnbench.objective import OBJECTIVES, names_of
+from snnbench.registry import class_of
 
 SEARCHING = ("OptunaSweeper", "AxSweeper", "NevergradSweeper")
 """Those that need a value of each job."""
@@ -18,7 +19,7 @@ NO_FINDING = "lr_find=true: is for one config. Leave out -m."
 
 def plans_itself(cfg: DictConfig) -> bool:
     """Whether the sweeper makes up its jobs as it goes; Hydra's own knows them all before the first one."""
-    return not name_of(cfg).endswith("BasicSweeper")
+    return not class_of(cfg.hydra.sweeper).endswith("BasicSweeper")
 
 
 def check(cfg: DictConfig) -> None:
@@ -34,7 +35,7 @@ def check(cfg: DictConfig) -> None:
         raise UserError(NO_FINDING)
     names = names_of(cfg.get("optimize"))
     chosen = cfg.hydra.runtime.choices.get("hydra/sweeper")
-    if not names and name_of(cfg) in SEARCHING:
+    if not names and class_of(cfg.hydra.sweeper) in SEARCHING:
         raise UserError(
             f"hydra/sweeper={chosen}: has to be told what to optimise, such as optimize=best_validation with "
             "data.val_fraction=0.1."
@@ -104,8 +105,3 @@ def best(jobs: Sequence[Mapping[str, Any]]) -> str:
     found = max(valued, key=lambda job: sign * job["value"])
     common = set.intersection(*(set(job["words"]) for job in jobs)) if len(jobs) > 1 else set()
     return f"best by {optimize}, {found['value']:.5g}: {shlex.join(w for w in found['words'] if w not in common)}"
-
-
-def name_of(cfg: DictConfig) -> str:
-    """Of the sweeper's class."""
-    return str(cfg.hydra.sweeper.get("_target_", "")).rpartition(".")[2]
