@@ -25,7 +25,19 @@ from typing import Any
 import torch
 from alone import kernel_steps
 from baselines import NEURONS, Case, contestants, difference, forward_backward, fused_engines
-from timing import MALLOPT, STEADY, captured, copier, fix_memory, launches, peak_bytes, replays, saved_bytes, timed
+from timing import (
+    MALLOPT,
+    STEADY,
+    captured,
+    copier,
+    failure,
+    fix_memory,
+    launches,
+    peak_bytes,
+    replays,
+    saved_bytes,
+    timed,
+)
 
 from snnbench import terminal
 from snnbench.files import write_json
@@ -86,7 +98,7 @@ def check(steps: dict[str, Callable[[], Any]]) -> dict[str, str]:
             expected = found if name == "reference" else expected
             wrong = difference(found, expected) if expected is not None and name != "snntorch" else None
         except Exception as error:
-            wrong = f"{type(error).__name__}: {error}".splitlines()[0][:200]
+            wrong = failure(error)
         if wrong:
             failures[name] = wrong
     return failures

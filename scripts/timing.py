@@ -118,6 +118,11 @@ def _lap(step: Callable[[], Any]) -> tuple[int, float]:
     return max(1, math.ceil(LAP / each)), each
 
 
+def failure(error: Exception) -> str:
+    """What went wrong with a contestant, in a line."""
+    return f"{type(error).__name__}: {error}".splitlines()[0][:200]
+
+
 def replays(steps: Steps) -> tuple[Steps, dict[str, str]]:
     """The steps as CUDA graphs, of which the host launches all at once, and why one of them is none (it is left out).
 
@@ -130,7 +135,7 @@ def replays(steps: Steps) -> tuple[Steps, dict[str, str]]:
             found[name] = captured(step)
         except Exception as error:  # whatever a library raises in a capture
             torch.cuda.synchronize()
-            failures[name] = f"{type(error).__name__}: {error}".splitlines()[0][:200]
+            failures[name] = failure(error)
     return found, failures
 
 

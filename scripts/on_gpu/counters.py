@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import csv
 import functools
-import subprocess
 import sys
 from typing import Any
 
-from on_gpu.record import Late, Record
+from on_gpu.record import Record
 
 SECTIONS = ("SpeedOfLight", "MemoryWorkloadAnalysis", "ComputeWorkloadAnalysis", "LaunchStats", "Occupancy")
 KEPT = {
@@ -43,10 +42,7 @@ def row_of(steps: int, dtype: str, record: Record) -> dict[str, Any]:
     words = ["ncu", "--clock-control", "none", "--kernel-name", "regex:^(forward|backward)$", "--csv"]
     words += ["--page", "details", *(word for section in SECTIONS for word in ("--section", section))]
     words += [sys.executable, "-m", "on_gpu.kernels", str(steps), dtype, *NEURONS]
-    try:
-        done = subprocess.run(words, capture_output=True, text=True, timeout=max(record.remaining - 1, 0))
-    except subprocess.TimeoutExpired as error:
-        raise Late from error
+    done = record.ran(words)
     found = counted(done.stdout)
     kernels = [f"{neuron} {way}" for neuron in NEURONS for way in ("forward", "backward")]
     if [name.partition(" ")[2] for name in kernels] != [name for name, _ in found]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import time
 import traceback
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +76,21 @@ class Record:
     def write(self) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         write_json(self.path, self.found)
+
+    def ran(
+        self, words: Sequence[str], margin: float = 1.0, env: Mapping[str, str] | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        """A command that ended in the stage's time, `margin` seconds before its end, and what it said.
+
+        Raises:
+            Late: it did not.
+        """
+        try:
+            return subprocess.run(
+                words, env=env, capture_output=True, text=True, timeout=max(self.remaining - margin, 0)
+            )
+        except subprocess.TimeoutExpired as error:
+            raise Late from error
 
     @property
     def remaining(self) -> float:

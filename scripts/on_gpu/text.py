@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import functools
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
 from typing import Any
 
-from on_gpu.record import Late, Record
+from on_gpu.record import Record
 from snnbench.files import read_json
 
 SCRIPT = Path(__file__).parent.parent / "inspect_kernels.py"
@@ -33,10 +32,7 @@ def row_of(neuron: str, record: Record) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "found.json"
         words = [sys.executable, str(SCRIPT), "--neurons", neuron, "--steps", "4", "16", "--json", str(out)]
-        try:
-            done = subprocess.run(words, capture_output=True, text=True, timeout=max(record.remaining - 1, 0))
-        except subprocess.TimeoutExpired as error:
-            raise Late from error
+        done = record.ran(words)
         if done.returncode:
             raise RuntimeError(done.stderr.strip()[-500:])
         return {"said": done.stdout.splitlines(), "found": read_json(out)}

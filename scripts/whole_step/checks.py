@@ -6,6 +6,7 @@ import copy
 from collections.abc import Callable
 
 import torch
+from timing import failure
 from torch import Tensor, nn
 
 from whole_step.cases import without_chance
@@ -107,7 +108,7 @@ def _each(
         except Exception as error:  # whatever a library raises
             if name == "plain":
                 raise
-            failures[name] = f"{type(error).__name__}: {error}".splitlines()[0][:200]
+            failures[name] = failure(error)
     return found, failures
 
 
