@@ -85,14 +85,12 @@ class Case:
     def _trained(self) -> tuple[nn.Module, Tensor, Tensor]:
         from snnbench.runs.folder import open_folder
         from snnbench.training.build import build_data, build_network
-        from snnbench.training.checkpoint import read_checkpoint
+        from snnbench.training.checkpoint import of_network, read_checkpoint
 
         folder, cfg = open_folder(str(self.checkpoint))
         cfg.batch_size, cfg.data.num_workers = self.batch, 0
         net = build_network(cfg)
-        state = read_checkpoint(Path(folder) / CHECKPOINTS / "last.ckpt")["state_dict"]
-        head = "network."
-        net.load_state_dict({key.removeprefix(head): value for key, value in state.items() if key.startswith(head)})
+        net.load_state_dict(of_network(read_checkpoint(Path(folder) / CHECKPOINTS / "last.ckpt")["state_dict"]))
         data = build_data(cfg)
         x, labels = data.on_after_batch_transfer(next(iter(data.train_dataloader())), 0)
         if labels.is_floating_point():

@@ -27,10 +27,8 @@ from snnbench.runs.folder import open_folder
 from snnbench.runs.result import read_result
 from snnbench.runs.schema import CHECKPOINTS, CONFIG
 from snnbench.training import build
-from snnbench.training.checkpoint import read_checkpoint
+from snnbench.training.checkpoint import of_network, read_checkpoint
 from snnbench.training.initial import load_weights
-
-NETWORK = "network."  # before the names of its parameters in a checkpoint
 
 
 def load(
@@ -84,8 +82,8 @@ def _run(folder: Path, checkpoint: str, data: str | None) -> Model:
         near = did_you_mean(checkpoint, known)
         raise UserError(f"{folder}: has no checkpoint {checkpoint!r}.{near} Known: {', '.join(known) or 'none'}.")
     found = read_checkpoint(path)
-    state = {key[len(NETWORK) :]: value for key, value in found["state_dict"].items() if key.startswith(NETWORK)}
-    return Model(_network(cfg, state, path), cfg, where, read_result(where), int(found["epoch"]))
+    network = _network(cfg, of_network(found["state_dict"]), path)
+    return Model(network, cfg, where, read_result(where), int(found["epoch"]))
 
 
 def _exported(folder: Path, data: str | None, trusted: bool) -> Model:

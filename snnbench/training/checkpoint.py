@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import io
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.plugins.io import TorchCheckpointIO
+from torch import Tensor
 
 from snnbench import commands
 from snnbench.errors import UserError
@@ -17,6 +19,7 @@ from snnbench.files import atomic
 from snnbench.runs.folder import rebased
 from snnbench.runs.schema import CHECKPOINTS
 
+_NETWORK = "network."  # before the names of the network's tensors, which the Lightning module holds by this name
 _FOLDER = "run_folder"
 
 
@@ -95,3 +98,8 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
             "Delete it to start this run again from the beginning, or copy an intact one over it."
         ) from error
     return checkpoint
+
+
+def of_network(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The network's tensors in a checkpoint's `state_dict`, by their names in the network; empty where it has none."""
+    return {name.removeprefix(_NETWORK): tensor for name, tensor in state.items() if name.startswith(_NETWORK)}

@@ -13,10 +13,10 @@ from omegaconf import DictConfig
 from torch import Tensor, nn
 
 from snnbench.errors import UserError
+from snnbench.training.checkpoint import of_network
 from snnbench.weights import digest
 
 MOST = 3  # tensors that a message names
-_PREFIX = "network."  # of the network's tensors in a checkpoint of ours
 
 
 def load_weights(cfg: DictConfig, network: nn.Module) -> None:
@@ -80,5 +80,4 @@ def _tensors(path: Path) -> dict[str, Tensor]:
     found = next((found[key] for key in ("state_dict", "model") if isinstance(found, dict) and key in found), found)
     if not isinstance(found, dict) or not all(isinstance(tensor, Tensor) for tensor in found.values()):
         raise UserError(f"weights={path}: holds no tensors by name.")
-    own = {name.removeprefix(_PREFIX): tensor for name, tensor in found.items() if name.startswith(_PREFIX)}
-    return own or found
+    return of_network(found) or found
