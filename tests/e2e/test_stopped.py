@@ -201,7 +201,7 @@ def test_the_first_process_says_what_ended_another_one(tmp_path, monkeypatch):
 
 def full_disk(monkeypatch, command, *words):
     """Of a run whose second checkpoint does not fit on the disk."""
-    replacing = files._replacing
+    replacing = files.replacing
 
     def write(path):
         if path.suffix == ".ckpt" and (path.parent / "last.ckpt").exists():
@@ -209,7 +209,7 @@ def full_disk(monkeypatch, command, *words):
         return replacing(path)
 
     with monkeypatch.context() as patch:
-        patch.setattr(files, "_replacing", write)
+        patch.setattr(files, "replacing", write)
         return command("train", *words, *WORDS)
 
 
@@ -326,7 +326,7 @@ def test_a_read_only_run_is_evaluated_and_its_result_shown(command, monkeypatch)
     def write(path):
         raise OSError(errno.EROFS, "Read-only file system", str(path))
 
-    monkeypatch.setattr(files, "_replacing", write)
+    monkeypatch.setattr(files, "replacing", write)
     done = command("eval", f"run={run.folder}")
     assert done.code == 0, done.err
     assert "is exactly the recorded one" in done.out
