@@ -49,6 +49,21 @@ def test_mean_and_spread_over_the_seeds(outputs):
     ]
 
 
+def test_the_best_is_bold_in_print_and_energy_counts_by_the_least(outputs, capsys):
+    for seed in range(3):
+        edit(run(outputs, neuron="klif", T=2, seed=seed, acc=82.0), energy={"model": "45nm", "picojoule": 500.0})
+    (found,) = comparisons(outputs)
+    shown = table(found)
+    best = {(shown.columns[place], shown.lines[line][0]) for line, place in shown.best}
+    assert best == {
+        ("accuracy %, T=2", "AR-LIF"),
+        ("accuracy %, T=4", "AR-LIF"),
+        ("energy nJ, T=2", "KLIF"),
+    }  # and no firing rate: those that have one have the same
+    assert main([str(outputs), "--format", "latex"]) == 0
+    assert r"\textbf{86.00 $\pm$ 2.65}" in capsys.readouterr().out
+
+
 def test_the_protocol_is_the_one_asked_for(outputs):
     (found,) = comparisons(outputs, "best_test_epoch")
     assert cell(found, "LIF", 2).mean == pytest.approx(85.0)

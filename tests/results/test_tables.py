@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 import shutil
 import statistics
 from html.parser import HTMLParser
@@ -155,7 +156,7 @@ def test_every_format_holds_every_row_and_note(lab, tables, form):
 def test_markdown_is_one_table_of_equal_width(tables):
     _, out, _ = tables("demo", "--format", "md")
     body = [line for line in out.splitlines() if line.startswith("|")]
-    assert {line.replace("\\|", "").count("|") for line in body} == {10}
+    assert {line.replace("\\|", "").count("|") for line in body} == {11}
     assert "Magic \\| more" in out
 
 
@@ -178,6 +179,41 @@ def test_latex_and_html_escape_what_is_special(tables):
     parser.feed(out)
     for tag in ("table", "tr", "td", "th", "ul", "li", "html"):
         assert seen.count(tag) == seen.count("/" + tag) > 0
+
+
+def test_energy_is_the_mean_of_the_counted_runs(lab, tables):
+    _, out, _ = tables("demo", "--format", "csv")
+    joules = [lab.result(name)["energy"]["picojoule"] for name in COUNTED]
+    value, unit = row_of(out)["energy"].split()
+    assert float(value) * {"nJ": 1e3, "µJ": 1e6}[unit] == pytest.approx(statistics.mean(joules), rel=1e-3)
+
+
+def test_an_energy_that_one_run_lacks_is_not_shown(lab, tables):
+    path = lab.runs["seed1"] / "result.json"
+    result = json.loads(path.read_text())
+    path.write_text(json.dumps({**result, "energy": None}))
+    assert row_of(tables("demo", "--format", "csv")[1])["energy"] == "-"
+
+
+def test_the_best_row_of_a_data_set_is_bold(lab, tables):
+    assert "textbf" not in tables("demo", "--format", "latex")[1]  # a single row is no best one
+    second = lab.row_file.with_name("digits_convnet_t3.yaml")
+    text = lab.row_file.read_text().replace("digits_convnet_t2", "digits_convnet_t3")
+    second.write_text(text)
+    folder = lab.outputs / "second"
+    shutil.copytree(lab.runs["seed0"], folder)
+    for name in ("config.yaml", "result.json"):
+        own = (folder / name).read_text()
+        (folder / name).write_text(own.replace("digits_convnet_t2", "digits_convnet_t3"))
+    result = json.loads((folder / "result.json").read_text())
+    result["accuracy"]["best_test_epoch"]["acc"] = 100.0
+    result["started"] = "2020-01-01T00:00:00+00:00"
+    (folder / "result.json").write_text(json.dumps(result))
+    for form, bold in (("latex", r"\textbf{100.00 (single seed)}"), ("md", "**100.00 (single seed)**")):
+        _, out, _ = tables("demo", "--format", form)
+        assert bold in out
+        assert out.count("100.00 (single seed)") == out.count(bold)
+    assert "<b>100.00 (single seed)</b>" in tables("demo", "--format", "html")[1]
 
 
 def test_no_runs_at_all_is_said_and_the_reported_values_are_shown(tables, tmp_path):

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from snnbench.results import labels
 from snnbench.results.outcomes import Spread
 from snnbench.results.selection import LeftOut, choose, distinctions, grouped, neuron, setting
-from snnbench.results.tables.papers import Table
+from snnbench.results.tables.papers import Table, best_of
 from snnbench.runs.quantities import QUANTITIES, shown
 from snnbench.runs.quantity import Quantity
 from snnbench.runs.read import Run
@@ -110,36 +110,62 @@ def _labels(groups: Sequence[Sequence[Run]]) -> list[str]:
     return found
 
 
+@dataclass(frozen=True)
+class Column:
+    """Means over the seeds at each T, and how they are written; none where a run lacks the quantity."""
+
+    head: str
+    means: dict[tuple[str, int], float]
+    cells: dict[tuple[str, int], str]
+    written: Callable[[float], str]
+    better: str | None
+
+    def best(self, variants: Sequence[Variant], T: int) -> set[int]:
+        """The lines of the variants that are the best at this T."""
+        values = {n: self.means[one.label, T] for n, one in enumerate(variants) if (one.label, T) in self.means}
+        return best_of(values, self.better, self.written)
+
+
 def table(comparison: Comparison) -> Table:
     """A line for each neuron: accuracy and the quantities of a comparison at each T; below, unequal constants."""
     steps = sorted({T for _, T, _ in comparison.cells})
-    accuracies = {(variant.label, T): _accuracy(comparison, runs) for variant, T, runs in comparison.cells}
-    columns = [("accuracy %", accuracies), *(_column(comparison, quantity) for quantity in shown("comparison"))]
-    found = Table(comparison.title, ("neuron", *(f"{head}, T={T}" for head, _ in columns for T in steps)))
+    columns = [_accuracies(comparison), *(_column(comparison, quantity) for quantity in shown("comparison"))]
+    places = [(column, T) for column in columns for T in steps]
+    found = Table(comparison.title, ("neuron", *(f"{column.head}, T={T}" for column, T in places)))
     for variant in comparison.variants:
-        found.lines.append(
-            [variant.label, *(cells.get((variant.label, T), "-") for _, cells in columns for T in steps)]
-        )
+        found.lines.append([variant.label, *(column.cells.get((variant.label, T), "-") for column, T in places)])
+    for place, (column, T) in enumerate(places, start=1):
+        found.best |= {(line, place) for line in column.best(comparison.variants, T)}
     found.notes = _unequal(comparison)
     return found
 
 
-def _accuracy(comparison: Comparison, runs: Sequence[Run]) -> str:
-    spread = comparison.accuracy(runs)
-    if comparison.seeds is None:
+def _accuracies(comparison: Comparison) -> Column:
+    spreads = {(variant.label, T): comparison.accuracy(runs) for variant, T, runs in comparison.cells}
+    cells = {place: _accuracy(spread, comparison.seeds) for place, spread in spreads.items()}
+    means = {place: spread.mean for place, spread in spreads.items()}
+    return Column("accuracy %", means, cells, "{:.2f}".format, "higher")
+
+
+def _accuracy(spread: Spread, seeds: int | None) -> str:
+    if seeds is None:
         return str(spread)
     return f"{spread.mean:.2f}" + (f" ± {spread.std:.2f}" if spread.std is not None else "")
 
 
-def _column(comparison: Comparison, quantity: Quantity) -> tuple[str, dict[tuple[str, int], str]]:
-    """Head and cells, by neuron and T, of a quantity's means over the seeds; no cell where a run lacks it."""
+def _column(comparison: Comparison, quantity: Quantity) -> Column:
     means: dict[tuple[str, int], float] = {}
     for variant, T, runs in comparison.cells:
         values = [value for run in runs if (value := quantity.of(run.result)) is not None]
         if len(values) == len(runs):
             means[variant.label, T] = statistics.fmean(values)
     unit = quantity.unit(means.values())
-    return quantity.head(unit), {place: quantity.number(mean, unit) for place, mean in means.items()}
+
+    def written(mean: float) -> str:
+        return quantity.number(mean, unit)
+
+    cells = {place: written(mean) for place, mean in means.items()}
+    return Column(quantity.head(unit), means, cells, written, quantity.better)
 
 
 def _unequal(comparison: Comparison) -> list[str]:

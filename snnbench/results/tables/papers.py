@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import statistics
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from snnbench.results.outcomes import Group, Outcome, Spread
 from snnbench.results.rows import Quoted, Registry, Row
+from snnbench.runs.quantities import ENERGY
 from snnbench.runs.read import Ledger
 from snnbench.runs.schema import protocol_label
 
-COLUMNS = ("row", "reported", "reproduced", "difference", "protocol", "last epoch", "epochs", "recipe", "status")
-LEAST = ("recipe", "epochs", "last epoch", "protocol", "difference", "status", "reproduced", "reported")
-MORE = ("protocol", "last epoch", "epochs", "recipe")
+MORE = ("protocol", "last epoch", "energy", "epochs", "recipe")
+COLUMNS = ("row", "reported", "reproduced", "difference", *MORE, "status")
+LEAST = ("recipe", "epochs", "energy", "last epoch", "protocol", "difference", "status", "reproduced", "reported")
+REPRODUCED = COLUMNS.index("reproduced")
 
 
 @dataclass
 class Table:
     """Cells as text. `summary` stands above them, `notes` below; `footnotes` are the meanings of marks in them, [a].
+
+    `best` are the cells, by line and column, that are the best of those they are compared with: bold where there is bold.
 
     A terminal is shown the columns of `more` on demand. Where a line is too short for the others, those in `least` go,
     in that order; by default the last one goes first.
@@ -32,6 +37,22 @@ class Table:
     least: tuple[str, ...] = ()
     more: tuple[str, ...] = ()
     summary: str = ""
+    best: set[tuple[int, int]] = field(default_factory=set)
+
+
+def best_of(values: Mapping[int, float], better: str | None, written: Callable[[float], str]) -> set[int]:
+    """The keys of the best value, and of those that are the same as written; none where all are.
+
+    Args:
+        values: by line.
+        better: "higher", "lower", or None where no value is better than another.
+        written: the text of a value.
+    """
+    if better is None or not values:
+        return set()
+    best = written((max if better == "higher" else min)(values.values()))
+    found = {key for key, value in values.items() if written(value) == best}
+    return found if len(found) < len(values) else set()
 
 
 def paper_table(paper: str, registry: Registry, outcomes: Iterable[Outcome]) -> Table:
@@ -63,9 +84,19 @@ def paper_table(paper: str, registry: Registry, outcomes: Iterable[Outcome]) -> 
         table.lines.append([row.id.partition("/")[2], value, *measured, recipe(row), said])
         table.notes += [f"{run.folder}: not counted for {row.id}: {why}" for run, why in outcome.left_out]
         table.notes += outcome.notes
+    table.best = _best_reproduced(outcomes)
     for quoted, value in zip(quoted_rows, quoted_values, strict=True):
-        table.lines.append([_quoted_name(quoted), value, *["-"] * 6, f"not runnable: {quoted.reason}"])
+        table.lines.append([_quoted_name(quoted), value, *["-"] * (len(COLUMNS) - 3), f"not runnable: {quoted.reason}"])
     return table
+
+
+def _best_reproduced(outcomes: Sequence[Outcome]) -> set[tuple[int, int]]:
+    """The cells of the best means on each data set."""
+    means: dict[str, dict[int, float]] = {}
+    for line, outcome in enumerate(outcomes):
+        if (spread := outcome.reproduced) is not None:
+            means.setdefault(outcome.row.data, {})[line] = spread.mean
+    return {(line, REPRODUCED) for of_data in means.values() for line in best_of(of_data, "higher", "{:.2f}".format)}
 
 
 def _all_reported(row: Row, reported: Callable[[float | None, str], str]) -> str:
@@ -114,9 +145,18 @@ def _measured(outcome: Outcome) -> list[str]:
         "-" if difference is None else f"{difference:+.2f}",
         protocol_label(row.protocol),
         "-" if last is None else str(last),
+        _energy(outcome),
         epochs,
         status(outcome, spread),
     ]
+
+
+def _energy(outcome: Outcome) -> str:
+    """Of a sample, the mean of the counted runs; none where one of them was not measured."""
+    values = [value for run in outcome.counted if (value := ENERGY.of(run.result)) is not None]
+    if not values or len(values) < len(outcome.counted):
+        return "-"
+    return ENERGY.text(statistics.fmean(values))
 
 
 def status(outcome: Outcome, spread: Spread | None) -> str:

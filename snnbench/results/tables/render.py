@@ -42,12 +42,21 @@ def render(tables: Sequence[Table], notes: Sequence[str], form: str, wide: bool 
 def _markdown(tables: Iterable[Table], notes: Sequence[str]) -> str:
     parts = []
     for table in tables:
-        lines = [table.columns, ["---"] * len(table.columns), *table.lines]
-        cells = "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+        escaped = _each(table, lambda cell: cell.replace("|", "\\|"), "**{}**")
+        lines = [table.columns, ["---"] * len(table.columns), *escaped]
+        cells = "\n".join("| " + " | ".join(line) + " |" for line in lines)
         marks = [f"[{mark}] {text}" for mark, text in table.footnotes.items()]
         above = [f"## {table.title}", *([table.summary] if table.summary else [])]
         parts.append("\n\n".join([*above, cells, *marks, *_bullets(table.notes)]))
     return "\n\n".join([*parts, *_bullets(notes)]) + "\n"
+
+
+def _each(table: Table, escape: Callable[[str], str], bold: str) -> list[list[str]]:
+    """The cells as a format writes them, the best ones in its bold."""
+    return [
+        [bold.format(escape(cell)) if (n, place) in table.best else escape(cell) for place, cell in enumerate(line)]
+        for n, line in enumerate(table.lines)
+    ]
 
 
 def _bullets(notes: Sequence[str]) -> list[str]:
@@ -57,7 +66,7 @@ def _bullets(notes: Sequence[str]) -> list[str]:
 def _latex(tables: Iterable[Table], notes: Sequence[str]) -> str:
     parts = []
     for table in tables:
-        lines = [" & ".join(map(_tex, line)) + r" \\" for line in table.lines]
+        lines = [" & ".join(line) + r" \\" for line in _each(table, _tex, r"\textbf{{{}}}")]
         body = "\n".join([" & ".join(map(_tex, table.columns)) + r" \\ \midrule", *lines])
         below = [rf"\par [{mark}] {_tex(text)}" for mark, text in table.footnotes.items()]
         parts.append(
@@ -103,7 +112,8 @@ def _html(tables: Iterable[Table], notes: Sequence[str]) -> str:
     parts = []
     for table in tables:
         head = "".join(f"<th>{html.escape(column)}</th>" for column in table.columns)
-        lines = ["".join(f"<td>{html.escape(cell)}</td>" for cell in line) for line in table.lines]
+        escaped = _each(table, html.escape, "<b>{}</b>")
+        lines = ["".join(f"<td>{cell}</td>" for cell in line) for line in escaped]
         marks = "".join(f"<p>[{mark}] {html.escape(text)}</p>\n" for mark, text in table.footnotes.items())
         body = "\n".join(f"<tr>{line}</tr>" for line in lines)
         parts.append(
