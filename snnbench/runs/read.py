@@ -20,7 +20,7 @@ from snnbench.runs.curves import metrics
 from snnbench.runs.find import run_folders
 from snnbench.runs.fingerprint import digest
 from snnbench.runs.provenance import believable
-from snnbench.runs.recipe import flat, lookup, overrides, recipe_hash
+from snnbench.runs.recipe import flat, hash_of, lookup, overrides
 from snnbench.runs.result import Unreadable, brief, read_result, status_of
 from snnbench.runs.schema import CONFIG, ENVIRONMENTS, EPOCH, METRICS, PROTOCOLS, RESULT, TEST_ACC, Result
 
@@ -62,7 +62,7 @@ class Run:
 
     @cached_property
     def recipe(self) -> str:
-        return recipe_hash(self.config, self.code)
+        return hash_of(self.flat)
 
     @property
     def code(self) -> dict[str, Any]:

@@ -128,11 +128,12 @@ def flat(config: Mapping[str, Any], code: Code | None = None) -> dict[str, Any]:
 def _counted(node: Mapping[Any, Any]) -> list[Any]:
     """The keys of a node but the technical ones, and options that came later and mean what was before."""
     name = f"{node['_target_'].rpartition('.')[2]}." if isinstance(node.get("_target_"), str) else ""
-    later = {key for key in node if CAME_LATER.get(f"{name}{key}", _MISSING) == normal(node[key])}
-    return [key for key in node if key not in TECHNICAL and key not in later]
 
+    def later(key: Any) -> bool:
+        full = f"{name}{key}"
+        return full in CAME_LATER and CAME_LATER[full] == normal(node[key])
 
-_MISSING = object()
+    return [key for key in node if key not in TECHNICAL and not later(key)]
 
 
 def _repeats(config: Mapping[str, Any], key: str, code: Code) -> bool:
@@ -206,7 +207,12 @@ def normal(value: Any, code: Code | None = None) -> Any:
 
 def recipe_hash(config: Mapping[str, Any], code: Code | None = None) -> str:
     """Ten hexadecimal digits that are equal for equal recipes."""
-    text = json.dumps([VERSION, flat(config, code)], sort_keys=True)
+    return hash_of(flat(config, code))
+
+
+def hash_of(recipe: Mapping[str, Any]) -> str:
+    """The same of a recipe that is flat already."""
+    text = json.dumps([VERSION, recipe], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:LENGTH]
 
 

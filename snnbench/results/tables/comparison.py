@@ -135,7 +135,7 @@ def table(comparison: Comparison) -> Table:
     for variant in comparison.variants:
         found.lines.append([variant.label, *(column.cells.get((variant.label, T), "-") for column, T in places)])
     for place, (column, T) in enumerate(places, start=1):
-        found.best |= {(line, place) for line in column.best(comparison.variants, T)}
+        found.best += [(line, place) for line in column.best(comparison.variants, T)]
     found.notes = _unequal(comparison)
     return found
 

@@ -23,7 +23,7 @@ REPRODUCED = COLUMNS.index("reproduced")
 class Table:
     """Cells as text. `summary` stands above them, `notes` below; `footnotes` are the meanings of marks in them, [a].
 
-    `best` are the cells, by line and column, that are the best of those they are compared with: bold where there is bold.
+    `best` are the cells, by line and column, that are the best of those beside them: bold where there is bold.
 
     A terminal is shown the columns of `more` on demand. Where a line is too short for the others, those in `least` go,
     in that order; by default the last one goes first.
@@ -37,7 +37,7 @@ class Table:
     least: tuple[str, ...] = ()
     more: tuple[str, ...] = ()
     summary: str = ""
-    best: set[tuple[int, int]] = field(default_factory=set)
+    best: list[tuple[int, int]] = field(default_factory=list)
 
 
 def best_of(values: Mapping[int, float], better: str | None, written: Callable[[float], str]) -> set[int]:
@@ -90,13 +90,13 @@ def paper_table(paper: str, registry: Registry, outcomes: Iterable[Outcome]) -> 
     return table
 
 
-def _best_reproduced(outcomes: Sequence[Outcome]) -> set[tuple[int, int]]:
+def _best_reproduced(outcomes: Sequence[Outcome]) -> list[tuple[int, int]]:
     """The cells of the best means on each data set."""
     means: dict[str, dict[int, float]] = {}
     for line, outcome in enumerate(outcomes):
         if (spread := outcome.reproduced) is not None:
             means.setdefault(outcome.row.data, {})[line] = spread.mean
-    return {(line, REPRODUCED) for of_data in means.values() for line in best_of(of_data, "higher", "{:.2f}".format)}
+    return [(line, REPRODUCED) for own in means.values() for line in best_of(own, "higher", "{:.2f}".format)]
 
 
 def _all_reported(row: Row, reported: Callable[[float | None, str], str]) -> str:
