@@ -52,7 +52,7 @@ def test_what_may_be_added_is_no_other_recipe():
     own = recipe_hash(compose(f"experiment={ROW}"))
     for word in ("logger=none", "paths.data=elsewhere", "data.num_workers=0", "memory=bits"):
         assert recipe_hash(compose(f"experiment={ROW}", word)) == own, word
-    others = ("T=4", "batch_size=8", "neuron=plif", "compile=true", "engine=reference", "trainer.precision=32-true")
+    others = ("T=4", "batch_size=8", "neuron=plif", "compile=true", "engine=reference", "trainer.precision=16-mixed")
     for word in others:
         assert recipe_hash(compose(f"experiment={ROW}", word)) != own, word
 
