@@ -95,10 +95,9 @@ def _adapt(run: DictConfig, cfg: DictConfig) -> None:
         run.trainer.accelerator = cfg.accelerator
     if cfg.engine is None:
         return
-    kernels.check_engine(cfg.engine)
-    if "engine" not in run.neuron:
-        raise UserError(f"engine={cfg.engine}: the neuron of this run has no engine to choose. Leave it out.")
-    run.engine = run.neuron.engine = cfg.engine
+    run.engine = kernels.check_engine(cfg.engine)
+    if "engine" in run.neuron:  # convolutions, pools and norms follow the run's
+        run.neuron.engine = cfg.engine
 
 
 def _checkpoint_path(folder: Path, name: str) -> Path:
