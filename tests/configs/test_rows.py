@@ -61,6 +61,12 @@ VGG11 = (64, 128, 256, 256, 512, 512, 512, 512)
 BY_HAND = {  # backbones of rows for which no source states the size
     ("resnet18", "imagenet"): 11_689_512,  # the well-known sizes: an average pool has no weights
     ("resnet34", "imagenet"): 21_797_672,
+    ("resnet18_cifar", "cifar10"): 11_173_962,  # tests/backbones/test_parameters.py derives these
+    ("resnet18_cifar", "cifar100"): 11_173_962 + 90 * 513,
+    ("resnet34_cifar", "cifar10"): 21_282_122,
+    ("resnet34_cifar", "cifar100"): 21_282_122 + 90 * 513,
+    ("resnet19", "cifar10"): 12_502_090,
+    ("resnet19", "cifar100"): 12_502_090 + 90 * 513,
     ("sew_resnet18", "imagenet"): 11_689_512,
     ("sew_resnet34", "imagenet"): 21_797_672,
     ("resnet20", "cifar10dvs"): resnet20(2, 10),
