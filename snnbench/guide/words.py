@@ -45,6 +45,7 @@ KEYS = {
     "ckpt": "last, best, or another of its checkpoints/",
     "accelerator": "cpu, cuda; null: the run's",
     "energy": "true counts operations; lemaire: with memory",
+    "neuron": "of eval.py: another one, or single keys, neuron.v_th=0.9",
     "drop": "[w]: what the run learned and another neuron lacks",
     "paths.data": "where the data lies; null: where the run was told to look",
 }
