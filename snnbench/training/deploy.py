@@ -32,19 +32,22 @@ class Exchange:
         return bool(self.trained.get("_target_") != self.neuron.get("_target_"))
 
 
-def exchange(run: DictConfig, cfg: DictConfig, trained_row: str | None) -> Exchange | None:
+def exchange(run: DictConfig, cfg: DictConfig, block: Any) -> Exchange | None:
     """Put the neuron that `cfg` asks for into the config of a run; None where that is the run's own.
 
     Args:
         run: its config, which is changed.
         cfg: of eval.py: `row`, or `neuron` with a whole config or with some keys of the run's.
-        trained_row: the id of the row that the run is of.
+        block: the `row` block of the run's result, or None.
 
     Raises:
         UserError: there is no such row, or the run is of another one; a key that the run's neuron has not.
     """
     given: Any = OmegaConf.to_container(cfg.neuron, resolve=False)
+    if cfg.row is None and not given:
+        return None
     row = None if cfg.row is None else choose_deployed(cfg.row)
+    trained_row = block.get("id") if isinstance(block, Mapping) else None
     if row is not None and given:
         raise UserError(f"row={cfg.row}: says which neuron; leave out neuron, or row.")
     if row is not None and row.trained != trained_row:

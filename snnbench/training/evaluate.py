@@ -48,7 +48,7 @@ def evaluate(cfg: DictConfig) -> int:
     log.quieten()
     folder, run = open_folder(cfg.run, data=cfg.paths.data)
     result = read_result(folder)
-    swap = deploy.exchange(run, cfg, (result.get("row") or {}).get("id"))
+    swap = deploy.exchange(run, cfg, result.get("row"))
     ckpt = cfg.ckpt or (swap.row.checkpoint if swap and swap.row else "last")
     checkpoint = read_checkpoint(_checkpoint_path(folder, ckpt))
     _adapt(run, cfg)
