@@ -26,8 +26,10 @@ from snnbench.results.outcomes import Compose, Outcome, groups, outcomes
 from snnbench.results.rows import Registry, Row, choose, matches, read_registry, read_rows, select_rows
 from snnbench.results.tables import check, render
 from snnbench.results.tables.curve import check_curve
+from snnbench.results.tables.deployed import deployed_table
 from snnbench.results.tables.papers import Table, groups_table, ledger_notes, order, paper_table, tally
 from snnbench.results.tables.runnable import rows_table
+from snnbench.runs.deployed import of_rows, read_deployed
 from snnbench.runs.find import outputs
 from snnbench.runs.read import Ledger, read_ledger
 
@@ -101,18 +103,24 @@ def _run(arguments: argparse.Namespace) -> int:
 def _tables(
     arguments: argparse.Namespace, patterns: list[str], registry: Registry, found: dict[str, Outcome]
 ) -> tuple[list[Table], list[str]]:
-    """A table for each paper that has something to show, and what all of them come to."""
+    """A table for each paper that has something to show, one of deployed networks, and what all of them come to."""
+    deployed = read_deployed(arguments.configs)
     quoted = [line for line in registry.quoted if not patterns or any(matches(word, line.id) for word in patterns)]
     quoted = [line for line in quoted if not arguments.data or line.data in arguments.data]
     registry = replace(registry, quoted=() if arguments.proved or arguments.runnable else tuple(quoted))
     shown = order(outcome.row for outcome in found.values())
-    tables = []
+    tables, shown_papers = [], 0
     for paper in registry.papers:
         own = [found[row.id] for row in shown if row.paper == paper]
         if own or any(line.paper == paper for line in registry.quoted) or paper in patterns:
             tables.append(paper_table(paper, registry, own))
-    if len(tables) > 1:
-        return tables, [f"All {len(tables)} tables: {tally(list(found.values()), len(registry.quoted))}"]
+            shown_papers += 1
+        trained = {outcome.row.id: outcome for outcome in own}
+        others = list(of_rows(trained, deployed))
+        if others:
+            tables.append(deployed_table(paper, registry, others, trained))
+    if shown_papers > 1:
+        return tables, [f"All {shown_papers} tables: {tally(list(found.values()), len(registry.quoted))}"]
     return tables, [] if tables else ["there is no such row"]
 
 

@@ -74,10 +74,13 @@ class EvalConfig:
     """Types of the keys of eval.py."""
 
     run: str = MISSING
-    ckpt: str = MISSING
+    ckpt: str | None = None
     engine: str | None = None
     accelerator: str | None = None
     energy: Any = False
+    row: str | None = None
+    drop: list[str] = field(default_factory=list)
+    neuron: Any = field(default_factory=dict)
     paths: EvalPaths = field(default_factory=EvalPaths)
 
 
@@ -91,7 +94,9 @@ def register_schema(folders: Iterable[Path] = ()) -> None:
     from hydra.core.config_store import ConfigStore
 
     ConfigStore.instance().store(name="train_schema", node=TrainConfig)
-    ConfigStore.instance().store(name="eval_schema", node=EvalConfig)
+    evaluation = OmegaConf.structured(EvalConfig)
+    OmegaConf.set_struct(evaluation.neuron, False)  # single keys of the run's own neuron may be given
+    ConfigStore.instance().store(name="eval_schema", node=evaluation)
     OmegaConf.register_new_resolver("home", lambda path: str(commands.home(path)), replace=True)
 
 

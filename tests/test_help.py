@@ -59,11 +59,11 @@ def test_what_the_words_name_is_there():
 def test_eval_has_its_own_page():
     page = said(script="eval")
     assert "Groups" not in page
-    assert "neuron" not in page
-    for key in ("run=", "ckpt=", "engine=", "accelerator=", "energy=", "paths.data="):
+    for key in ("run=", "ckpt=", "engine=", "accelerator=", "energy=", "row=", "drop=", "neuron=", "paths.data="):
         assert f"  {key}..." in page
+    assert "single keys" in said("neuron", script="eval")
     with pytest.raises(UserError, match="no group and no key"):
-        said("neuron", script="eval")
+        said("epochs", script="eval")
 
 
 @pytest.mark.parametrize("group", sorted(SHOWN - {"experiment", "recipe"}))

@@ -16,7 +16,7 @@ from snnbench.kernels.spikes.convolution import convolve, hand_on
 from snnbench.kernels.spikes.pools import Windows, adaptive_average_pool, average_pool, max_pool
 from snnbench.neurons import SpikingNeuron
 
-NeuronFactory = Callable[..., SpikingNeuron]
+NeuronFactory = Callable[..., nn.Module]
 NormFactory = Callable[..., nn.Module]
 UnitFactory = Callable[..., "SpikingUnit"]
 
@@ -147,7 +147,7 @@ class SpikingUnit(nn.Module):
 
     Args:
         norm: a norm over [T, B, C, ...] (`snnbench.backbones.norms`).
-        neuron: the neuron that reads it.
+        neuron: the neuron that reads it, or in a network without spikes a ReLU.
 
     Attributes:
         fuses: the kinds of device on which the two run as one operation where they can; nothing but time, memory
@@ -156,7 +156,7 @@ class SpikingUnit(nn.Module):
 
     fuses: tuple[str, ...] = ("cpu",)
 
-    def __init__(self, norm: nn.Module, neuron: SpikingNeuron) -> None:
+    def __init__(self, norm: nn.Module, neuron: nn.Module) -> None:
         super().__init__()
         self.norm = norm
         self.neuron = neuron
@@ -186,9 +186,9 @@ class SpikingUnit(nn.Module):
     def _together(self, x: Tensor, repeats: int, residual: Tensor | None) -> Tensor | None:
         """Norm and neuron as one operation; None where each must be called, for one, because a hook looks on."""
         norm, neuron = self.norm, self.neuron
-        kind = type(neuron)
         if not (x.device.type in self.fuses and isinstance(neuron, SpikingNeuron)):
             return None
+        kind = type(neuron)
         own = kind.run is SpikingNeuron.run and kind.forward is SpikingNeuron.forward
         if not (own and unhooked(norm) and unhooked(neuron)):
             return None

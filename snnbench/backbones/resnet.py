@@ -147,15 +147,17 @@ class ResNet19(Backbone):
     12.63 M parameters (10 classes), 18 neuron layers; FC weights at PyTorch's default.
     Variant "fsta" (MPBN, FSTA-SNN repositories): stem of 128 channels, head 512-classes; 12.57 M parameters, 17 neuron
     layers; FC weights from N(0, 1 / fan_in^2).
+    Variant "sakd" (the network without spikes of the SAKD repository): stem of 64 channels, head 512-classes; 12.50 M
+    parameters, 17 layers of neurons; all weights at PyTorch's default.
 
     Args:
-        variant: "tdbn" or "fsta".
-        width: channels of the first stage; the stem of "tdbn" and its hidden layer follow from it.
+        variant: "tdbn", "fsta" or "sakd".
+        width: channels of the first stage; the stem of "tdbn" and "sakd" and the hidden layer follow from it.
         blocks: number of basic blocks in each of the three stages.
         zero_init_last: start the last norm of each block at 0.
     """
 
-    VARIANTS = ("tdbn", "fsta")
+    VARIANTS = ("tdbn", "fsta", "sakd")
 
     def __init__(
         self,
@@ -174,7 +176,7 @@ class ResNet19(Backbone):
         super().__init__(T=T, in_channels=in_channels, num_classes=num_classes, image_size=image_size, reduction=4)
         choice("backbone.variant", variant, self.VARIANTS)
         widths = [count("backbone.width", width) * factor for factor in (1, 2, 4)]
-        stem = max(1, width // 2) if variant == "tdbn" else width
+        stem = width if variant == "fsta" else max(1, width // 2)
         unit = unit_factory(norm, neuron)
         self.conv = conv3x3(in_channels, stem)
         self.unit = unit(stem)
@@ -183,7 +185,8 @@ class ResNet19(Backbone):
         if variant == "tdbn":
             self.hidden.extend([nn.Linear(widths[-1], 2 * width), neuron(channels=2 * width)])
         self.fc = nn.Linear(2 * width if variant == "tdbn" else widths[-1], num_classes)
-        init_convs(self)
+        if variant != "sakd":
+            init_convs(self)
         if variant == "fsta":
             init_linear(self.fc, 1 / self.fc.in_features)
 
@@ -197,10 +200,13 @@ class ResNet(Backbone):
 
     conv 7x7 stride 2, norm, neuron, average pool 3x3 stride 2, four stages, global average, linear. 11.69 M and 21.80 M
     parameters (1000 classes), 17 and 33 neuron layers. FC weights from N(0, 1 / fan_in^2).
+    Stem "cifar" (SAKD repository) is for small images: conv 3x3 stride 1, norm, neuron, and no pool; FC weights at
+    PyTorch's default.
 
     Args:
         width: channels of the stem and the first stage.
         blocks: number of basic blocks in each of the four stages.
+        stem: "imagenet" or "cifar".
         zero_init_last: start the last norm of each block at 0.
     """
 
@@ -215,18 +221,26 @@ class ResNet(Backbone):
         image_size: ImageSize,
         blocks: Sequence[int],
         width: int = 64,
+        stem: str = "imagenet",
         zero_init_last: bool = False,
     ) -> None:
-        super().__init__(T=T, in_channels=in_channels, num_classes=num_classes, image_size=image_size, reduction=32)
+        small = choice("backbone.stem", stem, ("imagenet", "cifar")) == "cifar"
+        reduction = 8 if small else 32
+        super().__init__(
+            T=T, in_channels=in_channels, num_classes=num_classes, image_size=image_size, reduction=reduction
+        )
         widths = [count("backbone.width", width) * factor for factor in (1, 2, 4, 8)]
         unit = unit_factory(norm, neuron)
-        self.conv = Conv2d(in_channels, width, 7, stride=2, padding=3, bias=False)
+        self.conv = (
+            conv3x3(in_channels, width) if small else Conv2d(in_channels, width, 7, stride=2, padding=3, bias=False)
+        )
         self.unit = unit(width)
-        self.pool = AvgPool2d(3, 2, 1)
+        self.pool: nn.Module = nn.Identity() if small else AvgPool2d(3, 2, 1)
         self.stages = basic_stages(plan_stages(width, widths, blocks), unit, norm, zero_init_last=zero_init_last)
         self.fc = nn.Linear(widths[-1], num_classes)
         init_convs(self)
-        init_linear(self.fc, 1 / self.fc.in_features)
+        if not small:
+            init_linear(self.fc, 1 / self.fc.in_features)
 
     def logits(self, x: Tensor, repeats: int) -> Tensor:
         return self.fc(global_average(self.stages(self.pool(self.unit(self.conv(x), repeats)))))

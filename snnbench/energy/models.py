@@ -42,7 +42,8 @@ def energy(
     """The `energy` block of result.json, in picojoules per sample.
 
     "45nm": 0.9 pJ an accumulate and 4.6 pJ a multiply-accumulate of the synapses, nothing else; the ANN counterpart
-    costs 4.6 pJ x its multiply-accumulates. "lemaire": see `snnbench.energy.lemaire`.
+    costs 4.6 pJ x its multiply-accumulates. "lemaire": see `snnbench.energy.lemaire`. A network without spikes is
+    its own ANN counterpart.
 
     Args:
         synapses: the convolutions and linear layers by name.
@@ -55,7 +56,9 @@ def energy(
         UserError: there is no such model.
     """
     if choose_model(model) == "lemaire":
-        costs = {name: lemaire.synapses(layer) for name, layer in synapses.items()}
+        spiking = neurons or any(layer.input != "real" for layer in synapses.values())
+        price = lemaire.synapses if spiking else lemaire.ann
+        costs = {name: price(layer) for name, layer in synapses.items()}
         ann = {name: lemaire.ann(layer) for name, layer in synapses.items()}
         extra = {name: lemaire.neurons(layer) for name, layer in (neurons or {}).items()}
     else:

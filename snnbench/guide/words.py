@@ -40,11 +40,13 @@ KEYS = {
     "tags": "words of your own",
     "resume": "folder of a run to go on with",
     "retry": "failed: with -m, again what failed by itself",
-    "row": "the row of a paper's table, by experiment=...",
+    "row": "the row of a paper's table; train.py has it by experiment=...",
     "run": "the run's folder",
     "ckpt": "last, best, or another of its checkpoints/",
     "accelerator": "cpu, cuda; null: the run's",
     "energy": "true counts operations; lemaire: with memory",
+    "neuron": "of eval.py: another one, or single keys, neuron.v_th=0.9",
+    "drop": "[w]: what the run learned and another neuron lacks",
     "paths.data": "where the data lies; null: where the run was told to look",
 }
 EVERYDAY = (
@@ -95,6 +97,7 @@ PAGES = {
             (("run=outputs/<name>/<time>",), "its last epoch"),
             (("run=outputs/<name>/<time>", "ckpt=best"), "its best test epoch"),
             (("run=outputs/<name>/<time>", "energy=true"), "counts operations"),
+            (("run=outputs/<name>/<time>", "neuron.v_th=0.9"), "its weights, another neuron"),
         ),
         (COMMON[0], ("--help keys|KEY", COMMON[-1][1])),
     ),

@@ -62,10 +62,15 @@ def _head(run: Run, name: str) -> dict[str, Any]:
         if (value := run.accuracy(protocol)) is not None
     ]
     found: dict[str, Any] = {"library_name": "snnbench", "pipeline_tag": kind["type"], "metrics": ["accuracy"]}
-    found |= {"datasets": [named["data"]], "tags": ["spiking-neural-network", named["neuron"], named["backbone"]]}
+    spiking = ["spiking-neural-network"] if _spikes_at_all(run) else []
+    found |= {"datasets": [named["data"]], "tags": [*spiking, named["neuron"], named["backbone"]]}
     if measured:
         found["model-index"] = [{"name": name, "results": [{"task": kind, "dataset": data, "metrics": measured}]}]
     return found
+
+
+def _spikes_at_all(run: Run) -> bool:
+    return _name(run, "neuron") not in labels.WITHOUT_SPIKES
 
 
 def _what(run: Run, model: Model, checkpoint: str) -> str:
@@ -73,9 +78,12 @@ def _what(run: Run, model: Model, checkpoint: str) -> str:
     epoch = model.epoch or 0
     acc = run.curve.get(epoch)
     reached = f", {acc:.2f} % on the test set" if acc is not None else ""
+    kind = "A network without spikes: {backbone} with {neuron}"
+    if _spikes_at_all(run):
+        kind = "A spiking network: {backbone} with {neuron} neurons and T = {T} timesteps"
+    network = kind.format(**named, T=run.config["T"])
     lines = [
-        f"A spiking network: {named['backbone']} with {named['neuron']} neurons and T = {run.config['T']} timesteps, "
-        f"trained on {named['data']} by snnbench {__version__}.",
+        f"{network}, trained on {named['data']} by snnbench {__version__}.",
         f"These are the weights of its {checkpoint} checkpoint: after epoch {epoch + 1} of {run.planned}{reached}.",
     ]
     doubts = [doubt for doubt in (unfinished(run), not_real(run)) if doubt]
@@ -192,7 +200,8 @@ def _energy(run: Run) -> str:
     ]
     if not rows:
         return ""
-    how = "Counted layer by layer from the real spikes of the test set; 0.9 pJ an accumulate and 4.6 pJ a "
+    spikes = " from the real spikes of the test set" if _spikes_at_all(run) else ""
+    how = f"Counted layer by layer{spikes}; 0.9 pJ an accumulate and 4.6 pJ a "
     return f"{how}multiply-accumulate at 45 nm, nothing else.\n\n" + table(("", ""), rows)
 
 

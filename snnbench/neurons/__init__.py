@@ -1,10 +1,11 @@
 """The equations: one file per neuron family, each neuron one pure step function.
 
 Every module of this package is imported with it, so that a file with a neuron is all that a new neuron takes:
-`snnbench.neurons.<Class>` and `known()` find it.
+`snnbench.neurons.<Class>` and `known()` find it. `ReLU` stands beside them for networks without spikes.
 """
 
 from snnbench.neurons.base import SpikingNeuron, registry
+from snnbench.neurons.relu import ReLU as ReLU
 from snnbench.registry import import_modules
 
 import_modules(__name__, __path__)

@@ -24,6 +24,7 @@ DATA = {
     "tiny_imagenet": "Tiny-ImageNet",
     "imagenet": "ImageNet",
 }
+WITHOUT_SPIKES = {"relu": "ReLU"}
 GREEK = {name: lookup(f"GREEK SMALL LETTER {name}") for name in ("alpha", "beta", "gamma", "tau")}
 COEFFICIENTS = {
     ("dalif", "alpha"): f"spatial decay {GREEK['alpha']}",
@@ -36,7 +37,7 @@ def data(name: str) -> str:
 
 
 def neuron(name: str) -> str:
-    return neurons().get(name, name)
+    return neurons().get(name) or WITHOUT_SPIKES.get(name, name)
 
 
 @cache

@@ -16,11 +16,12 @@ from snnbench.errors import UserError, did_you_mean
 from snnbench.files import WriteError, write_json
 from snnbench.neurons.base import spiking_layers
 from snnbench.runs.confusion import write_confusion
+from snnbench.runs.deployed import deployed_file
 from snnbench.runs.folder import open_folder
 from snnbench.runs.quantities import FIRING_RATE
 from snnbench.runs.result import read_result, threads_of, write_result
 from snnbench.runs.schema import CHECKPOINTS, CONFUSION, EPOCH, evaluation
-from snnbench.training import build, distributed
+from snnbench.training import build, deploy, distributed
 from snnbench.training.checkpoint import read_checkpoint
 from snnbench.training.module import SpikingClassifier
 from snnbench.training.record import check_data
@@ -34,6 +35,8 @@ def evaluate(cfg: DictConfig) -> int:
     """Evaluate `cfg.run` at checkpoint `cfg.ckpt`; writes eval-<ckpt>.json beside it.
 
     With `cfg.energy`, operations are counted, too; a finished run's result that lacks them gets those of ckpt=last.
+    With another neuron than the run's (`deploy`), what is measured goes into a file of its own, and nothing of the run
+    is compared with it or completed by it.
 
     Returns:
         0, or 1 if the accuracy is not exactly the one that the run recorded for that epoch, or none was recorded.
@@ -45,14 +48,16 @@ def evaluate(cfg: DictConfig) -> int:
     log.quieten()
     folder, run = open_folder(cfg.run, data=cfg.paths.data)
     result = read_result(folder)
-    checkpoint = read_checkpoint(_checkpoint_path(folder, cfg.ckpt))
+    swap = deploy.exchange(run, cfg, result.get("row"))
+    ckpt = cfg.ckpt or (swap.row.checkpoint if swap and swap.row else "last")
+    checkpoint = read_checkpoint(_checkpoint_path(folder, ckpt))
     _adapt(run, cfg)
     build.check_device(run, key="accelerator")
     build.set_threads(threads.for_run(run.threads, threads_of(result)))
     data = build.build_data(run)
     check_data(f"run={cfg.run}", run, result, data)
     module = build.build_module(run, build.build_network(run), data)
-    module.load_state_dict(checkpoint["state_dict"])
+    deployed = deploy.load(module, checkpoint["state_dict"], run, swap, list(cfg.drop))
     if model == "lemaire":
         for layer in spiking_layers(module.network).values():
             neuron_work(layer)  # a neuron that cannot be priced should not be found out after the evaluation
@@ -60,23 +65,34 @@ def evaluate(cfg: DictConfig) -> int:
     distributed.check(run)
     trainer = build.build_trainer(run, plugins=distributed.plugins(), root=folder)
     trainer.validate(module, datamodule=data, verbose=False)
-    measured = dict(module.epoch_values)
-    recorded = _recorded(checkpoint)
+    values = _values(ckpt, checkpoint, module, model)
+    if deployed:
+        values |= {"same": False, "deployed": deployed}
+    code = 0 if values["same"] or deployed else MISMATCH
+    if trainer.is_global_zero:
+        _print(result["name"], values)
+        _store(folder, module, values, energy=model is not None)
+    return code
+
+
+def _values(ckpt: str, checkpoint: dict[str, Any], module: SpikingClassifier, model: str | None) -> dict[str, Any]:
+    """What was measured, beside what the run recorded."""
+    measured, recorded = dict(module.epoch_values), _recorded(checkpoint)
     same = bool(recorded) and all(_equal(measured.get(key), value) for key, value in recorded.items())
-    if not trainer.is_global_zero:
-        return 0 if same else MISMATCH
-    values = {"checkpoint": cfg.ckpt, "epoch": checkpoint["epoch"], "measured": measured, "recorded": recorded}
+    values = {"checkpoint": ckpt, "epoch": checkpoint["epoch"], "measured": measured, "recorded": recorded}
     values |= {"same": same, "firing_rate": module.firing.mean(), "layers": module.firing.rates()}
-    if model is not None:
-        values["energy"] = module.synops.energy(model)
-    _print(result["name"], values)
+    return values if model is None else {**values, "energy": module.synops.energy(model)}
+
+
+def _store(folder: Path, module: SpikingClassifier, values: dict[str, Any], energy: bool) -> None:
+    """Beside the run; what was measured with another neuron is not the run's, and completes nothing of it."""
+    ckpt, deployed = values["checkpoint"], values.get("deployed")
     try:
-        write_json(folder / evaluation(cfg.ckpt), values)
-        if same and cfg.ckpt == "last":
-            _complete(folder, module, energy=model is not None)
+        write_json(folder / (deployed_file(ckpt, deployed["neuron"]) if deployed else evaluation(ckpt)), values)
+        if values["same"] and ckpt == "last":
+            _complete(folder, module, energy)
     except WriteError as error:
         logging.getLogger("snnbench").warning("this is not stored: %s", error)
-    return 0 if same else MISMATCH
 
 
 def _complete(folder: Path, module: SpikingClassifier, energy: bool) -> None:
@@ -95,10 +111,9 @@ def _adapt(run: DictConfig, cfg: DictConfig) -> None:
         run.trainer.accelerator = cfg.accelerator
     if cfg.engine is None:
         return
-    kernels.check_engine(cfg.engine)
-    if "engine" not in run.neuron:
-        raise UserError(f"engine={cfg.engine}: the neuron of this run has no engine to choose. Leave it out.")
-    run.engine = run.neuron.engine = cfg.engine
+    run.engine = kernels.check_engine(cfg.engine)
+    if "engine" in run.neuron:  # convolutions, pools and norms follow the run's
+        run.neuron.engine = cfg.engine
 
 
 def _checkpoint_path(folder: Path, name: str) -> Path:
@@ -122,8 +137,9 @@ def _equal(measured: float | None, recorded: float) -> bool:
 
 
 def _print(name: str, values: dict[str, Any]) -> None:
-    title = f"{name}, checkpoint {values['checkpoint']} (epoch {values['epoch'] + 1})"
-    table = Table("metric", "measured", "recorded", title=title, title_justify="left")
+    title, deployed = f"{name}, checkpoint {values['checkpoint']} (epoch {values['epoch'] + 1})", values.get("deployed")
+    theirs = f"with its own {deployed['trained'].get('name')}" if deployed else "recorded"
+    table = Table("metric", "measured", theirs, title=title, title_justify="left")
     for key, value in values["measured"].items():
         recorded = values["recorded"].get(key)
         table.add_row(key, f"{value:.4f}", "" if recorded is None else f"{recorded:.4f}")
@@ -133,7 +149,11 @@ def _print(name: str, values: dict[str, Any]) -> None:
     console.print(table)
     if values.get("energy"):
         console.print(energy_table(values["energy"]))
+    for line in deploy.words(deployed) if deployed else [_verdict(values)]:
+        console.print(line, markup=False)
+
+
+def _verdict(values: dict[str, Any]) -> str:
     if not values["recorded"]:
-        console.print("nothing was recorded for this epoch")
-    else:
-        console.print(f"the accuracy {'is exactly' if values['same'] else 'DIFFERS from'} the recorded one")
+        return "nothing was recorded for this epoch"
+    return f"the accuracy {'is exactly' if values['same'] else 'DIFFERS from'} the recorded one"

@@ -39,6 +39,14 @@ def resnet19_fsta(classes):
     return conv(3, 128) + basic_stages(128, (128, 256, 512), (3, 3, 2)) + linear(512, classes)
 
 
+def resnet19_sakd(classes):
+    return conv(3, 64) + basic_stages(64, (128, 256, 512), (3, 3, 2)) + linear(512, classes)
+
+
+def resnet_cifar(blocks, classes):
+    return conv(3, 64) + basic_stages(64, (64, 128, 256, 512), blocks) + linear(512, classes)
+
+
 def resnet_imagenet(*blocks):
     return conv(3, 64, kernel=7) + basic_stages(64, (64, 128, 256, 512), blocks) + linear(512, 1000)
 
@@ -82,6 +90,12 @@ CASES = [
     ("resnet19", 3, 100, 32, {"variant": "tdbn"}, 18, 12.65, resnet19_tdbn(100)),
     ("resnet19", 3, 10, 32, {"variant": "fsta"}, 17, 12.57, resnet19_fsta(10)),
     ("resnet19", 3, 100, 32, {"variant": "fsta"}, 17, 12.62, resnet19_fsta(100)),
+    ("resnet19", 3, 10, 32, {"variant": "sakd"}, 17, 12.50, resnet19_sakd(10)),
+    ("resnet19", 3, 100, 32, {"variant": "sakd"}, 17, 12.55, resnet19_sakd(100)),
+    ("resnet18_cifar", 3, 10, 32, {}, 17, 11.17, resnet_cifar((2, 2, 2, 2), 10)),
+    ("resnet18_cifar", 3, 100, 32, {}, 17, 11.22, resnet_cifar((2, 2, 2, 2), 100)),
+    ("resnet34_cifar", 3, 10, 32, {}, 33, 21.28, resnet_cifar((3, 4, 6, 3), 10)),
+    ("resnet34_cifar", 3, 100, 32, {}, 33, 21.33, resnet_cifar((3, 4, 6, 3), 100)),
     ("resnet18", 3, 1000, 224, {}, 17, 11.69, resnet_imagenet(2, 2, 2, 2)),
     ("resnet34", 3, 1000, 224, {}, 33, 21.80, resnet_imagenet(3, 4, 6, 3)),
     ("sew_resnet18", 3, 1000, 224, {}, 20, 11.69, resnet_imagenet(2, 2, 2, 2)),

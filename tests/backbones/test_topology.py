@@ -25,6 +25,7 @@ neuron = partial(LIF, tau=2.0, v_th=0.3, engine="reference")
         ("resnet19", 32, {"width": 2, "variant": "tdbn"}, {32: 7, 16: 6, 8: 4, None: 1}),
         ("resnet19", 32, {"width": 2, "variant": "fsta"}, {32: 7, 16: 6, 8: 4}),
         ("resnet18", 224, {"width": 2}, {112: 1, 56: 4, 28: 4, 14: 4, 7: 4}),
+        ("resnet18_cifar", 32, {"width": 2}, {32: 5, 16: 4, 8: 4, 4: 4}),
         ("resnet34", 224, {"width": 2}, {112: 1, 56: 6, 28: 8, 14: 12, 7: 6}),
         ("sew_resnet18", 224, {"width": 2}, {112: 1, 56: 4, 28: 5, 14: 5, 7: 5}),
         ("resnet18_preact", 32, {"width": 2}, {32: 5, 16: 4, 8: 4, 4: 4}),

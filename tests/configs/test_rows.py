@@ -14,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from snnbench import config
 from snnbench.data.augment import Augment, BatchTransform
-from snnbench.neurons import LIF, SpikingNeuron
+from snnbench.neurons import LIF, ReLU, SpikingNeuron
 from snnbench.runs.recipe import recipe_hash
 from snnbench.training import build
 from tests.conftest import CONFIGS
@@ -61,6 +61,12 @@ VGG11 = (64, 128, 256, 256, 512, 512, 512, 512)
 BY_HAND = {  # backbones of rows for which no source states the size
     ("resnet18", "imagenet"): 11_689_512,  # the well-known sizes: an average pool has no weights
     ("resnet34", "imagenet"): 21_797_672,
+    ("resnet18_cifar", "cifar10"): 11_173_962,  # tests/backbones/test_parameters.py derives these
+    ("resnet18_cifar", "cifar100"): 11_173_962 + 90 * 513,
+    ("resnet34_cifar", "cifar10"): 21_282_122,
+    ("resnet34_cifar", "cifar100"): 21_282_122 + 90 * 513,
+    ("resnet19", "cifar10"): 12_502_090,
+    ("resnet19", "cifar100"): 12_502_090 + 90 * 513,
     ("sew_resnet18", "imagenet"): 11_689_512,
     ("sew_resnet34", "imagenet"): 21_797_672,
     ("resnet20", "cifar10dvs"): resnet20(2, 10),
@@ -127,7 +133,7 @@ def test_row_composes_has_its_network_and_its_source(row):
     if block["reported"]["protocol"] == "validation_chosen":
         assert cfg.data.val_fraction > 0
 
-    assert isinstance(build.make(cfg, "neuron")(channels=4), SpikingNeuron)
+    assert isinstance(build.make(cfg, "neuron")(channels=4), ReLU if cfg.T == 1 else SpikingNeuron)
     size = network_size(cfg)
     if block["parameters"] is not None:
         assert round(size / 1e6, decimals(block["parameters"])) == block["parameters"]
@@ -160,7 +166,7 @@ def train_step(cfg: DictConfig, batch: int) -> None:
     network = build.build_network(cfg)
     for module in network.modules():  # enough current for spikes in the last layers, at the first step already
         if isinstance(module, torch.nn.BatchNorm2d):
-            module.bias.data.fill_(2 * cfg.neuron.v_th)
+            module.bias.data.fill_(2 * cfg.neuron.get("v_th", 0.0))
     size, classes = cfg.data.image_size, cfg.data.num_classes
     shape = (cfg.T, batch, 2, size, size) if cfg.data.name in EVENTS else (batch, cfg.data.in_channels, size, size)
     x = torch.randn(shape, generator=torch.Generator().manual_seed(0))
@@ -200,7 +206,7 @@ def test_one_training_step_of_each_backbone_on_each_data_set(row):
     """Two timesteps, narrow layers, at most 64 pixels; test_every_row_trains has all of it."""
     cfg = compose(row).copy()
     cfg.engine = "reference"  # nothing to compile
-    if cfg.backbone.name != "seqnet":
+    if cfg.backbone.name != "seqnet" and cfg.T > 2:
         cfg.T = 2
     cfg.backbone.width = 16
     cfg.data.image_size = min(cfg.data.image_size, 64)

@@ -52,6 +52,16 @@ def current(scale=1.5, shift=0.5):
     return torch.randn(T, *SHAPE) * scale + shift
 
 
+@pytest.mark.parametrize("v_reset", [0.0, -0.02, -0.06, -0.1])
+def test_a_lif_that_starts_at_its_reset_value_is_one_from_0_with_a_higher_threshold(v_reset):
+    """As configs/deployed has CLIF's networks, whose input is not divided by tau."""
+    other = theirs.LIFNode(tau=2.0, decay_input=False, v_threshold=1.0, v_reset=v_reset, step_mode="m").double()
+    x = current(scale=0.8, shift=0.3).double()
+    spikes = spikes_of(other, x)
+    assert 0.1 < spikes.mean() < 0.9
+    assert torch.equal(LIF(decay_input=False, v_th=1 - v_reset, v_reset=0.0, engine="reference")(x), spikes)
+
+
 RESETS = [0.0, -0.25, None]
 
 

@@ -10,14 +10,14 @@ import torch
 from torch import Tensor, nn
 
 from snnbench.backbones.norms import BatchNorm
-from snnbench.neurons import SpikingNeuron
+from snnbench.neurons import ReLU, SpikingNeuron
 from tests.oracles.oracle import Oracle, normal
 
-KINDS: dict[str, type[nn.Module]] = {
+KINDS: dict[str, type[nn.Module] | tuple[type[nn.Module], ...]] = {
     "conv": nn.Conv2d,
     "linear": nn.Linear,
     "norm": BatchNorm,
-    "neuron": SpikingNeuron,
+    "neuron": (SpikingNeuron, ReLU),
 }
 
 

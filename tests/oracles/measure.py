@@ -26,7 +26,7 @@ class Measured:
         loss: of the training forward.
         loss_mixed: the loss of the same logits for mixed labels, None where the oracle has none.
         out: the shape of one output map.
-        spikes: [training, evaluation], empty but for neurons.
+        spikes: [training, evaluation], empty but for neurons; of a ReLU, the outputs above 0.
         grad: the three numbers of each parameter's gradient.
         running: the three numbers of mean and variance after training, empty but for norms.
         logits: "train" and "eval", shaped as the oracle's.
@@ -84,7 +84,7 @@ def _watched(measured: Measured) -> Iterator[None]:
     def note(k: int, kind: str, output: Tensor) -> None:
         measured.out[k] = list(output.shape[2:])
         if kind == "neuron":
-            measured.spikes.setdefault(k, []).append(int(output.detach().sum()))
+            measured.spikes.setdefault(k, []).append(int((output > 0).sum()))
 
     handles = [
         leaf.module.register_forward_hook(lambda _m, _i, out, k=k, kind=leaf.kind: note(k, kind, out))
