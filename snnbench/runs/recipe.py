@@ -67,6 +67,8 @@ CAME_LATER: dict[str, Any] = {
     **{f"{data}.val_split": "random" for data in ("EventData", "ImageData")},
     "VGGSNN.dropout_per_step": False,
     "GLIF.hard_gates": False,
+    "Augment.batch_epochs": None,
+    "Augment.mixed": [],
     **{f"GLIF.{gate}": None for gate in ("alpha", "beta", "gamma")},
 }
 EVAL_BATCH, PRECISION = "data.eval_batch_size", "trainer.precision"
