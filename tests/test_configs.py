@@ -87,6 +87,8 @@ def test_every_neuron_trains_in_every_backbone(neuron, backbone):
     if neuron != "relu":
         cfg.neuron.update(surrogate={"name": "atan", "alpha": 1.0}, engine="reference")
     cfg.backbone.width = 8
+    if "heads" in cfg.backbone:
+        cfg.backbone.update(width=16, heads=2)
     network = build.build_network(cfg)
     for layer in spiking_layers(network).values():
         layer.spike = layer.spike.primitive  # smooth, so that no layer of so narrow a network is silent

@@ -5,9 +5,11 @@ from snnbench.backbones.convnet import ConvNet
 from snnbench.backbones.plif import PLIFNet
 from snnbench.backbones.preact import PreActResNet
 from snnbench.backbones.psn import PSNNet, SeqNet
+from snnbench.backbones.qkformer import QKFormer
 from snnbench.backbones.resnet import ResNet, ResNet19, ResNet20
 from snnbench.backbones.resnet_glif import GLIFResNet
 from snnbench.backbones.sew import SEWResNet
+from snnbench.backbones.transformer import SpikingTransformer
 from snnbench.backbones.vgg import VGG, VGGSNN
 
 __all__ = [
@@ -19,9 +21,11 @@ __all__ = [
     "PLIFNet",
     "PSNNet",
     "PreActResNet",
+    "QKFormer",
     "ResNet",
     "ResNet19",
     "ResNet20",
     "SEWResNet",
     "SeqNet",
+    "SpikingTransformer",
 ]

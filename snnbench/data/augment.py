@@ -25,6 +25,8 @@ class Augment:
             training images get the evaluation transform.
         normalized: On each training image after normalisation, float32 [C, H, W].
         batch: On each training batch, on the device: (x [B, C, H, W], y [B]) to (x, soft y [B, classes]).
+        batch_epochs: In how many of the first epochs `batch` acts; None: in all.
+        mixed: On each training image after `batch`, on the device, float32 [C, H, W].
     """
 
     def __init__(
@@ -33,11 +35,16 @@ class Augment:
         sample: Sequence[Callable[[Any], Any]] = (),
         normalized: Sequence[Callable[[Tensor], Tensor]] = (),
         batch: Sequence[Callable[..., Any]] = (),
+        batch_epochs: int | None = None,
+        mixed: Sequence[Callable[[Tensor], Tensor]] = (),
     ) -> None:
         self.name = name
         self.sample = callables("augment.sample", sample)
         self.normalized = callables("augment.normalized", normalized)
         self.batch = callables("augment.batch", batch)
+        hint = "null is all of them."
+        self.batch_epochs = count("augment.batch_epochs", batch_epochs, 0, also=(None,), hint=hint)
+        self.mixed = callables("augment.mixed", mixed)
 
 
 def augment_of(value: Augment | None) -> Augment:
@@ -57,17 +64,48 @@ class BatchTransform:
     """Runs `transforms` one after the other on (x, y) and returns y as class probabilities, mixed or not.
 
     They draw from the global generators only, so seeding those per step makes them repeatable.
+
+    Args:
+        transforms: On (x, y).
+        num_classes: Of y.
+        epochs: In how many of the first epochs `transforms` act; None: in all.
+        mixed: On each x after them.
+        epoch_of: Tells the current epoch.
     """
 
-    def __init__(self, transforms: Sequence[Callable[..., Any]], num_classes: int) -> None:
+    def __init__(
+        self,
+        transforms: Sequence[Callable[..., Any]],
+        num_classes: int,
+        *,
+        epochs: int | None = None,
+        mixed: Sequence[Callable[[Tensor], Tensor]] = (),
+        epoch_of: Callable[[], int] = lambda: 0,
+    ) -> None:
         self.transforms, self.num_classes = list(transforms), num_classes
+        self.epochs, self.mixed, self.epoch_of = epochs, list(mixed), epoch_of
+
+    @classmethod
+    def of(cls, augment: Augment, num_classes: int, epoch_of: Callable[[], int]) -> BatchTransform | None:
+        """What `augment` does to training batches; None where that is nothing."""
+        if not (augment.batch or augment.mixed):
+            return None
+        return cls(augment.batch, num_classes, epochs=augment.batch_epochs, mixed=augment.mixed, epoch_of=epoch_of)
 
     def __call__(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        for transform in self.transforms:
-            x, y = transform(x, y)
+        if self.epochs is None or self.epoch_of() < self.epochs:
+            for transform in self.transforms:
+                x, y = transform(x, y)
+        if self.mixed:
+            x = torch.stack([self._mixed(image) for image in x])
         if not y.is_floating_point():
             y = nnf.one_hot(y, self.num_classes).to(x.dtype)
         return x, y
+
+    def _mixed(self, image: Tensor) -> Tensor:
+        for transform in self.mixed:
+            image = transform(image)
+        return image
 
 
 class Cutout(v2.Transform):

@@ -17,7 +17,7 @@ from snnbench.neurons.base import spiking_layers
 
 
 class SynOps:
-    """Counts the operations of every convolution and linear layer between `start` and `stop`, without a sync.
+    """Counts the operations of convolutions, linear layers and attention between `start` and `stop`, without a sync.
 
     What a layer reads decides how it is counted:
 
@@ -31,6 +31,10 @@ class SynOps:
 
     The ANN counterpart sees one frame once. Where the network has `in_parts` set, its timesteps are parts of one input
     (the columns of an image), and the ANN makes as many passes.
+
+    A product of two matrices in attention (`SpikeMatmul`) is counted as a linear layer is whose weights are the other
+    matrix: an accumulate for each spike of the one and each column of the other, whatever stands there. Masks, and sums
+    of spikes without a product, as in the attention of the Spike-driven Transformer, are not counted.
 
     Spikes and averages are recognised by their values alone, of which some thousands of each batch are looked at.
     Averages are those over 1, 4, 9, 16, 36, 49, 64 or 144 positions (`layer_counts.WINDOWS`) or over the whole map that
@@ -96,7 +100,7 @@ class SynOps:
         return energy(self.synapses(), neurons, samples=self.samples, parameters=parameters, model=model)
 
     def synapses(self) -> dict[str, Synapses]:
-        """What was counted of each convolution and linear layer that ran, per sample."""
+        """What was counted of each layer with synapses that ran, per sample."""
         return {name: tally.per_sample(self.samples) for name, tally in self._synapses.items() if tally.ran}
 
     def neurons(self) -> dict[str, Neurons]:
@@ -123,7 +127,8 @@ class SynOps:
     def _count_synapses(self, tally: SynapseTally) -> Any:
         def count(layer: nn.Module, inputs: tuple[Tensor, ...], named: dict[str, Tensor], outputs: Tensor) -> None:
             x = inputs[0] if inputs else named["input"]
-            tally.add(x, outputs, batch=self._batch, real=not self._fired, area=self._area)
+            other = inputs[1] if len(inputs) > 1 else None
+            tally.add(x, outputs, batch=self._batch, real=not self._fired, area=self._area, other=other)
 
         return count
 
@@ -175,7 +180,7 @@ class FiringRates:
 
 
 def synaptic_layers(network: nn.Module) -> dict[str, Synaptic]:
-    """The convolutions and linear layers by their names in the network, without those inside a neuron."""
+    """Convolutions, linear layers and products of matrices by their names, without those inside a neuron."""
     inside = {module for neuron in spiking_layers(network).values() for module in neuron.modules()}
     return {
         name: module

@@ -8,9 +8,10 @@ from collections.abc import Callable
 from functools import lru_cache
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from snnbench.energy.fan_out import Synaptic, fan_out, spatial_dims
+from snnbench.backbones.attention import SpikeMatmul
+from snnbench.energy.fan_out import MATRICES, Synaptic, fan_in, fan_out, spatial_dims
 from snnbench.energy.neuron_ops import neuron_work
 from snnbench.energy.operations import Neurons, Synapses
 from snnbench.neurons import SpikingNeuron
@@ -25,7 +26,7 @@ Reduce = Callable[[Tensor], Tensor]
 
 
 class SynapseTally:
-    """Sums over the calls of one convolution or linear layer.
+    """Sums over the calls of one convolution, linear layer or product of spikes with another matrix.
 
     What depends on values stays on the device until it is asked for; what depends on sizes is counted here.
 
@@ -39,16 +40,20 @@ class SynapseTally:
         self._sizes: Counter[str] = Counter()
         self._values: Tensor | None = None
         self._fan_out: dict[tuple[int, ...], Tensor] = {}
+        self._weights = 0 if isinstance(layer, SpikeMatmul) else layer.weight.numel()
 
     @property
     def ran(self) -> bool:
         return self._values is not None
 
-    def add(self, x: Tensor, outputs: Tensor, *, batch: int, real: bool, area: int) -> None:
+    def add(
+        self, x: Tensor, outputs: Tensor, *, batch: int, real: bool, area: int, other: Tensor | None = None
+    ) -> None:
         """Count one call.
 
         Args:
             x, outputs: of the layer; channels and space last, before them time and batch, or the two folded.
+            other: the matrix that a product has in the place of weights.
             batch: number of samples.
             real: whether no neuron has fired yet, so that x is not made of spikes.
             area: positions of the map that the last neurons fired on: what a global average divides by.
@@ -56,7 +61,9 @@ class SynapseTally:
         x = x.detach()
         dims = x.dim() - spatial_dims(self.layer)
         frames = _frames(x.shape[: dims - 1], batch)
-        dense = outputs.numel() * self.layer.weight[0].numel()
+        dense = outputs.numel() * fan_in(self.layer, x)
+        if other is not None:
+            self._weights = other.numel() // (frames * batch)
         self._sizes.update(inputs=x.numel(), dense=dense, spiking=0 if real else dense)
         self._sizes.update(
             inputs_once=x.numel() // frames, outputs_once=outputs.numel() // frames, dense_once=dense // frames
@@ -65,7 +72,7 @@ class SynapseTally:
         if real:
             values = torch.cat([nonzero.sum()[None], nonzero.new_zeros(5 + len(WINDOWS))])
         else:
-            reached = self._reached(tuple(x.shape[dims:]), x.device)
+            reached = self._reached((*x.shape[dims:], outputs.shape[-1]), x.device)
             sums = torch.stack([nonzero.sum(), (nonzero * reached).sum(), spikes.sum(), (spikes * reached).sum()])
             values = torch.cat([sums.new_zeros(1), sums, _misses(x, area)])
         self._values = values if self._values is None else self._values + values
@@ -104,16 +111,17 @@ class SynapseTally:
             outputs=size["outputs_once"] / samples,
             passes=passes,
             ann_passes=ann_passes,
-            weights=layer.weight.numel(),
+            weights=self._weights,
             biases=0 if layer.bias is None else layer.bias.numel(),
-            kernel=0 if isinstance(layer, nn.Linear) else layer.out_channels * math.prod(layer.kernel_size),
+            kernel=0 if isinstance(layer, MATRICES) else layer.out_channels * math.prod(layer.kernel_size),
         )
 
-    def _reached(self, size: tuple[int, ...], device: torch.device) -> Tensor:
-        """The fan-out of each position, made once for each size of input."""
-        if size not in self._fan_out:
-            self._fan_out[size] = fan_out(self.layer, size).to(device)
-        return self._fan_out[size]
+    def _reached(self, sizes: tuple[int, ...], device: torch.device) -> Tensor:
+        """The fan-out of each position, made once for each size of input and output."""
+        if sizes not in self._fan_out:
+            *size, columns = sizes
+            self._fan_out[sizes] = fan_out(self.layer, tuple(size), columns).to(device)
+        return self._fan_out[sizes]
 
 
 class NeuronTally:

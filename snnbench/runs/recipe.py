@@ -68,6 +68,8 @@ CAME_LATER: dict[str, Any] = {
     "VGGSNN.dropout_per_step": False,
     "ResNet.stem": "imagenet",
     "GLIF.hard_gates": False,
+    "Augment.batch_epochs": None,
+    "Augment.mixed": [],
     **{f"GLIF.{gate}": None for gate in ("alpha", "beta", "gamma")},
 }
 EVAL_BATCH, PRECISION = "data.eval_batch_size", "trainer.precision"

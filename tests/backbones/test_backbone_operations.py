@@ -5,10 +5,12 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from snnbench.backbones.attention import SpikeMatmul
 from tests.backbones.test_networks import REDUCED, reduced
 from tests.energy.scripted import count
 
-REAL_AFTER_NEURONS = {"resnet18_glif": {"fc.1"}}
+REAL_AFTER_NEURONS = {"resnet18_glif": {"fc.1"}, "spikingformer": {"fc"}}
+ADDS_SPIKES = ("sew", "spikformer", "qkformer")  # in residual connections
 OTHERS = {
     "psnnet": ({"image_size": 9}, {"width": 4}),
     "seqnet": ({"image_size": [9, 6]}, {"width": 4}),
@@ -32,6 +34,10 @@ def reference(net, x):
 
     def hook(name):
         def count(layer, inputs, output):
+            if isinstance(layer, SpikeMatmul):
+                spikes, other = inputs
+                found[name] = (float((spikes @ torch.ones_like(other)).sum()), float(spikes.mean()))
+                return
             ones = torch.ones_like(layer.weight)
             x = inputs[0] if isinstance(layer, nn.Linear) else inputs[0].flatten(0, 1)
             integers = torch.equal(x, x.round())
@@ -48,7 +54,7 @@ def reference(net, x):
     hooks = [
         module.register_forward_hook(hook(name))
         for name, module in net.named_modules()
-        if isinstance(module, nn.Conv2d | nn.Linear)
+        if isinstance(module, nn.Conv2d | nn.Linear | SpikeMatmul)
     ]
     with torch.no_grad():
         net(x)
@@ -68,7 +74,8 @@ def test_every_backbone(build, name):
     stem = next(iter(layers))
     real = {stem} | REAL_AFTER_NEURONS.get(name, set())
     assert {layer for layer, counts in layers.items() if counts["input"] == "real"} == real
-    assert ("sums" in {counts["input"] for counts in layers.values()}) == name.startswith("sew")
+    sums = "sums" in {counts["input"] for counts in layers.values()}
+    assert sums == name.startswith("sew") or name.startswith(ADDS_SPIKES)
     for layer, (additions, rate) in reference(net, x).items():
         counts = layers[layer]
         assert counts["input_rate"] == pytest.approx(rate)

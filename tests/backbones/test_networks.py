@@ -25,6 +25,13 @@ REDUCED = {
     "vgg13": ({"image_size": 32}, {"width": 4}),
     "vgg16": ({"image_size": 32}, {"width": 4}),
     "vggsnn": ({"image_size": [16, 33], "in_channels": 2}, {"width": 4}),
+    "spikformer": ({"image_size": [9, 12]}, {"width": 16, "depth": 1, "heads": 4}),
+    "spikformer_dvs": ({"image_size": 18, "in_channels": 2}, {"width": 16, "depth": 1, "heads": 4}),
+    "spikingformer": ({"image_size": [9, 12]}, {"width": 16, "depth": 2, "heads": 4}),
+    "sdt": ({"image_size": [9, 12]}, {"width": 16, "depth": 2, "heads": 4}),
+    "sdt_dilated": ({"image_size": [9, 12]}, {"width": 16, "depth": 2, "heads": 4, "dilate": True}),
+    "qkformer": ({"image_size": [9, 12]}, {"width": 16, "depth": 1, "heads": 4}),
+    "qkformer_dvs": ({"image_size": 18, "in_channels": 2}, {"width": 32, "depth": 1, "heads": 4}),
     "plifnet_mnist": ({"image_size": 9, "in_channels": 1}, {"width": 6, "hidden": 24}),
     "plifnet_cifar10": ({"image_size": 9}, {"width": 6, "hidden": 24}),
     "plifnet_nmnist": ({"image_size": [9, 8], "in_channels": 2}, {"width": 6, "hidden": 24}),
@@ -32,14 +39,14 @@ REDUCED = {
     "plifnet_dvs128gesture": ({"image_size": 32, "in_channels": 2}, {"width": 6, "hidden": 24}),
 }
 NAMES = list(REDUCED)
-SOME = ["convnet", "resnet20", "resnet18_preact", "sew_resnet18", "vgg11", "plifnet_mnist"]
+SOME = ["convnet", "resnet20", "resnet18_preact", "sew_resnet18", "vgg11", "plifnet_mnist", "sdt_dilated", "qkformer"]
 B, CLASSES = 5, 7
 
 
 def reduced(build, name, seed=0, **options):
     """A small network in float64 (no spike flips by rounding), without dropout, and a batch of images for it."""
     data, sizes = REDUCED[name]
-    config = "resnet19" if name.startswith("resnet19") else name
+    config = {"resnet19_fsta": "resnet19", "sdt_dilated": "sdt"}.get(name, name)
     sizes = {**sizes, **(dict.fromkeys(("dropout", "hidden_dropout"), 0.0) if name.startswith("plif") else {})}
     torch.manual_seed(seed)
     net = build(config, num_classes=CLASSES, **{"in_channels": 3, **data, **sizes, **options}).double()
@@ -166,6 +173,9 @@ def test_wrong_input_is_refused(build, shape, message):
         ("resnet18_preact", 8),
         ("vgg16", 32),
         ("vggsnn", 16),
+        ("spikformer", 4),
+        ("sdt", 4),
+        ("qkformer_dvs", 16),
         ("plifnet_mnist", 4),
         ("plifnet_dvs128gesture", 32),
     ],
@@ -204,6 +214,20 @@ def test_smallest_image(build, name, smallest):
         ("convnet", {"pool": "mean"}, r"backbone.pool='mean'.*avg, max"),
         ("convnet", {"multipliers": []}, r"backbone.multipliers=\[\]"),
         ("convnet", {"multipliers": [0.5]}, r"backbone.multipliers=\[0.5\]"),
+        ("spikformer", {"variant": "spikeformer"}, r"backbone.variant='spikeformer'.*Did you mean 'spikformer'"),
+        ("spikformer", {"heads": 5}, r"backbone.heads=5: must divide 384"),
+        ("spikformer", {"width": 12, "heads": 4}, r"backbone.width=12: must be a multiple of 8"),
+        ("spikformer", {"pools": [True]}, r"backbone.pools=\[True\]: must be a list .* of length 4"),
+        ("spikformer", {"pools": [1, 0, 0, 0]}, r"backbone.pools=1: must be true or false"),
+        ("spikformer", {"scale": 0}, r"backbone.scale=0"),
+        ("spikformer", {"scale": None}, r"backbone.scale=null"),
+        ("spikformer", {"attention_v_th": 0}, r"backbone.attention_v_th=0: .*null"),
+        ("spikformer", {"mlp_ratio": 0.5}, r"backbone.mlp_ratio=0.5"),
+        ("spikformer", {"depth": 0}, r"backbone.depth=0"),
+        ("spikformer", {"dilate": True}, r"backbone.dilate=true: has no effect"),
+        ("sdt", {"scale": 0.125}, r"backbone.scale=0.125: must be null"),
+        ("qkformer_dvs", {"width": 24, "heads": 1}, r"backbone.width=24: must be a multiple of 16"),
+        ("qkformer", {"heads": 64}, r"backbone.heads=64: must divide 96"),
         ("plifnet_mnist", {"stages": [0]}, r"backbone.stages=\[0\]"),
         ("plifnet_mnist", {"voters": 0}, r"backbone.voters=0"),
         ("plifnet_mnist", {"hidden": 2.5}, r"backbone.hidden=2.5"),

@@ -1,5 +1,7 @@
 """Sizes of the networks against the papers, and against counts made by hand from the layer lists."""
 
+from itertools import pairwise
+
 import pytest
 import torch
 
@@ -80,6 +82,20 @@ def plifnet(c_in, width, convs, features, hidden, classes):
     return body + linear(features, hidden, bias=False) + linear(hidden, 10 * classes, bias=False)
 
 
+def splitting(c_in, dim):
+    """The four stages and the last convolution."""
+    widths = (c_in, dim // 8, dim // 4, dim // 2, dim, dim)
+    return sum(conv(*pair) for pair in pairwise(widths))
+
+
+def attention(dim, qkv_bias=False):
+    return 3 * conv(dim, dim, kernel=1, bias=qkv_bias) + conv(dim, dim, kernel=1, bias=True)
+
+
+def mlp(dim, ratio=4):
+    return conv(dim, ratio * dim, kernel=1, bias=True) + conv(ratio * dim, dim, kernel=1, bias=True)
+
+
 CASES = [
     # config, channels, classes, image size, overrides, neuron layers, millions (two decimals), exact
     ("convnet", 1, 10, 8, {}, 3, 0.01, conv(1, 16) + conv(16, 32) + conv(32, 32) + linear(32, 10)),
@@ -107,6 +123,32 @@ CASES = [
     ("vgg16", 3, 10, 32, {}, 13, 14.73, vgg(3, VGG16, 512, 10)),
     ("vggsnn", 2, 10, 48, {}, 8, 9.27, vgg(2, VGGSNN, 512 * 3 * 3, 10)),
     ("vggsnn", 3, 200, 64, {}, 8, 10.86, vgg(3, VGGSNN, 512 * 4 * 4, 200)),
+    (
+        "spikformer",
+        3,
+        10,
+        32,
+        {},
+        33,
+        9.32,
+        splitting(3, 384) + 4 * (attention(384, qkv_bias=True) + mlp(384)) + linear(384, 10),
+    ),
+    ("spikformer_dvs", 2, 10, 128, {}, 19, 2.57, splitting(2, 256) + 2 * (attention(256) + mlp(256)) + linear(256, 10)),
+    ("spikingformer", 3, 10, 32, {}, 32, 9.32, splitting(3, 384) + 4 * (attention(384) + mlp(384)) + linear(384, 10)),
+    (
+        "spikingformer_dvs",
+        2,
+        10,
+        128,
+        {},
+        18,
+        2.57,
+        splitting(2, 256) + 2 * (attention(256) + mlp(256)) + linear(256, 10),
+    ),
+    ("sdt", 3, 10, 32, {}, 19, 10.23, splitting(3, 512) + 2 * (attention(512) + mlp(512)) + linear(512, 10)),
+    ("sdt_dvs", 2, 11, 128, {}, 19, 2.57, splitting(2, 256) + 2 * (attention(256) + mlp(256)) + linear(256, 11)),
+    ("qkformer", 3, 10, 32, {}, 35, 6.71, 6_706_234),  # the authors' log
+    ("qkformer_dvs", 2, 10, 128, {}, 21, 1.50, 1_504_138),  # the authors' log
     ("plifnet_mnist", 1, 10, 28, {}, 4, 13.20, plifnet(1, 128, 2, 128 * 7 * 7, 2048, 10)),
     ("plifnet_cifar10", 3, 10, 32, {}, 8, 36.72, plifnet(3, 256, 6, 256 * 8 * 8, 2048, 10)),
     ("plifnet_nmnist", 2, 10, 34, {}, 4, 17.13, plifnet(2, 128, 2, 128 * 8 * 8, 2048, 10)),

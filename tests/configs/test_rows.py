@@ -164,9 +164,10 @@ def test_file_name_and_head_comment_say_what_the_row_is(row):
 def train_step(cfg: DictConfig, batch: int) -> None:
     """One optimizer step on random samples of the data set's shape, through the row's loss, batch transform and all."""
     network = build.build_network(cfg)
+    current = 0 if cfg.backbone.get("variant") == "sdt" else 2  # there membranes add up, and one is pooled
     for module in network.modules():  # enough current for spikes in the last layers, at the first step already
         if isinstance(module, torch.nn.BatchNorm2d):
-            module.bias.data.fill_(2 * cfg.neuron.get("v_th", 0.0))
+            module.bias.data.fill_(current * cfg.neuron.get("v_th", 0.0))
     size, classes = cfg.data.image_size, cfg.data.num_classes
     shape = (cfg.T, batch, 2, size, size) if cfg.data.name in EVENTS else (batch, cfg.data.in_channels, size, size)
     x = torch.randn(shape, generator=torch.Generator().manual_seed(0))
@@ -209,6 +210,8 @@ def test_one_training_step_of_each_backbone_on_each_data_set(row):
     if cfg.backbone.name != "seqnet" and cfg.T > 2:
         cfg.T = 2
     cfg.backbone.width = 16
+    if "heads" in cfg.backbone:
+        cfg.backbone.heads = 4
     cfg.data.image_size = min(cfg.data.image_size, 64)
     train_step(cfg, batch=2)
 

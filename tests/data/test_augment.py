@@ -146,7 +146,26 @@ def test_a_rectangle_that_cannot_be_is_refused(options: dict, message: str) -> N
         RandomRedErasing(**options)
 
 
-@pytest.mark.parametrize("part", ["sample", "normalized", "batch"])
+def test_batch_transforms_end_after_their_epochs_and_each_image_is_treated_apart_after_them() -> None:
+    x, y = torch.ones(6, 3, 8, 8), torch.arange(6)
+    erase = v2.RandomErasing(p=1.0, scale=(0.1, 0.3), value=0)
+    augment = Augment("mine", batch=[lambda x, y: (2 * x, y)], batch_epochs=2, mixed=[erase, lambda image: -image])
+    for epoch, factor in enumerate([2, 2, 1, 1]):
+        mixed, soft = BatchTransform.of(augment, 7, lambda epoch=epoch: epoch)(x, y)
+        assert set(mixed.unique().tolist()) == {0.0, -float(factor)}
+        holes = (mixed[:, 0] == 0).flatten(1)
+        assert len({tuple(hole.tolist()) for hole in holes}) > 1, "one rectangle for all images"
+        assert torch.equal(soft, torch.nn.functional.one_hot(y, 7).float())
+    assert BatchTransform.of(Augment("mine"), 7, lambda: 0) is None
+
+
+@pytest.mark.parametrize("epochs", [-1, 1.5, "all"])
+def test_a_number_of_epochs_that_cannot_be_is_refused(epochs: object) -> None:
+    with pytest.raises(UserError, match=r"^augment.batch_epochs=.*: must be a whole number of at least 0"):
+        Augment("mine", batch_epochs=epochs)
+
+
+@pytest.mark.parametrize("part", ["sample", "normalized", "batch", "mixed"])
 @pytest.mark.parametrize("value", [None, "flip", [1], 3])
 def test_what_is_no_list_of_transforms_is_refused(part: str, value: object) -> None:
     with pytest.raises(UserError, match=rf"^augment.{part}=.*: must be a list of transforms."):

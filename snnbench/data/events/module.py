@@ -100,10 +100,9 @@ class EventData(BenchData):
         self.limit = count("data.limit", limit, also=(None,))
         self.cache = folder_path("data.cache", cache)
         self.augment = augment_of(augment)
-        if self.augment.normalized:
+        if self.augment.normalized or self.augment.mixed:
             raise UserError(f"augment={self.augment.name}: it is for normalised images; event clips are counts.")
-        if self.augment.batch:
-            self.batch_transform = ClipBatchTransform(self.augment.batch, self.num_classes)
+        self.batch_transform = ClipBatchTransform.of(self.augment, self.num_classes, lambda: self.epoch_of())
         self.pack: Pack | None = None
         self._files: Files | None = None
         seeded = f" seed {split_seed}" if split == "random" else ""

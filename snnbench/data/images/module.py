@@ -56,8 +56,7 @@ class ImageData(BenchData):
         self.std = numbers("data.std", std, "(0, inf)", length=self.in_channels, hint=hint)
         self.eval_transform = callables("data.eval_transform", eval_transform)
         self.augment = augment_of(augment)
-        if self.augment.batch:
-            self.batch_transform = BatchTransform(self.augment.batch, self.num_classes)
+        self.batch_transform = BatchTransform.of(self.augment, self.num_classes, lambda: self.epoch_of())
         self.limit = count("data.limit", limit, also=(None,))
         self.split = self.source.split + self.held_out
         self._images: tuple[Images, Images] | None = None
