@@ -66,6 +66,7 @@ CAME_LATER: dict[str, Any] = {
     "EventData.values": "counts",
     **{f"{data}.val_split": "random" for data in ("EventData", "ImageData")},
     "VGGSNN.dropout_per_step": False,
+    "LIF.detach_state": False,
     "GLIF.hard_gates": False,
     **{f"GLIF.{gate}": None for gate in ("alpha", "beta", "gamma")},
 }
