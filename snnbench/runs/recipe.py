@@ -66,7 +66,11 @@ CAME_LATER: dict[str, Any] = {
     "EventData.values": "counts",
     **{f"{data}.val_split": "random" for data in ("EventData", "ImageData")},
     "VGGSNN.dropout_per_step": False,
+    "VGGSNN.bias": True,
     "LIF.detach_state": False,
+    **{f"ResNet19.{option}": False for option in ("balanced", "output_neuron")},
+    "ResNet19.conv_init": "fan_out",
+    **{f"{network}.attention": None for network in ("ResNet", "ResNet20")},
     "GLIF.hard_gates": False,
     **{f"GLIF.{gate}": None for gate in ("alpha", "beta", "gamma")},
 }
