@@ -162,7 +162,8 @@ class SpikingUnit(nn.Module):
         self.norm = norm
         self.attention = attention
         self.neuron = neuron
-        neuron.follow(norm)
+        if isinstance(neuron, SpikingNeuron):
+            neuron.follow(norm)
 
     def forward(self, x: Tensor, repeats: int = 1, residual: Tensor | None = None) -> Tensor:
         """Spikes of the unit.

@@ -189,6 +189,7 @@ def test_smallest_image(build, name, smallest):
         ("resnet19", {"variant": "TDBN"}, r"backbone.variant='TDBN'.*tdbn, fsta"),
         ("resnet19", {"conv_init": "kaiming"}, r"backbone.conv_init='kaiming'.*fan_out, default"),
         ("resnet19", {"output_neuron": 1}, r"backbone.output_neuron=1: must be true or false"),
+        ("resnet20", {"attention": "fst"}, r"backbone.attention='fst': unknown. Did you mean 'fsta'"),
         ("resnet20", {"zero_init_last": 1}, r"backbone.zero_init_last=1: must be true or false"),
         ("sew_resnet18", {"zero_init_last": "yes"}, r"backbone.zero_init_last='yes'"),
         ("sew_resnet18", {"connect": "addd"}, r"backbone.connect='addd'.*Did you mean 'add'"),
