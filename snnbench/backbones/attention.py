@@ -21,7 +21,8 @@ class FSTA(nn.Module):
 
     With m_t the channels' means and maxima over space, weighted and added, x'_t = x_t (1 + sigma(mean_c (W m)_t)); with
     D the 49 filters of the 7x7 discrete cosine transform, applied to the mean over time of the sum over channels,
-    x'' = x' (1 + sigma(K * D)), where K is a 7x7 convolution to one map. It gives (a x' + b x'') / 2.
+    x'' = x' (1 + sigma(K * D)), where K is a 7x7 convolution to one map. It gives (a x' + b x'') / 2. The filters are
+    constants; counted operations leave them out.
 
     Args:
         channels: not used, as every channel is scaled alike.
