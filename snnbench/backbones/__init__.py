@@ -8,7 +8,7 @@ from snnbench.backbones.psn import PSNNet, SeqNet
 from snnbench.backbones.qkformer import QKFormer
 from snnbench.backbones.resnet import ResNet, ResNet19, ResNet20
 from snnbench.backbones.resnet_glif import GLIFResNet
-from snnbench.backbones.sew import SEWResNet
+from snnbench.backbones.sew import SEWResNet, SEWResNet19
 from snnbench.backbones.transformer import SpikingTransformer
 from snnbench.backbones.vgg import VGG, VGGSNN
 
@@ -26,6 +26,7 @@ __all__ = [
     "ResNet19",
     "ResNet20",
     "SEWResNet",
+    "SEWResNet19",
     "SeqNet",
     "SpikingTransformer",
 ]

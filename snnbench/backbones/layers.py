@@ -148,6 +148,7 @@ class SpikingUnit(nn.Module):
     Args:
         norm: a norm over [T, B, C, ...] (`snnbench.backbones.norms`).
         neuron: the neuron that reads it, or in a network without spikes a ReLU.
+        attention: what scales the neuron's input [T, B, C, H, W] first (`snnbench.backbones.fsta`).
 
     Attributes:
         fuses: the kinds of device on which the two run as one operation where they can; nothing but time, memory
@@ -156,10 +157,13 @@ class SpikingUnit(nn.Module):
 
     fuses: tuple[str, ...] = ("cpu",)
 
-    def __init__(self, norm: nn.Module, neuron: nn.Module) -> None:
+    def __init__(self, norm: nn.Module, neuron: nn.Module, attention: nn.Module | None = None) -> None:
         super().__init__()
         self.norm = norm
+        self.attention = attention
         self.neuron = neuron
+        if isinstance(neuron, SpikingNeuron):
+            neuron.follow(norm)
 
     def forward(self, x: Tensor, repeats: int = 1, residual: Tensor | None = None) -> Tensor:
         """Spikes of the unit.
@@ -181,12 +185,14 @@ class SpikingUnit(nn.Module):
             current = repeat(current, repeats)
         if residual is not None:
             current = current + residual
+        if self.attention is not None:
+            current = self.attention(current)
         return self.neuron(current)
 
     def _together(self, x: Tensor, repeats: int, residual: Tensor | None) -> Tensor | None:
         """Norm and neuron as one operation; None where each must be called, for one, because a hook looks on."""
         norm, neuron = self.norm, self.neuron
-        if not (x.device.type in self.fuses and isinstance(neuron, SpikingNeuron)):
+        if not (x.device.type in self.fuses and isinstance(neuron, SpikingNeuron)) or self.attention is not None:
             return None
         kind = type(neuron)
         own = kind.run is SpikingNeuron.run and kind.forward is SpikingNeuron.forward
@@ -203,9 +209,11 @@ def unhooked(module: nn.Module) -> bool:
     return not (hooks or "forward" in vars(module) or _has_any_global_hook())
 
 
-def unit_factory(norm: NormFactory, neuron: NeuronFactory) -> UnitFactory:
+def unit_factory(
+    norm: NormFactory, neuron: NeuronFactory, attention: Callable[[int], nn.Module | None] = lambda channels: None
+) -> UnitFactory:
     """A function that makes the spiking unit for a number of channels; what else it is given goes to the norm."""
-    return lambda channels, **options: SpikingUnit(norm(channels, **options), neuron(channels=channels))
+    return lambda c, **options: SpikingUnit(norm(c, **options), neuron(channels=c), attention(c))
 
 
 class Dropout(nn.Module):

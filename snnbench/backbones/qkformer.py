@@ -48,7 +48,7 @@ class SeriesUnit(nn.Module):
     each sample starts with the membrane that the one before it left.
     """
 
-    def __init__(self, norm: nn.Module, neuron: SpikingNeuron) -> None:
+    def __init__(self, norm: nn.Module, neuron: nn.Module) -> None:
         super().__init__()
         self.norm, self.neuron = norm, neuron
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from torch import Tensor, nn
 
 from snnbench.backbones.base import Backbone, ImageSize, init_convs, init_linear, zero_last_norm
+from snnbench.backbones.fsta import attention_factory
 from snnbench.backbones.layers import (
     AvgPool2d,
     Conv2d,
@@ -30,8 +31,8 @@ class BasicBlock(nn.Module):
     Args:
         average: whether the shortcut's stride is taken by an average pool before its convolution (ResNet-20), or by the
             convolution itself.
-        balanced: whether both summands are normalised to 1 / sqrt(2) of a norm's standard deviation, also where the
-            shape does not change (GLIF).
+        balanced: whether norms whose outputs are added have 1 / sqrt(2) of a norm's standard deviation (tdBN, GLIF).
+        norm_shortcut: whether the shortcut is normalised also where the shape does not change (GLIF).
     """
 
     def __init__(
@@ -44,6 +45,7 @@ class BasicBlock(nn.Module):
         norm: NormFactory,
         average: bool = False,
         balanced: bool = False,
+        norm_shortcut: bool = False,
     ) -> None:
         super().__init__()
         summand = {"gain": math.sqrt(0.5)} if balanced else {}
@@ -57,7 +59,7 @@ class BasicBlock(nn.Module):
             self.shortcut.append(AvgPool2d(stride, ceil_mode=True, count_include_pad=False))
         if changes:
             self.shortcut.append(conv1x1(c_in, c_out, 1 if average else stride))
-        if changes or balanced:
+        if changes or norm_shortcut:
             self.shortcut.append(norm(c_out, **summand))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -82,14 +84,13 @@ def basic_stages(
     unit: UnitFactory,
     norm: NormFactory,
     *,
-    average: bool = False,
-    balanced: bool = False,
     zero_init_last: bool = False,
+    **options: bool,
 ) -> nn.Sequential:
-    """The basic blocks of a plan."""
+    """The basic blocks of a plan; options are BasicBlock's."""
     stages = nn.Sequential()
     for shape in plan:
-        block = BasicBlock(*shape, unit=unit, norm=norm, average=average, balanced=balanced)
+        block = BasicBlock(*shape, unit=unit, norm=norm, **options)
         if flag("backbone.zero_init_last", zero_init_last):
             zero_last_norm(block.unit2)
         stages.append(block)
@@ -107,6 +108,7 @@ class ResNet20(Backbone):
         blocks: number of basic blocks in each of the four stages.
         zero_init_last: start the last norm of each block at 0 (MPBN does, FSTA-SNN does not). The
             weights of the branches then get no gradient in the first step.
+        attention: between each norm and its neuron, "fsta" or none.
     """
 
     def __init__(
@@ -121,10 +123,11 @@ class ResNet20(Backbone):
         width: int = 64,
         blocks: Sequence[int] = (2, 2, 2, 2),
         zero_init_last: bool = False,
+        attention: str | None = None,
     ) -> None:
         super().__init__(T=T, in_channels=in_channels, num_classes=num_classes, image_size=image_size, reduction=16)
         widths = [count("backbone.width", width) * factor for factor in (1, 2, 4, 8)]
-        unit = unit_factory(norm, neuron)
+        unit = unit_factory(norm, neuron, attention_factory(attention, T))
         self.convs = nn.ModuleList(conv3x3(c, width) for c in (in_channels, width, width))
         self.units = nn.ModuleList(unit(width) for _ in self.convs)
         self.pool = AvgPool2d(2)
@@ -155,6 +158,9 @@ class ResNet19(Backbone):
         width: channels of the first stage; the stem of "tdbn" and "sakd" and the hidden layer follow from it.
         blocks: number of basic blocks in each of the three stages.
         zero_init_last: start the last norm of each block at 0.
+        balanced: a factor of 1 / sqrt(2) in the norms whose outputs are added (tdBN; not TET).
+        output_neuron: a neuron layer after the last linear layer; its spikes are the logits (tdBN).
+        conv_init: "fan_out", Kaiming normal over the fan out, or "default", PyTorch's (TET).
     """
 
     VARIANTS = ("tdbn", "fsta", "sakd")
@@ -172,27 +178,36 @@ class ResNet19(Backbone):
         width: int = 128,
         blocks: Sequence[int] = (3, 3, 2),
         zero_init_last: bool = False,
+        balanced: bool = False,
+        output_neuron: bool = False,
+        conv_init: str = "fan_out",
     ) -> None:
         super().__init__(T=T, in_channels=in_channels, num_classes=num_classes, image_size=image_size, reduction=4)
         choice("backbone.variant", variant, self.VARIANTS)
+        flag("backbone.balanced", balanced)
+        choice("backbone.conv_init", conv_init, ("fan_out", "default"))
         widths = [count("backbone.width", width) * factor for factor in (1, 2, 4)]
         stem = width if variant == "fsta" else max(1, width // 2)
         unit = unit_factory(norm, neuron)
         self.conv = conv3x3(in_channels, stem)
         self.unit = unit(stem)
-        self.stages = basic_stages(plan_stages(stem, widths, blocks), unit, norm, zero_init_last=zero_init_last)
+        plan = plan_stages(stem, widths, blocks)
+        self.stages = basic_stages(plan, unit, norm, zero_init_last=zero_init_last, balanced=balanced)
         self.hidden = nn.Sequential()
         if variant == "tdbn":
             self.hidden.extend([nn.Linear(widths[-1], 2 * width), neuron(channels=2 * width)])
         self.fc = nn.Linear(2 * width if variant == "tdbn" else widths[-1], num_classes)
-        if variant != "sakd":
+        self.output = nn.Sequential()
+        if flag("backbone.output_neuron", output_neuron):
+            self.output.append(neuron(channels=num_classes))
+        if conv_init == "fan_out" and variant != "sakd":
             init_convs(self)
         if variant == "fsta":
             init_linear(self.fc, 1 / self.fc.in_features)
 
     def logits(self, x: Tensor, repeats: int) -> Tensor:
         x = self.stages(self.unit(self.conv(x), repeats))
-        return self.fc(self.hidden(global_average(x)))
+        return self.output(self.fc(self.hidden(global_average(x))))
 
 
 class ResNet(Backbone):
@@ -208,6 +223,7 @@ class ResNet(Backbone):
         blocks: number of basic blocks in each of the four stages.
         stem: "imagenet" or "cifar".
         zero_init_last: start the last norm of each block at 0.
+        attention: between each norm and its neuron, "fsta" or none.
     """
 
     def __init__(
@@ -223,6 +239,7 @@ class ResNet(Backbone):
         width: int = 64,
         stem: str = "imagenet",
         zero_init_last: bool = False,
+        attention: str | None = None,
     ) -> None:
         small = choice("backbone.stem", stem, ("imagenet", "cifar")) == "cifar"
         reduction = 8 if small else 32
@@ -230,7 +247,7 @@ class ResNet(Backbone):
             T=T, in_channels=in_channels, num_classes=num_classes, image_size=image_size, reduction=reduction
         )
         widths = [count("backbone.width", width) * factor for factor in (1, 2, 4, 8)]
-        unit = unit_factory(norm, neuron)
+        unit = unit_factory(norm, neuron, attention_factory(attention, T))
         self.conv = (
             conv3x3(in_channels, width) if small else Conv2d(in_channels, width, 7, stride=2, padding=3, bias=False)
         )

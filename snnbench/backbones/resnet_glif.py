@@ -57,7 +57,8 @@ class GLIFResNet(Backbone):
         unit = unit_factory(norm, neuron)
         self.conv = conv3x3(in_channels, width)
         self.unit = unit(width)
-        self.stages = basic_stages(plan_stages(width, widths, blocks, strides), unit, norm, balanced=True)
+        plan = plan_stages(width, widths, blocks, strides)
+        self.stages = basic_stages(plan, unit, norm, balanced=True, norm_shortcut=True)
         features = widths[-1]
         sizes = [features, num_classes] if num_classes > WIDE_HEAD else [features, max(1, features // 2), num_classes]
         self.fc = nn.Sequential(*(nn.Linear(a, b, bias=False) for a, b in pairwise(sizes)))

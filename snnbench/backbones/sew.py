@@ -100,3 +100,49 @@ class SEWResNet(Backbone):
 
     def logits(self, x: Tensor, repeats: int) -> Tensor:
         return self.fc(global_average(self.blocks(self.pool(self.unit(self.conv(x), repeats)))))
+
+
+class SEWResNet19(Backbone):
+    """ResNet-19 of SEW blocks for small images, as in the MPD-AGL repository.
+
+    conv 3x3, norm, neuron; stages of 128, 256 and 512 channels whose blocks add spikes; global average; linear, norm,
+    neuron; linear. No biases but the norms'. 12.70 M parameters (10 classes), 20 neuron layers. Linear weights at
+    PyTorch's default.
+
+    Args:
+        width: channels of the stem and the first stage; the hidden linear layer has twice as many.
+        blocks: number of blocks in each of the three stages.
+        connect: "add", "and" or "iand".
+    """
+
+    def __init__(
+        self,
+        *,
+        neuron: NeuronFactory,
+        norm: NormFactory,
+        T: int,
+        in_channels: int,
+        num_classes: int,
+        image_size: ImageSize,
+        width: int = 128,
+        blocks: Sequence[int] = (3, 3, 2),
+        connect: str = "add",
+    ) -> None:
+        super().__init__(T=T, in_channels=in_channels, num_classes=num_classes, image_size=image_size, reduction=4)
+        choice("backbone.connect", connect, CONNECT)
+        widths = [count("backbone.width", width) * factor for factor in (1, 2, 4)]
+        unit = unit_factory(norm, neuron)
+        self.conv = conv3x3(in_channels, width)
+        self.unit = unit(width)
+        self.blocks = nn.Sequential(
+            *(
+                SEWBlock(*shape, unit=unit, connect=connect, zero_init_last=False)
+                for shape in plan_stages(width, widths, blocks)
+            )
+        )
+        self.hidden = nn.Sequential(nn.Linear(widths[-1], 2 * width, bias=False), unit(2 * width))
+        self.fc = nn.Linear(2 * width, num_classes, bias=False)
+        init_convs(self)
+
+    def logits(self, x: Tensor, repeats: int) -> Tensor:
+        return self.fc(self.hidden(global_average(self.blocks(self.unit(self.conv(x), repeats)))))

@@ -17,7 +17,7 @@ from snnbench.backbones.layers import (
     conv3x3,
     unit_factory,
 )
-from snnbench.check import count, shown
+from snnbench.check import count, flag, shown
 from snnbench.errors import UserError
 
 
@@ -100,6 +100,7 @@ class VGGSNN(Backbone):
         width: channels of the first convolution.
         dropout: probability, before the linear layer (TET none, PSN and AR-LIF 0.25).
         dropout_per_step: whether each timestep draws its own mask (PSN, AR-LIF).
+        bias: whether the convolutions have one (MPD-AGL: none).
     """
 
     def __init__(
@@ -114,11 +115,12 @@ class VGGSNN(Backbone):
         width: int = 64,
         dropout: float = 0.0,
         dropout_per_step: bool = False,
+        bias: bool = True,
     ) -> None:
         super().__init__(T=T, in_channels=in_channels, num_classes=num_classes, image_size=image_size, reduction=16)
         channels = [in_channels, *(count("backbone.width", width) * factor for factor in (1, 2, 4, 4, 8, 8, 8, 8))]
         unit = unit_factory(norm, neuron)
-        self.convs = nn.ModuleList(conv3x3(*pair, bias=True) for pair in pairwise(channels))
+        self.convs = nn.ModuleList(conv3x3(*pair, bias=flag("backbone.bias", bias)) for pair in pairwise(channels))
         self.units = nn.ModuleList(unit(c) for c in channels[1:])
         self.pool = AvgPool2d(2)
         self.dropout = Dropout(dropout, per_step=dropout_per_step)

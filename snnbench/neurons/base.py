@@ -150,6 +150,12 @@ class SpikingNeuron(nn.Module):
             raise UserError(f"record: {kind.__name__} has a forward of its own, which nobody can look into.")
         return recorded(self, names, steps=kind.run is SpikingNeuron.run)
 
+    def follow(self, norm: nn.Module) -> None:
+        """Called once by the unit in which the neuron reads what `norm` gives.
+
+        Neurons that depend on it (MPDAGL) override it.
+        """
+
     def set_progress(self, fraction: float) -> None:
         """Called at the start of each training epoch with epoch / (epochs - 1), in [0, 1].
 

@@ -46,15 +46,24 @@ class LIF(SpikingNeuron):
         tau: membrane time constant in timesteps, at least 1 (tau = 1 forgets everything).
         decay_input: whether the input is divided by tau, too.
         leak: fraction of the membrane that is kept, in [0, 1]; where given, it replaces tau and decay_input.
+        detach_state: if true, no gradient flows through time: what a timestep takes over from the one before is a
+            constant to it (SLTT; Meng et al., ICCV 2023, arXiv 2302.14311).
         options: the arguments of SpikingNeuron.
     """
 
     year = 1907
 
     def __init__(
-        self, *, tau: float = 2.0, decay_input: bool = True, leak: float | None = None, **options: Any
+        self,
+        *,
+        tau: float = 2.0,
+        decay_input: bool = True,
+        leak: float | None = None,
+        detach_state: bool = False,
+        **options: Any,
     ) -> None:
         super().__init__(**options)
+        self.detach_state = flag("neuron.detach_state", detach_state)
         self.tau = number("neuron.tau", tau, "[1, inf)")
         self.decay_input = flag("neuron.decay_input", decay_input)
         self.leak = number("neuron.leak", leak, "[0, 1]", also=(None,))
@@ -62,15 +71,18 @@ class LIF(SpikingNeuron):
             raise UserError(f"neuron.tau={tau}, neuron.decay_input={decay_input}: no effect beside neuron.leak={leak}.")
 
     def step(self, x: Tensor, state: State, c: Mapping[str, Tensor], spike: Surrogate) -> tuple[Tensor, State]:
+        v = state["v"].detach() if self.detach_state else state["v"]
         if self.leak is not None:
-            h = state["v"] * self.leak + x
+            h = v * self.leak + x
         else:
-            h = charge(state["v"], x, 1 / self.tau, self.v_reset or 0.0, self.decay_input)
+            h = charge(v, x, 1 / self.tau, self.v_reset or 0.0, self.decay_input)
         s = spike(h - self.v_th)
         return s, {"v": self.reset(h, s)}
 
     def extra_repr(self) -> str:
         decay = f"tau={self.tau:g}, decay_input={self.decay_input}" if self.leak is None else f"leak={self.leak:g}"
+        if self.detach_state:
+            decay += ", state detached"
         return f"{decay}, {super().extra_repr()}"
 
 

@@ -17,13 +17,16 @@ class ReLU(nn.Module):
     Args:
         T: number of timesteps, 1: without a state each further one would only repeat the first.
         channels: of its input; backbones pass it, and it changes nothing.
+        v_th: None; a backbone that wants another threshold somewhere has to be told that there is none.
 
     Raises:
-        UserError: T is not 1.
+        UserError: T is not 1, or there is a threshold.
     """
 
-    def __init__(self, *, T: int = 1, channels: int | None = None) -> None:
+    def __init__(self, *, T: int = 1, channels: int | None = None, v_th: float | None = None) -> None:
         super().__init__()
+        if v_th is not None:
+            raise UserError("backbone.attention_v_th: neuron=relu has no threshold. Set backbone.attention_v_th=null.")
         if count("neuron.T", T) != 1:
             raise UserError(f"T={T}: neuron=relu has no spikes and no state, and makes one pass. Set T=1.")
         self.channels = count("neuron.channels", channels, also=(None,))

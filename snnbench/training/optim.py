@@ -30,7 +30,8 @@ def parameters_with_kinds(network: nn.Module) -> Iterator[tuple[nn.Parameter, Ki
     """Each parameter once, in the order of `network.modules()`.
 
     The module decides to which it belongs: all that lies in a neuron or in a norm is of that, be it in a dict, in a
-    submodule or behind a parametrization; of a neuron's norm, it is of the norm.
+    submodule or behind a parametrization; of a neuron's norm, it is of the norm. Elsewhere, what has no more than one
+    dimension counts as a bias.
     """
     seen: set[nn.Parameter] = set()
     for parameter, kinds in _walk(network, None, (), set()):
@@ -49,7 +50,8 @@ def _walk(
     if isinstance(module, SpikingNeuron | _NormBase | nn.LayerNorm | nn.GroupNorm | nn.RMSNorm):
         owner, names = module, ()
     for name, parameter in module.named_parameters(recurse=False):
-        yield parameter, _kinds(owner, names if isinstance(module, ParametrizationList) else (*names, name))
+        kinds = _kinds(owner, names if isinstance(module, ParametrizationList) else (*names, name))
+        yield parameter, ("bias",) if kinds == ("weight",) and parameter.dim() <= 1 else kinds
     for name, child in module.named_children():
         replaced = isinstance(module, ParametrizationList)
         yield from _walk(child, owner, names if replaced else (*names, name), met)

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from snnbench.backbones.fsta import FSTA
 from snnbench.backbones.norms import BatchNorm
 from snnbench.neurons import ReLU, SpikingNeuron
 from tests.oracles.oracle import Oracle, normal
@@ -18,6 +19,7 @@ KINDS: dict[str, type[nn.Module] | tuple[type[nn.Module], ...]] = {
     "linear": nn.Linear,
     "norm": BatchNorm,
     "neuron": (SpikingNeuron, ReLU),
+    "attention": FSTA,
 }
 
 
@@ -40,10 +42,11 @@ class Leaf:
 
 
 def leaf_kinds(network: nn.Module) -> Iterator[tuple[str, str, nn.Module]]:
-    """Name, kind and module of each leaf, in the order of definition."""
+    """Name, kind and module of each leaf, in the order of definition; what lies in an attention is the attention's."""
+    inner = {part for module in network.modules() if isinstance(module, FSTA) for part in module.children()}
     for name, module in network.named_modules():
         for kind, cls in KINDS.items():
-            if isinstance(module, cls):
+            if isinstance(module, cls) and module not in inner:
                 yield name, kind, module
 
 
