@@ -7,7 +7,7 @@ from snnbench.backbones.preact import PreActResNet
 from snnbench.backbones.psn import PSNNet, SeqNet
 from snnbench.backbones.resnet import ResNet, ResNet19, ResNet20
 from snnbench.backbones.resnet_glif import GLIFResNet
-from snnbench.backbones.sew import SEWResNet
+from snnbench.backbones.sew import SEWNet, SEWResNet
 from snnbench.backbones.vgg import VGG, VGGSNN
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "ResNet",
     "ResNet19",
     "ResNet20",
+    "SEWNet",
     "SEWResNet",
     "SeqNet",
 ]

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from snnbench.backbones.base import Backbone, ImageSize, init_convs, init_linear
 from snnbench.backbones.layers import NeuronFactory, NormFactory, conv3x3, global_average, unit_factory
-from snnbench.backbones.resnet import basic_stages, plan_stages
+from snnbench.backbones.residual import basic_stages, plan_stages
 from snnbench.check import count, counts
 
 WIDE_HEAD = 50

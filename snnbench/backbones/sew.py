@@ -4,67 +4,83 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+import torch
 from torch import Tensor, nn
 
 from snnbench.backbones.base import Backbone, ImageSize, init_convs, zero_last_norm
 from snnbench.backbones.layers import (
+    AvgPool2d,
     Conv2d,
     MaxPool2d,
     NeuronFactory,
     NormFactory,
     UnitFactory,
     conv1x1,
-    conv3x3,
     global_average,
+    make_pool,
     unit_factory,
 )
-from snnbench.backbones.resnet import plan_stages
-from snnbench.check import choice, count, flag
+from snnbench.backbones.residual import EXPANSION, Branch, plan_stages
+from snnbench.check import choice, count, counts, flag
 
 CONNECT: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "add": lambda out, identity: out + identity,
     "and": lambda out, identity: out * identity,
     "iand": lambda out, identity: (1 - out) * identity,
 }
+STEMS = {"avg": AvgPool2d, "max": MaxPool2d}
 
 
-class SEWBlock(nn.Module):
-    """g(identity, out): out = conv 3x3, norm, neuron, conv 3x3, norm, neuron; g adds spikes, or combines them by logic.
+class SEWBlock(Branch):
+    """g(identity, out): out = the spikes of a whole branch; g adds spikes, or combines them by logic.
 
     Where the shape changes, the identity goes through a strided 1x1 convolution, a norm and a neuron of its own.
+
+    Args:
+        connect: the name of g.
+        zero_init_last: start the branch's last norm so that the block begins as the identity.
+        bottleneck: whether the branch is one.
     """
 
     def __init__(
-        self, c_in: int, c_out: int, stride: int, *, unit: UnitFactory, connect: str, zero_init_last: bool
+        self,
+        c_in: int,
+        c_out: int,
+        stride: int,
+        *,
+        unit: UnitFactory,
+        connect: str,
+        zero_init_last: bool,
+        bottleneck: bool = False,
     ) -> None:
-        super().__init__()
-        self.connect = connect
-        self.conv1 = conv3x3(c_in, c_out, stride)
-        self.unit1 = unit(c_out)
-        self.conv2 = conv3x3(c_out, c_out)
-        self.unit2 = unit(c_out)
+        super().__init__(c_in, c_out, stride, unit=unit, bottleneck=bottleneck)
+        self.connect = choice("backbone.connect", connect, CONNECT)
         self.shortcut = nn.Sequential()
         if stride != 1 or c_in != c_out:
             self.shortcut.extend([conv1x1(c_in, c_out, stride), unit(c_out)])
-        if zero_init_last:
-            zero_last_norm(self.unit2, bias=1.0 if connect == "and" else 0.0)
+        if flag("backbone.zero_init_last", zero_init_last):
+            zero_last_norm(self.last_unit, bias=1.0 if connect == "and" else 0.0)
 
     def forward(self, x: Tensor) -> Tensor:
-        out = self.unit2(self.conv2(self.unit1(self.conv1(x))))
-        return CONNECT[self.connect](out, self.shortcut(x))
+        return CONNECT[self.connect](self.last_unit(self.current(x)), self.shortcut(x))
 
 
 class SEWResNet(Backbone):
-    """SEW-ResNet-18 ([2, 2, 2, 2] blocks) and -34 ([3, 4, 6, 3]) for ImageNet.
+    """SEW-ResNet-18 ([2, 2, 2, 2] blocks) and -34 ([3, 4, 6, 3]) for ImageNet; of bottlenecks, -50, -101 and -152.
 
-    conv 7x7 stride 2, norm, neuron, max pool 3x3 stride 2, four stages, global average, linear. 11.69 M and 21.80 M
-    parameters (1000 classes), 20 and 36 neuron layers. Linear layer at PyTorch's default.
+    conv 7x7 stride 2, norm, neuron, pool 3x3 stride 2, four stages, global average, linear. 11.69 M, 21.80 M, 25.56 M,
+    44.55 M and 60.19 M parameters (1000 classes); 20 and 36 neuron layers, of bottlenecks 53, 104 and 155. Linear layer
+    at PyTorch's default.
 
     Args:
-        width: channels of the stem and the first stage.
+        width: channels of the stem; the first stage has as many, or of bottlenecks four times as many.
         blocks: number of blocks in each of the four stages.
+        bottleneck: whether the blocks are bottlenecks.
+        pool: "max", or "avg" (PSN).
         connect: "add" (the paper's choice), "and" or "iand".
         zero_init_last: start the last norm of each block so that the block begins as the identity.
+        step_offset: add a learnt number of each timestep to the image, from a normal distribution of standard deviation
+            0.02, cut off at 2 (PSN). The first convolution then runs T times.
     """
 
     def __init__(
@@ -78,25 +94,87 @@ class SEWResNet(Backbone):
         image_size: ImageSize,
         blocks: Sequence[int],
         width: int = 64,
+        bottleneck: bool = False,
+        pool: str = "max",
         connect: str = "add",
         zero_init_last: bool = False,
+        step_offset: bool = False,
     ) -> None:
         super().__init__(T=T, in_channels=in_channels, num_classes=num_classes, image_size=image_size, reduction=32)
-        choice("backbone.connect", connect, CONNECT)
-        flag("backbone.zero_init_last", zero_init_last)
-        widths = [count("backbone.width", width) * factor for factor in (1, 2, 4, 8)]
+        expansion = EXPANSION if flag("backbone.bottleneck", bottleneck) else 1
+        widths = [count("backbone.width", width) * expansion * factor for factor in (1, 2, 4, 8)]
         unit = unit_factory(norm, neuron)
         self.conv = Conv2d(in_channels, width, 7, stride=2, padding=3, bias=False)
         self.unit = unit(width)
-        self.pool = MaxPool2d(3, 2, 1)
+        self.pool = STEMS[choice("backbone.pool", pool, STEMS)](3, 2, 1)
         self.blocks = nn.Sequential(
             *(
-                SEWBlock(*shape, unit=unit, connect=connect, zero_init_last=zero_init_last)
+                SEWBlock(*shape, unit=unit, connect=connect, zero_init_last=zero_init_last, bottleneck=bottleneck)
                 for shape in plan_stages(width, widths, blocks)
             )
         )
         self.fc = nn.Linear(widths[-1], num_classes)
         init_convs(self)
+        self.offset = None
+        if flag("backbone.step_offset", step_offset):
+            self.offset = nn.Parameter(nn.init.trunc_normal_(torch.empty(T, 1, 1, 1, 1), std=0.02))
 
     def logits(self, x: Tensor, repeats: int) -> Tensor:
+        if self.offset is not None:
+            x, repeats = x + self.offset, 1
         return self.fc(global_average(self.blocks(self.pool(self.unit(self.conv(x), repeats)))))
+
+
+class SEWNet(Backbone):
+    """The networks for event data: 7B-Net, and 7B-wideNet with more channels.
+
+    conv 1x1, norm, neuron; then for each multiplier a SEW block, where the channels change after another conv 1x1, norm
+    and neuron, some followed by a 2x2 pool; linear. At 128x128 0.13 M parameters and 15 neuron layers (11 classes), and
+    1.19 M and 16 (10 classes). All weights at PyTorch's default.
+
+    Args:
+        width: channels of a block with multiplier 1.
+        multipliers: one entry for each block: its channels in units of `width`.
+        pool_after: the numbers of the blocks that a pool follows, counted from 1.
+        pool: "max", or "avg" (GLIF).
+        connect: "add" (the paper's choice), "and" or "iand".
+        zero_init_last: start the last norm of each block so that the block begins as the identity.
+    """
+
+    def __init__(
+        self,
+        *,
+        neuron: NeuronFactory,
+        norm: NormFactory,
+        T: int,
+        in_channels: int,
+        num_classes: int,
+        image_size: ImageSize,
+        width: int,
+        multipliers: Sequence[int],
+        pool_after: Sequence[int],
+        pool: str = "max",
+        connect: str = "add",
+        zero_init_last: bool = False,
+    ) -> None:
+        multipliers = counts("backbone.multipliers", multipliers)
+        pool_after = counts("backbone.pool_after", pool_after, 1, len(multipliers), empty=True)
+        halvings = len(set(pool_after))
+        super().__init__(
+            T=T, in_channels=in_channels, num_classes=num_classes, image_size=image_size, reduction=2**halvings
+        )
+        unit = unit_factory(norm, neuron)
+        channels = [multiplier * count("backbone.width", width) for multiplier in multipliers]
+        self.conv, self.unit = conv1x1(in_channels, channels[0]), unit(channels[0])
+        self.blocks = nn.Sequential()
+        for n, (c_in, c) in enumerate(zip([channels[0], *channels], channels, strict=False), start=1):
+            if c_in != c:
+                self.blocks.extend([conv1x1(c_in, c), unit(c)])
+            self.blocks.append(SEWBlock(c, c, 1, unit=unit, connect=connect, zero_init_last=zero_init_last))
+            if n in pool_after:
+                self.blocks.append(make_pool(pool))
+        cells = (self.image_size[0] >> halvings) * (self.image_size[1] >> halvings)
+        self.fc = nn.Linear(channels[-1] * cells, num_classes)
+
+    def logits(self, x: Tensor, repeats: int) -> Tensor:
+        return self.fc(self.blocks(self.unit(self.conv(x), repeats)).flatten(2))

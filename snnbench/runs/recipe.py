@@ -64,8 +64,13 @@ CAME_LATER: dict[str, Any] = {
     "fuse": "auto",
     "EventData.antialias": True,
     "EventData.values": "counts",
+    "EventData.train_frames": None,
     **{f"{data}.val_split": "random" for data in ("EventData", "ImageData")},
     "VGGSNN.dropout_per_step": False,
+    "ResNet.variant": "fsta",
+    "SEWResNet.pool": "max",
+    "SEWResNet.step_offset": False,
+    **{f"{network}.bottleneck": False for network in ("ResNet", "SEWResNet")},
     "GLIF.hard_gates": False,
     **{f"GLIF.{gate}": None for gate in ("alpha", "beta", "gamma")},
 }

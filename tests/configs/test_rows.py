@@ -63,6 +63,13 @@ BY_HAND = {  # backbones of rows for which no source states the size
     ("resnet34", "imagenet"): 21_797_672,
     ("sew_resnet18", "imagenet"): 11_689_512,
     ("sew_resnet34", "imagenet"): 21_797_672,
+    **{(f"{kind}_resnet50", "imagenet"): 25_557_032 for kind in ("sew", "spiking")},
+    **{(f"{kind}_resnet101", "imagenet"): 44_549_160 for kind in ("sew", "spiking")},
+    **{(f"{kind}_resnet152", "imagenet"): 60_192_808 for kind in ("sew", "spiking")},
+    ("spiking_resnet18", "imagenet"): 11_689_512,
+    ("spiking_resnet34", "imagenet"): 21_797_672,
+    ("sew_7b", "dvs128gesture"): conv(2, 32, 1) + 14 * conv(32, 32) + 32 * 11 + 11,
+    ("sew_7bwide", "cifar10dvs"): conv(2, 64, 1) + 8 * conv(64, 64) + conv(64, 128, 1) + 6 * conv(128, 128) + 1290,
     ("resnet20", "cifar10dvs"): resnet20(2, 10),
     ("resnet20", "dvs128gesture"): resnet20(2, 11),
     ("vgg11", "cifar10dvs"): vgg(2, VGG11, 512 * 49, 10),
@@ -119,7 +126,7 @@ def test_row_composes_has_its_network_and_its_source(row):
         assert reported["source"] in PAPERS["sources"]
         assert reported["protocol"] in PAPERS["protocols"]
         assert (reported["acc"] is None) == (reported["source"] == "not_found")
-        assert reported["acc"] is None or 10 < reported["acc"] < 100
+        assert reported["acc"] is None or 1 < reported["acc"] < 100
     assert block["recipe"] in PAPERS["recipes"]
     assert 0 < block["tolerance"] <= 2
     assert ("milestones" in block) == ("milestone_tolerance" in block)
@@ -157,6 +164,8 @@ def test_file_name_and_head_comment_say_what_the_row_is(row):
 
 def train_step(cfg: DictConfig, batch: int) -> None:
     """One optimizer step on random samples of the data set's shape, through the row's loss, batch transform and all."""
+    if cfg.backbone.get("zero_init_last"):
+        cfg.backbone.zero_init_last = False  # else most parameters do not move in the first step
     network = build.build_network(cfg)
     for module in network.modules():  # enough current for spikes in the last layers, at the first step already
         if isinstance(module, torch.nn.BatchNorm2d):
@@ -197,20 +206,20 @@ def representatives() -> list[str]:
 
 @pytest.mark.parametrize("row", representatives())
 def test_one_training_step_of_each_backbone_on_each_data_set(row):
-    """Two timesteps, narrow layers, at most 64 pixels; test_every_row_trains has all of it."""
+    """Two timesteps, narrow layers, few pixels; test_every_row_trains has all of it."""
     cfg = compose(row).copy()
     cfg.engine = "reference"  # nothing to compile
     if cfg.backbone.name != "seqnet":
         cfg.T = 2
     cfg.backbone.width = 16
-    cfg.data.image_size = min(cfg.data.image_size, 64)
+    cfg.data.image_size = min(cfg.data.image_size, 128 if "multipliers" in cfg.backbone else 64)  # it has seven pools
     train_step(cfg, batch=2)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("row", ROWS)
 def test_every_row_trains(row):
-    train_step(compose(row), batch=2)
+    train_step(compose(row).copy(), batch=2)
 
 
 def test_registry_names_every_paper_and_every_reason():
