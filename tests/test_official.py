@@ -26,6 +26,9 @@ SEW = re.compile(
     r"origin_logs/imagenet/sew_resnet/spiking_resnet(?P<depth>\d+)_b(?P<b>\d+)_lr(?P<lr>[\d.]+)_T(?P<T>\d+)_coslr"
     r"(?P<e>\d+)_sgd_cnf_add_logs"
 )
+PRETRAINED = re.compile(
+    r"imagenet/logs/sew_resnet(?P<depth>\d+)_b(?P<b>\d+)_lr(?P<lr>[\d.]+)_T(?P<T>\d+)_coslr(?P<e>\d+)_sgd_8gpu_load_tet_logs"
+)
 PLAIN = re.compile(
     r"origin_logs/imagenet/spiking_resnet/mem_add_resnet2_(?P<depth>\d+)_b(?P<b>\d+)_lr(?P<lr>[\d.]+)_T(?P<T>\d+)_(?P<zi>zi)_"
     r"coslr(?P<e>\d+)_sgd_logs"
@@ -93,6 +96,14 @@ def sew(said, config, w):
     assert config["batch_size"] == 8 * int(said["b"])  # eight GPUs
 
 
+def pretrained(said, config, w):
+    assert (config["data"]["name"], config["neuron"]["name"]) == ("imagenet", "psn")
+    assert config["backbone"]["name"] == f"sew_resnet{said['depth']}"
+    assert f"resnet{said['depth']}-" in config["weights"]["path"]
+    assert (config["loss"]["name"], config["loss"]["lam"]) == ("tet", 0.0)
+    assert config["batch_size"] == 8 * int(said["b"])  # eight GPUs
+
+
 def plain(said, config, w):
     assert config["data"]["name"] == "imagenet"
     assert config["backbone"]["name"] == f"spiking_resnet{said['depth']}"
@@ -124,6 +135,7 @@ KINDS = {
     PLAIN: plain,
     WIDE: wide,
     GESTURE: gesture,
+    PRETRAINED: pretrained,
 }
 
 
@@ -141,7 +153,7 @@ def test_a_rows_curve_is_of_its_settings(row):
         "lr": config["optimizer"]["lr"],
     }.items():
         assert said.get(name) is None or float(said[name]) == value, name
-    assert same in (sew, plain) or int(said.get("b", 16)) == config["batch_size"]
+    assert same in (sew, plain, pretrained) or int(said.get("b", 16)) == config["batch_size"]
     assert len(curve.accuracy) == config["epochs"]
     assert all(len(values) == config["epochs"] for values in (*curve.columns.values(), *curve.w))
     assert config["row"]["paper"] == {plif: "plif", **dict.fromkeys((sew, plain, wide, gesture), "sew")}.get(
@@ -151,7 +163,7 @@ def test_a_rows_curve_is_of_its_settings(row):
 
 def test_each_log_belongs_to_one_row_and_every_row_exists():
     found = official.rows()
-    assert len(set(found.values())) == len(found) == 68
+    assert len(set(found.values())) == len(found) == 70
     assert all((CONFIGS / "experiment" / f"{row}.yaml").is_file() for row in found)
     assert curve_of("plif/nmnist_plifnet_t10_val") is None  # its log has T = 20
     assert curve_of(None) is None

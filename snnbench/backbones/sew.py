@@ -65,6 +65,20 @@ class SEWBlock(Branch):
         return CONNECT[self.connect](self.last_unit(self.current(x)), self.shortcut(x))
 
 
+class StepOffset(nn.Module):
+    """x [T or 1, B, ...] plus a learnt number of each timestep: [T, B, ...].
+
+    `weight` [T, 1, 1, 1, 1] starts at a normal distribution of standard deviation 0.02, cut off at 2 (PSN's code).
+    """
+
+    def __init__(self, T: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(nn.init.trunc_normal_(torch.empty(T, 1, 1, 1, 1), std=0.02))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.weight
+
+
 class SEWResNet(Backbone):
     """SEW-ResNet-18 ([2, 2, 2, 2] blocks) and -34 ([3, 4, 6, 3]) for ImageNet; of bottlenecks, -50, -101 and -152.
 
@@ -79,8 +93,7 @@ class SEWResNet(Backbone):
         pool: "max", or "avg" (PSN).
         connect: "add" (the paper's choice), "and" or "iand".
         zero_init_last: start the last norm of each block so that the block begins as the identity.
-        step_offset: add a learnt number of each timestep to the image, from a normal distribution of standard deviation
-            0.02, cut off at 2 (PSN). The first convolution then runs T times.
+        step_offset: add a learnt number of each timestep to the image (PSN). The first convolution then runs T times.
     """
 
     def __init__(
@@ -115,13 +128,11 @@ class SEWResNet(Backbone):
         )
         self.fc = nn.Linear(widths[-1], num_classes)
         init_convs(self)
-        self.offset = None
-        if flag("backbone.step_offset", step_offset):
-            self.offset = nn.Parameter(nn.init.trunc_normal_(torch.empty(T, 1, 1, 1, 1), std=0.02))
+        self.offset = StepOffset(T) if flag("backbone.step_offset", step_offset) else None
 
     def logits(self, x: Tensor, repeats: int) -> Tensor:
         if self.offset is not None:
-            x, repeats = x + self.offset, 1
+            x, repeats = self.offset(x), 1
         return self.fc(global_average(self.blocks(self.pool(self.unit(self.conv(x), repeats)))))
 
 

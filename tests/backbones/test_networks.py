@@ -256,14 +256,14 @@ def test_training_may_see_fewer_frames_and_evaluation_may_not(build):
 
 def test_a_learnt_offset_tells_the_timesteps_of_a_still_image_apart(build):
     net, x = reduced(build, "sew_resnet18", T=3, step_offset=True)
-    assert net.offset.shape == (3, 1, 1, 1, 1)
-    assert 0 < net.offset.abs().max() <= 0.04
+    assert net.offset.weight.shape == (3, 1, 1, 1, 1)
+    assert 0 < net.offset.weight.abs().max() <= 0.04
     seen = []
     net.conv.register_forward_pre_hook(lambda m, args: seen.append(args[0]))
     logits = net(x)
-    assert torch.equal(seen[0], x + net.offset)
+    assert torch.equal(seen[0], x + net.offset.weight)
     logits[2].sum().backward()
-    assert torch.count_nonzero(net.offset.grad) == 3, "the membrane remembers the frames before"
+    assert torch.count_nonzero(net.offset.weight.grad) == 3, "the membrane remembers the frames before"
 
 
 @pytest.mark.parametrize("connect", ["add", "and", "iand"])

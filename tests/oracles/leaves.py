@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from snnbench.backbones.norms import BatchNorm
+from snnbench.backbones.sew import StepOffset
 from snnbench.neurons import SpikingNeuron
 from tests.oracles.oracle import Oracle, normal
 
@@ -18,6 +19,7 @@ KINDS: dict[str, type[nn.Module]] = {
     "linear": nn.Linear,
     "norm": BatchNorm,
     "neuron": SpikingNeuron,
+    "offset": StepOffset,
 }
 
 
