@@ -2,6 +2,7 @@
 
 from snnbench.backbones.base import Backbone
 from snnbench.backbones.convnet import ConvNet
+from snnbench.backbones.ms import MSResNet
 from snnbench.backbones.plif import PLIFNet
 from snnbench.backbones.preact import PreActResNet
 from snnbench.backbones.psn import PSNNet, SeqNet
@@ -16,6 +17,7 @@ __all__ = [
     "Backbone",
     "ConvNet",
     "GLIFResNet",
+    "MSResNet",
     "PLIFNet",
     "PSNNet",
     "PreActResNet",

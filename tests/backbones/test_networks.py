@@ -23,6 +23,7 @@ REDUCED = {
     "sew_7bwide": ({"image_size": 9, "in_channels": 2}, {"width": 4, "pool_after": [4, 5, 7], "pool": "avg"}),
     "spiking_resnet18": ({"image_size": 35}, {"width": 4, "zero_init_last": False}),
     "spiking_resnet50": ({"image_size": 33}, {"width": 4, "zero_init_last": False}),
+    "ms_resnet18_glif": ({"image_size": 35}, {"width": 4}),
     "resnet18_preact": ({"image_size": [11, 9]}, {"width": 4}),
     "vgg11": ({"image_size": 32, "in_channels": 2}, {"width": 4}),
     "vgg13": ({"image_size": 32}, {"width": 4}),

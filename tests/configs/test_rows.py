@@ -57,6 +57,14 @@ def resnet20(c_in, classes):
     return total + 512 * classes + classes
 
 
+def ms_resnet18():
+    total, before = conv(3, 64, 7), 64
+    for width in (64, 128, 256, 512):
+        total += conv(before, width) + 3 * conv(width, width) + conv(before, width, 1) + 2 * width
+        before = width
+    return total + 512 * 1000
+
+
 VGG11 = (64, 128, 256, 256, 512, 512, 512, 512)
 BY_HAND = {  # backbones of rows for which no source states the size
     ("resnet18", "imagenet"): 11_689_512,  # the well-known sizes: an average pool has no weights
@@ -83,6 +91,7 @@ BY_HAND = {  # backbones of rows for which no source states the size
     ("plifnet_nmnist", "nmnist"): plifnet(2, 128, 2, 128 * 64, 2048, 10),
     ("plifnet_cifar10dvs", "cifar10dvs"): plifnet(2, 128, 4, 128 * 64, 2048, 10),
     ("plifnet_dvs128gesture", "dvs128gesture"): plifnet(2, 128, 5, 128 * 16, 512, 11),
+    ("ms_resnet18_glif", "imagenet"): ms_resnet18(),
     ("psnnet", "cifar10"): 70_113_034,  # tests/backbones/test_psn_glif.py derives these
     ("seqnet", "cifar10"): 513_418,
     ("seqnet", "cifar100"): 513_418 + 90 * 257,
