@@ -8,7 +8,10 @@ from torch.utils.flop_counter import FlopCounterMode
 from tests.backbones.test_networks import REDUCED, reduced
 from tests.energy.scripted import count
 
-REAL_AFTER_NEURONS = {"resnet18_glif": {"fc.1"}}
+REAL_AFTER_NEURONS = {
+    "resnet18_glif": {"fc.1"},
+    "ms_resnet18_glif": {"fc.0", "fc.1", *(f"blocks.{n}.shortcut.0" for n in (2, 4, 6))},  # they read potentials
+}
 OTHERS = {
     "psnnet": ({"image_size": 9}, {"width": 4}),
     "seqnet": ({"image_size": [9, 6]}, {"width": 4}),
