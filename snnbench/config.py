@@ -130,6 +130,7 @@ def check(cfg: DictConfig) -> None:
         raise UserError(f"name={cfg.name}: use letters, digits and ._+=,- only; it becomes a folder's name.")
     _check_groups(cfg, resolved)
     soundness.check_technical(resolved)
+    soundness.check_frames(resolved)
     soundness.check_trainer(resolved["trainer"], cfg.epochs)
     _check_eval_precision(cfg)
     objective.check(resolved)

@@ -53,6 +53,24 @@ def check_technical(config: Mapping[str, Any]) -> None:
             raise UserError(f"{key}={shown(value)}: has a character that no file or name can hold.")
 
 
+def check_frames(config: Mapping[str, Any]) -> None:
+    """Refuse a training with fewer frames than T where something learns a number of each timestep.
+
+    Raises:
+        UserError: names the key.
+    """
+    frames = config["data"].get("train_frames")
+    if frames is None or frames == config["T"]:
+        return
+    fixed = {"neuron": "T" in config["neuron"], "backbone": bool(config["backbone"].get("step_offset"))}
+    for group, learns in fixed.items():
+        if learns:
+            raise UserError(
+                f"data.train_frames={shown(frames)}: {group}={config[group].get('name')} learns a number of each of "
+                f"{config['T']} timesteps. Set data.train_frames=null."
+            )
+
+
 def check_name(key: str, value: Any) -> None:
     """A group's `name`: what tables, figures and the run's folder call it."""
     if not isinstance(value, str) or not value.strip() or len(value) > LONGEST_NAME or not value.isprintable():

@@ -1,6 +1,7 @@
 """The weights that a run starts from: `weights=<run or file>`, and which ones they are, whatever their file is called.
 
-They are known by a digest of their file, which enters the run's config and with it the recipe; the path does not.
+They are known by a digest of their file, which enters the run's config and with it the recipe; the path does not. A row
+may give the digest beforehand, or its beginning, such as the eight digits in the names of torchvision's files.
 """
 
 from __future__ import annotations
@@ -18,13 +19,13 @@ from snnbench.runs.schema import CHECKPOINTS
 
 KEYS = ("path", "skip", "digest")
 EXPORTED = "model.safetensors"
-LENGTH = 16
+LENGTH, LEAST = 16, 8  # digits of a digest, and of one that is given
 
 
 def identify(cfg: DictConfig) -> None:
     """Replace `cfg.weights` by the file's whole path, the layers that are left out, and a digest of what is in it.
 
-    Where a digest is there already, of a run that goes on, nothing is changed.
+    Where a digest is there already, of a row or of a run that goes on, nothing is changed.
 
     Raises:
         UserError: there is no such file.
@@ -34,11 +35,20 @@ def identify(cfg: DictConfig) -> None:
         return
     path, skip = _read(given)
     file = _file(path)
-    found = {"path": commands.literal(str(file.absolute())), "skip": skip, "digest": digest(file)}
     wanted = given.get("digest") if isinstance(given, dict) else None
-    if wanted not in (None, found["digest"]):
-        raise UserError(f"weights.digest={shown(wanted)}: is not that of {file}, which is {found['digest']}.")
-    cfg.weights = found
+    if wanted is not None and not matches(file, wanted):
+        raise UserError(f"weights.digest={shown(wanted)}: is not that of {file}, which is {digest(file)}.")
+    found = wanted or digest(file)
+    cfg.weights = {"path": commands.literal(str(file.absolute())), "skip": skip, "digest": found}
+
+
+def matches(file: Path, given: Any) -> bool:
+    """Whether `given` is the digest of a file, or its beginning.
+
+    Raises:
+        UserError: the file cannot be read.
+    """
+    return isinstance(given, str) and len(given) >= LEAST and digest(file).startswith(given)
 
 
 def digest(file: Path) -> str:

@@ -50,7 +50,8 @@ def fitting_data(option: str) -> list[str]:
     if group == "backbone/default":
         return [f"data={name}", f"backbone=default/{name}"]
     if group == "backbone":
-        return [option, "data=cifar10" if name != "convnet" else "data=digits"]
+        sized = ["data=cifar10dvs", "data.image_size=128"] if name.startswith("sew_7b") else ["data=cifar10"]
+        return [option, *(["data=digits"] if name == "convnet" else sized)]
     return [option]
 
 
@@ -82,17 +83,22 @@ def pairs() -> list:
 def test_every_neuron_trains_in_every_backbone(neuron, backbone):
     """One step at T=3: a finite gradient in every parameter, and not all zero in any weight or neuron coefficient."""
     T = 1 if neuron == "relu" else 3
-    cfg = compose(f"backbone={backbone}", "data=cifar10", f"T={T}", "loss=tet").copy()
+    size = 128 if backbone.startswith("sew_7b") else 32
+    cfg = compose(f"backbone={backbone}", "data=cifar10", f"data.image_size={size}", f"T={T}", "loss=tet").copy()
     cfg.neuron = compose(f"neuron={neuron}", f"T={T}").neuron
     if neuron != "relu":
         cfg.neuron.update(surrogate={"name": "atan", "alpha": 1.0}, engine="reference")
     cfg.backbone.width = 8
     if "heads" in cfg.backbone:
         cfg.backbone.update(width=16, heads=2)
+    if "attention_v_th" in cfg.backbone and neuron == "relu":
+        cfg.backbone.attention_v_th = None
+    if "zero_init_last" in cfg.backbone:
+        cfg.backbone.zero_init_last = False  # where nothing but these norms would learn in the first step
     network = build.build_network(cfg)
     for layer in spiking_layers(network).values():
         layer.spike = layer.spike.primitive  # smooth, so that no layer of so narrow a network is silent
-    images = torch.randn(6, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    images = torch.randn(6, 3, size, size, generator=torch.Generator().manual_seed(0))
     build.make(cfg, "loss")(network(images), torch.arange(6)).backward()
     for name, parameter in network.named_parameters():
         assert parameter.grad is not None, name

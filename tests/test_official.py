@@ -26,6 +26,20 @@ SEW = re.compile(
     r"origin_logs/imagenet/sew_resnet/spiking_resnet(?P<depth>\d+)_b(?P<b>\d+)_lr(?P<lr>[\d.]+)_T(?P<T>\d+)_coslr"
     r"(?P<e>\d+)_sgd_cnf_add_logs"
 )
+PRETRAINED = re.compile(
+    r"imagenet/logs/sew_resnet(?P<depth>\d+)_b(?P<b>\d+)_lr(?P<lr>[\d.]+)_T(?P<T>\d+)_coslr(?P<e>\d+)_sgd_8gpu_load_tet_logs"
+)
+PLAIN = re.compile(
+    r"origin_logs/imagenet/spiking_resnet/mem_add_resnet2_(?P<depth>\d+)_b(?P<b>\d+)_lr(?P<lr>[\d.]+)_T(?P<T>\d+)_(?P<zi>zi)_"
+    r"coslr(?P<e>\d+)_sgd_logs"
+)
+WIDE = re.compile(
+    r"origin_logs/cifar10dvs/SEWResNet_ADD_T_(?P<T>\d+)_T_train_(?P<frames>\w+)_SGD_lr_(?P<lr>[\d.]+)_CosALR_(?P<e>\d+)_amp"
+)
+GESTURE = re.compile(
+    r"origin_logs/dvsgesture/DVSGNetSEW(?P<c>\d+)_b(?P<b>\d+)_lr(?P<lr>[\d.]+)_T(?P<T>\d+)_Ttrain(?P<frames>\d+)_(?P<zi>zi)_"
+    r"steplr(?P<step>\d+)_(?P<gamma>[\d.]+)_sgd_cnf_add_logs"
+)
 NEURONS = {
     "lif": "lif",
     "lifnr": "lif_no_reset",
@@ -82,7 +96,47 @@ def sew(said, config, w):
     assert config["batch_size"] == 8 * int(said["b"])  # eight GPUs
 
 
-KINDS = {PLIF: plif, SEQUENTIAL: sequential, PSNNET: psnnet, DVS: dvs, SEW: sew}
+def pretrained(said, config, w):
+    assert (config["data"]["name"], config["neuron"]["name"]) == ("imagenet", "psn")
+    assert config["backbone"]["name"] == f"sew_resnet{said['depth']}"
+    assert f"resnet{said['depth']}-" in config["weights"]["path"]
+    assert (config["loss"]["name"], config["loss"]["lam"]) == ("tet", 0.0)
+    assert config["batch_size"] == 8 * int(said["b"])  # eight GPUs
+
+
+def plain(said, config, w):
+    assert config["data"]["name"] == "imagenet"
+    assert config["backbone"]["name"] == f"spiking_resnet{said['depth']}"
+    assert config["backbone"]["zero_init_last"] is True
+    assert config["neuron"]["name"] == "if"
+    assert config["batch_size"] == 8 * int(said["b"])  # eight GPUs
+
+
+def wide(said, config, w):
+    assert (config["data"]["name"], config["backbone"]["name"]) == ("cifar10dvs", "sew_7bwide")
+    assert (config["neuron"]["name"], config["backbone"]["connect"]) == ("plif", "add")
+    assert (said["frames"], config["data"]["train_frames"]) == ("None", None)
+
+
+def gesture(said, config, w):
+    assert (config["data"]["name"], config["backbone"]["name"]) == ("dvs128gesture", "sew_7b")
+    assert (config["neuron"]["name"], config["backbone"]["connect"]) == ("plif", "add")
+    assert config["backbone"]["zero_init_last"] is True
+    assert config["data"]["train_frames"] == int(said["frames"])
+    assert (config["schedule"]["step_size"], config["schedule"]["gamma"]) == (int(said["step"]), float(said["gamma"]))
+
+
+KINDS = {
+    PLIF: plif,
+    SEQUENTIAL: sequential,
+    PSNNET: psnnet,
+    DVS: dvs,
+    SEW: sew,
+    PLAIN: plain,
+    WIDE: wide,
+    GESTURE: gesture,
+    PRETRAINED: pretrained,
+}
 
 
 @pytest.mark.parametrize("row", official.rows())
@@ -99,15 +153,17 @@ def test_a_rows_curve_is_of_its_settings(row):
         "lr": config["optimizer"]["lr"],
     }.items():
         assert said.get(name) is None or float(said[name]) == value, name
-    assert same is sew or int(said.get("b", 16)) == config["batch_size"]
+    assert same in (sew, plain, pretrained) or int(said.get("b", 16)) == config["batch_size"]
     assert len(curve.accuracy) == config["epochs"]
     assert all(len(values) == config["epochs"] for values in (*curve.columns.values(), *curve.w))
-    assert config["row"]["paper"] == {plif: "plif", sew: "sew"}.get(same, "psn")
+    assert config["row"]["paper"] == {plif: "plif", **dict.fromkeys((sew, plain, wide, gesture), "sew")}.get(
+        same, "psn"
+    )
 
 
 def test_each_log_belongs_to_one_row_and_every_row_exists():
     found = official.rows()
-    assert len(set(found.values())) == len(found) == 58
+    assert len(set(found.values())) == len(found) == 70
     assert all((CONFIGS / "experiment" / f"{row}.yaml").is_file() for row in found)
     assert curve_of("plif/nmnist_plifnet_t10_val") is None  # its log has T = 20
     assert curve_of(None) is None

@@ -2,13 +2,15 @@
 
 from snnbench.backbones.base import Backbone
 from snnbench.backbones.convnet import ConvNet
+from snnbench.backbones.ms import MSResNet
 from snnbench.backbones.plif import PLIFNet
 from snnbench.backbones.preact import PreActResNet
 from snnbench.backbones.psn import PSNNet, SeqNet
 from snnbench.backbones.qkformer import QKFormer
 from snnbench.backbones.resnet import ResNet, ResNet19, ResNet20
 from snnbench.backbones.resnet_glif import GLIFResNet
-from snnbench.backbones.sew import SEWResNet, SEWResNet19
+from snnbench.backbones.sew import SEWResNet
+from snnbench.backbones.sew_small import SEWNet, SEWResNet19
 from snnbench.backbones.transformer import SpikingTransformer
 from snnbench.backbones.vgg import VGG, VGGSNN
 
@@ -18,6 +20,7 @@ __all__ = [
     "Backbone",
     "ConvNet",
     "GLIFResNet",
+    "MSResNet",
     "PLIFNet",
     "PSNNet",
     "PreActResNet",
@@ -25,6 +28,7 @@ __all__ = [
     "ResNet",
     "ResNet19",
     "ResNet20",
+    "SEWNet",
     "SEWResNet",
     "SEWResNet19",
     "SeqNet",

@@ -55,7 +55,8 @@ class Backbone(nn.Module):
 
         Args:
             x: frames [T, B, C, H, W], or static images [B, C, H, W]. For static images the layers before the first
-                neuron run once, not T times; an image expanded over time with stride 0 counts as static, too.
+                neuron run once, not T times; an image expanded over time with stride 0 counts as static, too. In
+                training there may be fewer frames than T, where no layer learns a number of each timestep.
 
         Returns:
             Logits [T, B, classes].
@@ -64,7 +65,9 @@ class Backbone(nn.Module):
             ValueError: x has another shape than the network was built for.
         """
         shape = (self.in_channels, *self.image_size)
-        if x.dim() not in (4, 5) or tuple(x.shape[-3:]) != shape or (x.dim() == 5 and x.shape[0] != self.T):
+        steps = len(x) if x.dim() == 5 else self.T
+        long = steps == self.T or (self.training and 0 < steps < self.T)
+        if x.dim() not in (4, 5) or tuple(x.shape[-3:]) != shape or not long:
             expected = f"[{self.T}, B, {shape[0]}, {shape[1]}, {shape[2]}] or [B, {shape[0]}, {shape[1]}, {shape[2]}]"
             raise ValueError(f"{type(self).__name__} was built for {expected}, got {list(x.shape)}")
         if x.dim() == 4:

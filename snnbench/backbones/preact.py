@@ -17,7 +17,7 @@ from snnbench.backbones.layers import (
     global_average,
     unit_factory,
 )
-from snnbench.backbones.resnet import plan_stages
+from snnbench.backbones.residual import plan_stages
 from snnbench.check import count
 
 

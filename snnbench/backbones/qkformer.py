@@ -14,7 +14,6 @@ from snnbench.backbones.patches import ShortcutEmbedding
 from snnbench.backbones.transformer import TransformerBlock, attention_factory, start_small
 from snnbench.check import choice, count, flag
 from snnbench.errors import UserError
-from snnbench.neurons import SpikingNeuron
 
 
 @dataclass(frozen=True)

@@ -1,100 +1,25 @@
-"""Residual networks that fire after the sum: ResNet-20 and -19 for small images, ResNet-18 and -34 for ImageNet."""
+"""Residual networks that fire after the sum: ResNet-20 and -19 for small images, ResNet-18 to -152 for ImageNet."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from snnbench.backbones.base import Backbone, ImageSize, init_convs, init_linear, zero_last_norm
+from snnbench.backbones.base import Backbone, ImageSize, init_convs, init_linear
 from snnbench.backbones.fsta import attention_factory
 from snnbench.backbones.layers import (
     AvgPool2d,
     Conv2d,
+    MaxPool2d,
     NeuronFactory,
     NormFactory,
-    UnitFactory,
-    conv1x1,
     conv3x3,
     global_average,
     unit_factory,
 )
-from snnbench.check import choice, count, counts, flag
-
-
-class BasicBlock(nn.Module):
-    """conv 3x3, norm, neuron, conv 3x3, norm, plus the shortcut, neuron.
-
-    The shortcut carries spikes. Where the shape changes it is a 1x1 convolution and a norm.
-
-    Args:
-        average: whether the shortcut's stride is taken by an average pool before its convolution (ResNet-20), or by the
-            convolution itself.
-        balanced: whether norms whose outputs are added have 1 / sqrt(2) of a norm's standard deviation (tdBN, GLIF).
-        norm_shortcut: whether the shortcut is normalised also where the shape does not change (GLIF).
-    """
-
-    def __init__(
-        self,
-        c_in: int,
-        c_out: int,
-        stride: int,
-        *,
-        unit: UnitFactory,
-        norm: NormFactory,
-        average: bool = False,
-        balanced: bool = False,
-        norm_shortcut: bool = False,
-    ) -> None:
-        super().__init__()
-        summand = {"gain": math.sqrt(0.5)} if balanced else {}
-        self.conv1 = conv3x3(c_in, c_out, stride)
-        self.unit1 = unit(c_out)
-        self.conv2 = conv3x3(c_out, c_out)
-        self.unit2 = unit(c_out, **summand)
-        self.shortcut = nn.Sequential()
-        changes = stride != 1 or c_in != c_out
-        if average and stride != 1:
-            self.shortcut.append(AvgPool2d(stride, ceil_mode=True, count_include_pad=False))
-        if changes:
-            self.shortcut.append(conv1x1(c_in, c_out, 1 if average else stride))
-        if changes or norm_shortcut:
-            self.shortcut.append(norm(c_out, **summand))
-
-    def forward(self, x: Tensor) -> Tensor:
-        s = self.unit1(self.conv1(x))
-        return self.unit2(self.conv2(s), residual=self.shortcut(x))
-
-
-def plan_stages(
-    c_in: int, widths: Sequence[int], blocks: Sequence[int], strides: Sequence[int] | None = None
-) -> Iterator[tuple[int, int, int]]:
-    """(channels in, channels out, stride) of each block; by default every stage but the first halves the resolution."""
-    blocks = counts("backbone.blocks", blocks, length=len(widths), hint="One number of blocks for each stage.")
-    strides = [1] + [2] * (len(widths) - 1) if strides is None else strides
-    for width, length, stride in zip(widths, blocks, strides, strict=True):
-        for index in range(length):
-            yield c_in, width, stride if index == 0 else 1
-            c_in = width
-
-
-def basic_stages(
-    plan: Iterable[tuple[int, int, int]],
-    unit: UnitFactory,
-    norm: NormFactory,
-    *,
-    zero_init_last: bool = False,
-    **options: bool,
-) -> nn.Sequential:
-    """The basic blocks of a plan; options are BasicBlock's."""
-    stages = nn.Sequential()
-    for shape in plan:
-        block = BasicBlock(*shape, unit=unit, norm=norm, **options)
-        if flag("backbone.zero_init_last", zero_init_last):
-            zero_last_norm(block.unit2)
-        stages.append(block)
-    return stages
+from snnbench.backbones.residual import EXPANSION, basic_stages, plan_stages
+from snnbench.check import choice, count, flag
 
 
 class ResNet20(Backbone):
@@ -211,20 +136,26 @@ class ResNet19(Backbone):
 
 
 class ResNet(Backbone):
-    """ResNet-18 ([2, 2, 2, 2] blocks) and -34 ([3, 4, 6, 3]) for ImageNet, as in the FSTA-SNN and MPBN repositories.
+    """ResNet-18 ([2, 2, 2, 2] blocks) and -34 ([3, 4, 6, 3]) for ImageNet; of bottlenecks, -50, -101 and -152.
 
-    conv 7x7 stride 2, norm, neuron, average pool 3x3 stride 2, four stages, global average, linear. 11.69 M and 21.80 M
-    parameters (1000 classes), 17 and 33 neuron layers. FC weights from N(0, 1 / fan_in^2).
-    Stem "cifar" (SAKD repository) is for small images: conv 3x3 stride 1, norm, neuron, and no pool; FC weights at
+    conv 7x7 stride 2, norm, neuron, pool 3x3 stride 2, four stages, global average, linear. 11.69 M, 21.80 M, 25.56 M,
+    44.55 M and 60.19 M parameters (1000 classes); 17 and 33 neuron layers, of bottlenecks 49, 100 and 151.
+    Variant "fsta" (MPBN, FSTA-SNN repositories): average pool, FC weights from N(0, 1 / fan_in^2).
+    Variant "sew" (the plain Spiking ResNet of the SEW-ResNet repository): max pool, linear layer at PyTorch's default.
+    Stem "cifar" (SAKD repository) is for small images: conv 3x3 stride 1, norm, neuron, and no pool; linear layer at
     PyTorch's default.
 
     Args:
-        width: channels of the stem and the first stage.
-        blocks: number of basic blocks in each of the four stages.
+        variant: "fsta" or "sew".
+        width: channels of the stem; the first stage has as many, or of bottlenecks four times as many.
+        blocks: number of blocks in each of the four stages.
         stem: "imagenet" or "cifar".
+        bottleneck: whether the blocks are bottlenecks.
         zero_init_last: start the last norm of each block at 0.
         attention: between each norm and its neuron, "fsta" or none.
     """
+
+    VARIANTS = ("fsta", "sew")
 
     def __init__(
         self,
@@ -236,27 +167,33 @@ class ResNet(Backbone):
         num_classes: int,
         image_size: ImageSize,
         blocks: Sequence[int],
+        variant: str = "fsta",
         width: int = 64,
         stem: str = "imagenet",
+        bottleneck: bool = False,
         zero_init_last: bool = False,
         attention: str | None = None,
     ) -> None:
+        fsta = choice("backbone.variant", variant, self.VARIANTS) == "fsta"
         small = choice("backbone.stem", stem, ("imagenet", "cifar")) == "cifar"
         reduction = 8 if small else 32
         super().__init__(
             T=T, in_channels=in_channels, num_classes=num_classes, image_size=image_size, reduction=reduction
         )
-        widths = [count("backbone.width", width) * factor for factor in (1, 2, 4, 8)]
+        expansion = EXPANSION if flag("backbone.bottleneck", bottleneck) else 1
+        widths = [count("backbone.width", width) * expansion * factor for factor in (1, 2, 4, 8)]
         unit = unit_factory(norm, neuron, attention_factory(attention, T))
         self.conv = (
             conv3x3(in_channels, width) if small else Conv2d(in_channels, width, 7, stride=2, padding=3, bias=False)
         )
         self.unit = unit(width)
-        self.pool: nn.Module = nn.Identity() if small else AvgPool2d(3, 2, 1)
-        self.stages = basic_stages(plan_stages(width, widths, blocks), unit, norm, zero_init_last=zero_init_last)
+        pool = AvgPool2d(3, 2, 1) if fsta else MaxPool2d(3, 2, 1)
+        self.pool: nn.Module = nn.Identity() if small else pool
+        plan = plan_stages(width, widths, blocks)
+        self.stages = basic_stages(plan, unit, norm, bottleneck=bottleneck, zero_init_last=zero_init_last)
         self.fc = nn.Linear(widths[-1], num_classes)
         init_convs(self)
-        if not small:
+        if fsta and not small:
             init_linear(self.fc, 1 / self.fc.in_features)
 
     def logits(self, x: Tensor, repeats: int) -> Tensor:

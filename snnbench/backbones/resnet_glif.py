@@ -10,10 +10,22 @@ from torch import Tensor, nn
 
 from snnbench.backbones.base import Backbone, ImageSize, init_convs, init_linear
 from snnbench.backbones.layers import NeuronFactory, NormFactory, conv3x3, global_average, unit_factory
-from snnbench.backbones.resnet import basic_stages, plan_stages
+from snnbench.backbones.residual import basic_stages, plan_stages
 from snnbench.check import count, counts
 
 WIDE_HEAD = 50
+
+
+def glif_head(features: int, num_classes: int) -> nn.Sequential:
+    """Up to 50 classes two linear layers without a neuron between, the first halving the features, else one.
+
+    No biases, weights from N(0, 0.01^2).
+    """
+    sizes = [features, num_classes] if num_classes > WIDE_HEAD else [features, max(1, features // 2), num_classes]
+    layers = [nn.Linear(a, b, bias=False) for a, b in pairwise(sizes)]
+    for layer in layers:
+        init_linear(layer, 0.01)
+    return nn.Sequential(*layers)
 
 
 class GLIFResNet(Backbone):
@@ -21,8 +33,7 @@ class GLIFResNet(Backbone):
 
     conv 3x3, norm, neuron; stages that double the channels, of blocks that fire after the sum; global average; linear.
     Every shortcut is normalised, also where the shape does not change, and each summand has 1 / sqrt(2) of a norm's
-    standard deviation. Up to 50 classes two linear layers without a neuron between, the first halving the features,
-    else one; no biases.
+    standard deviation. The linear layers are those of `glif_head`.
 
     ResNet-18 has a stem of 64 and blocks [2, 2, 2, 2] with strides [1, 1, 2, 2], so an 8x8 map at the end: 11.30 M
     parameters with 10 classes, 11.22 M with 100. ResNet-19 has a stem of 128 and blocks [3, 3, 2] with strides
@@ -59,13 +70,8 @@ class GLIFResNet(Backbone):
         self.unit = unit(width)
         plan = plan_stages(width, widths, blocks, strides)
         self.stages = basic_stages(plan, unit, norm, balanced=True, norm_shortcut=True)
-        features = widths[-1]
-        sizes = [features, num_classes] if num_classes > WIDE_HEAD else [features, max(1, features // 2), num_classes]
-        self.fc = nn.Sequential(*(nn.Linear(a, b, bias=False) for a, b in pairwise(sizes)))
+        self.fc = glif_head(widths[-1], num_classes)
         init_convs(self)
-        for layer in self.fc:
-            assert isinstance(layer, nn.Linear)
-            init_linear(layer, 0.01)
 
     def logits(self, x: Tensor, repeats: int) -> Tensor:
         return self.fc(global_average(self.stages(self.unit(self.conv(x), repeats))))

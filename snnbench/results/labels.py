@@ -88,13 +88,18 @@ def neuron_of(run: Run) -> str:
     return label if isinstance(label, str) and label else neuron(str(run.config["neuron"].get("name")))
 
 
+NETWORKS = {"vggsnn": "VGGSNN", "convnet": "ConvNet", "sew_7b": "7B-Net", "sew_7bwide": "7B-wideNet"}
+FAMILIES = {None: "", "sew_": "SEW-", "ms_": "MS-", "spiking_": "Spiking "}
+
+
 def backbone(name: str) -> str:
     """resnet20 is ResNet-20, sew_resnet18 SEW-ResNet-18, vgg11 VGG-11; others as they are."""
-    found = re.fullmatch(r"(sew_)?(resnet|vgg)(\d+)(?:_(\w+))?", name)
+    found = re.fullmatch(r"(sew_|ms_|spiking_)?(resnet|vgg)(\d+)(?:_(\w+))?", name)
     if not found:
-        return {"vggsnn": "VGGSNN", "convnet": "ConvNet"}.get(name, name)
-    sew, kind, depth, variant = found.groups()
-    plain = f"{'SEW-' if sew else ''}{'ResNet' if kind == 'resnet' else 'VGG'}-{depth}"
+        known, _, variant = name.rpartition("_")
+        return f"{NETWORKS[known]} ({variant})" if known in NETWORKS else NETWORKS.get(name, name)
+    family, kind, depth, variant = found.groups()
+    plain = f"{FAMILIES[family]}{'ResNet' if kind == 'resnet' else 'VGG'}-{depth}"
     return f"{plain} ({variant})" if variant else plain
 
 

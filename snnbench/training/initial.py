@@ -12,9 +12,10 @@ import torch
 from omegaconf import DictConfig
 from torch import Tensor, nn
 
+from snnbench.backbones import pretrained
 from snnbench.errors import UserError
 from snnbench.training.checkpoint import of_network
-from snnbench.weights import digest
+from snnbench.weights import matches
 
 MOST = 3  # tensors that a message names
 
@@ -29,11 +30,12 @@ def load_weights(cfg: DictConfig, network: nn.Module) -> None:
     if given is None:
         return
     path, skip = Path(given.path), list(given.skip)
-    if digest(path) != given.digest:
+    if not matches(path, given.digest):
         raise UserError(
-            f"weights={path}: is not the file that this run began with. Bring that back, or begin a new run."
+            f"weights={path}: is not the file that this run began with, or its row names ({given.digest}...). "
+            "Bring that back, or begin a new run."
         )
-    theirs, ours = _tensors(path), network.state_dict()
+    theirs, ours = pretrained.for_network(_tensors(path), network), network.state_dict()
     wanted = {name: tensor for name, tensor in ours.items() if not _skipped(name, skip)}
     for name in skip:
         if not any(_skipped(one, [name]) for one in {**ours, **theirs}):

@@ -9,7 +9,11 @@ from snnbench.backbones.attention import SpikeMatmul
 from tests.backbones.test_networks import REDUCED, reduced
 from tests.energy.scripted import count
 
-REAL_AFTER_NEURONS = {"resnet18_glif": {"fc.1"}, "spikingformer": {"fc"}}
+REAL_AFTER_NEURONS = {
+    "resnet18_glif": {"fc.1"},
+    "spikingformer": {"fc"},
+    "ms_resnet18_glif": {"fc.0", "fc.1", *(f"blocks.{n}.shortcut.0" for n in (2, 4, 6))},  # they read potentials
+}
 ADDS_SPIKES = ("sew", "spikformer", "qkformer")  # in residual connections
 OTHERS = {
     "psnnet": ({"image_size": 9}, {"width": 4}),

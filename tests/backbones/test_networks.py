@@ -21,6 +21,12 @@ REDUCED = {
     "sew_resnet18": ({"image_size": 35}, {"width": 4}),
     "sew_resnet34": ({"image_size": 32}, {"width": 4}),
     "sew_resnet19": ({"image_size": 9}, {"width": 6}),
+    "sew_resnet50": ({"image_size": 33}, {"width": 4}),
+    "sew_7b": ({"image_size": [16, 9], "in_channels": 2}, {"width": 4, "pool_after": [2, 4, 7]}),
+    "sew_7bwide": ({"image_size": 9, "in_channels": 2}, {"width": 4, "pool_after": [4, 5, 7], "pool": "avg"}),
+    "spiking_resnet18": ({"image_size": 35}, {"width": 4, "zero_init_last": False}),
+    "spiking_resnet50": ({"image_size": 33}, {"width": 4, "zero_init_last": False}),
+    "ms_resnet18_glif": ({"image_size": 35}, {"width": 4}),
     "resnet18_preact": ({"image_size": [11, 9]}, {"width": 4}),
     "vgg11": ({"image_size": 32, "in_channels": 2}, {"width": 4}),
     "vgg13": ({"image_size": 32}, {"width": 4}),
@@ -40,7 +46,10 @@ REDUCED = {
     "plifnet_dvs128gesture": ({"image_size": 32, "in_channels": 2}, {"width": 6, "hidden": 24}),
 }
 NAMES = list(REDUCED)
-SOME = ["convnet", "resnet20", "resnet18_preact", "sew_resnet18", "vgg11", "plifnet_mnist", "sdt_dilated", "qkformer"]
+SOME = [
+    *("convnet", "resnet20", "resnet18_preact", "sew_resnet18", "sew_7b", "vgg11", "plifnet_mnist", "sdt_dilated"),
+    "qkformer",
+]
 B, CLASSES = 5, 7
 
 
@@ -122,7 +131,7 @@ def test_every_parameter_learns(build, name):
             assert parameter.grad.abs().max() > 1e-9, f"{key} gets no gradient"
 
 
-@pytest.mark.parametrize("name", ["resnet20", "resnet19", "sew_resnet18", "resnet18"])
+@pytest.mark.parametrize("name", ["resnet20", "resnet19", "sew_resnet18", "resnet18", "sew_7b"])
 def test_zero_init_last_silences_each_branch(build, name):
     net, x = reduced(build, name, zero_init_last=True)
     blocks = [m for m in net.modules() if hasattr(m, "unit2")]
@@ -171,6 +180,7 @@ def test_wrong_input_is_refused(build, shape, message):
         ("resnet19", 4),
         ("resnet18", 32),
         ("sew_resnet34", 32),
+        ("sew_7b", 8),
         ("resnet18_preact", 8),
         ("vgg16", 32),
         ("vggsnn", 16),
@@ -205,6 +215,13 @@ def test_smallest_image(build, name, smallest):
         ("resnet20", {"attention": "fst"}, r"backbone.attention='fst': unknown. Did you mean 'fsta'"),
         ("resnet20", {"zero_init_last": 1}, r"backbone.zero_init_last=1: must be true or false"),
         ("sew_resnet18", {"zero_init_last": "yes"}, r"backbone.zero_init_last='yes'"),
+        ("sew_resnet18", {"pool": "mean"}, r"backbone.pool='mean'.*avg, max"),
+        ("sew_resnet18", {"step_offset": 1}, r"backbone.step_offset=1: must be true or false"),
+        ("sew_resnet50", {"bottleneck": 1}, r"backbone.bottleneck=1: must be true or false"),
+        ("spiking_resnet18", {"variant": "tdbn"}, r"backbone.variant='tdbn'.*fsta, sew"),
+        ("sew_7b", {"connect": "xor", "image_size": 128}, r"backbone.connect='xor'.*add, and, iand"),
+        ("sew_7b", {"pool_after": [8]}, r"backbone.pool_after=\[8\].*from 1 to 7"),
+        ("sew_7b", {"multipliers": []}, r"backbone.multipliers=\[\]"),
         ("sew_resnet18", {"connect": "addd"}, r"backbone.connect='addd'.*Did you mean 'add'"),
         ("vgg11", {"layout": ["M", 1]}, r"backbone.layout=\['M', 1\]: must be a list that starts with a convolution"),
         ("vgg11", {"layout": [1, "P"]}, r"backbone.layout='P': must be a whole number of at least 1, or M"),
@@ -249,6 +266,39 @@ def test_smallest_image(build, name, smallest):
 def test_bad_sizes_name_the_key(build, name, overrides, message):
     with pytest.raises(UserError, match=message):
         build(name, **{"image_size": 64, **overrides})
+
+
+@pytest.mark.parametrize("name", ["sew_resnet50", "spiking_resnet50"])
+def test_zero_init_last_silences_the_last_norm_of_each_bottleneck(build, name):
+    net, x = reduced(build, name, zero_init_last=True)
+    outputs = []
+    for unit in (m.unit3 for m in net.modules() if hasattr(m, "unit3")):
+        unit.norm.register_forward_hook(lambda m, args, out: outputs.append(out))
+    net(x)
+    assert len(outputs) == 16
+    assert all(torch.count_nonzero(out) == 0 for out in outputs)
+
+
+def test_training_may_see_fewer_frames_and_evaluation_may_not(build):
+    net, x = reduced(build, "sew_7b", T=3)
+    assert net(torch.stack([x, x])).shape == (2, B, CLASSES)
+    for frames in (x.new_empty(0, *x.shape), torch.stack([x] * 4)):
+        with pytest.raises(ValueError, match="built for"):
+            net(frames)
+    with pytest.raises(ValueError, match="built for"):
+        net.eval()(torch.stack([x, x]))
+
+
+def test_a_learnt_offset_tells_the_timesteps_of_a_still_image_apart(build):
+    net, x = reduced(build, "sew_resnet18", T=3, step_offset=True)
+    assert net.offset.weight.shape == (3, 1, 1, 1, 1)
+    assert 0 < net.offset.weight.abs().max() <= 0.04
+    seen = []
+    net.conv.register_forward_pre_hook(lambda m, args: seen.append(args[0]))
+    logits = net(x)
+    assert torch.equal(seen[0], x + net.offset.weight)
+    logits[2].sum().backward()
+    assert torch.count_nonzero(net.offset.weight.grad) == 3, "the membrane remembers the frames before"
 
 
 @pytest.mark.parametrize("connect", ["add", "and", "iand"])

@@ -53,6 +53,24 @@ def resnet_imagenet(*blocks):
     return conv(3, 64, kernel=7) + basic_stages(64, (64, 128, 256, 512), blocks) + linear(512, 1000)
 
 
+def bottleneck_imagenet(*blocks):
+    total, c_in = conv(3, 64, kernel=7), 64
+    for width, count in zip((64, 128, 256, 512), blocks, strict=True):
+        total += conv(c_in, 4 * width, kernel=1)
+        for _ in range(count):
+            total += conv(c_in, width, kernel=1) + conv(width, width) + conv(width, 4 * width, kernel=1)
+            c_in = 4 * width
+    return total + linear(2048, 1000)
+
+
+def sew_7b(width, multipliers, classes):
+    total, c_in = 0, 2
+    for channels in (width * multiplier for multiplier in multipliers):
+        total += (conv(c_in, channels, kernel=1) if c_in != channels else 0) + 2 * conv(channels, channels)
+        c_in = channels
+    return total + linear(c_in, classes)
+
+
 def preact18(classes):
     total, c_in = 3 * 64 * 9, 64
     for width in (64, 128, 256, 512):
@@ -118,6 +136,16 @@ CASES = [
     ("sew_resnet34", 3, 1000, 224, {}, 36, 21.80, resnet_imagenet(3, 4, 6, 3)),
     ("resnet18_preact", 3, 10, 32, {}, 17, 11.18, preact18(10)),
     ("resnet18_preact", 3, 100, 32, {}, 17, 11.22, preact18(100)),
+    ("sew_resnet50", 3, 1000, 224, {}, 53, 25.56, bottleneck_imagenet(3, 4, 6, 3)),
+    ("sew_resnet101", 3, 1000, 224, {}, 104, 44.55, bottleneck_imagenet(3, 4, 23, 3)),
+    ("sew_resnet152", 3, 1000, 224, {}, 155, 60.19, bottleneck_imagenet(3, 8, 36, 3)),
+    ("spiking_resnet18", 3, 1000, 224, {}, 17, 11.69, resnet_imagenet(2, 2, 2, 2)),
+    ("spiking_resnet34", 3, 1000, 224, {}, 33, 21.80, resnet_imagenet(3, 4, 6, 3)),
+    ("spiking_resnet50", 3, 1000, 224, {}, 49, 25.56, bottleneck_imagenet(3, 4, 6, 3)),
+    ("spiking_resnet101", 3, 1000, 224, {}, 100, 44.55, bottleneck_imagenet(3, 4, 23, 3)),
+    ("spiking_resnet152", 3, 1000, 224, {}, 151, 60.19, bottleneck_imagenet(3, 8, 36, 3)),
+    ("sew_7b", 2, 11, 128, {}, 15, 0.13, sew_7b(32, [1] * 7, 11)),
+    ("sew_7bwide", 2, 10, 128, {}, 16, 1.19, sew_7b(64, [1, 1, 1, 1, 2, 2, 2], 10)),
     ("vgg11", 2, 11, 128, {}, 8, 9.50, vgg(2, VGG11, 512 * 7 * 7, 11)),
     ("vgg13", 3, 200, 64, {}, 10, 14.43, vgg(3, VGG13, 512 * 7 * 7, 200)),
     ("vgg16", 3, 10, 32, {}, 13, 14.73, vgg(3, VGG16, 512, 10)),

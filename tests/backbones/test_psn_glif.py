@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from snnbench.backbones.resnet import BasicBlock
+from snnbench.backbones.residual import BasicBlock
 from snnbench.errors import UserError
 from snnbench.neurons import SpikingNeuron
 

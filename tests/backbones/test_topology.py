@@ -11,7 +11,7 @@ from snnbench.backbones import PLIFNet, SEWResNet
 from snnbench.backbones.layers import unit_factory
 from snnbench.backbones.norms import BatchNorm
 from snnbench.backbones.preact import PreActBlock
-from snnbench.backbones.resnet import BasicBlock
+from snnbench.backbones.residual import BasicBlock
 from snnbench.neurons import LIF, SpikingNeuron
 
 neuron = partial(LIF, tau=2.0, v_th=0.3, engine="reference")
@@ -28,6 +28,10 @@ neuron = partial(LIF, tau=2.0, v_th=0.3, engine="reference")
         ("resnet18_cifar", 32, {"width": 2}, {32: 5, 16: 4, 8: 4, 4: 4}),
         ("resnet34", 224, {"width": 2}, {112: 1, 56: 6, 28: 8, 14: 12, 7: 6}),
         ("sew_resnet18", 224, {"width": 2}, {112: 1, 56: 4, 28: 5, 14: 5, 7: 5}),
+        ("sew_resnet50", 224, {"width": 2}, {112: 1, 56: 11, 28: 13, 14: 19, 7: 9}),
+        ("spiking_resnet50", 224, {"width": 2}, {112: 1, 56: 10, 28: 12, 14: 18, 7: 8}),
+        ("sew_7b", 128, {"width": 2}, {128: 3, 64: 2, 32: 2, 16: 2, 8: 2, 4: 2, 2: 2}),
+        ("ms_resnet18_glif", 224, {"width": 2}, {110: 2, 55: 4, 28: 4, 14: 4, 7: 3}),
         ("resnet18_preact", 32, {"width": 2}, {32: 5, 16: 4, 8: 4, 4: 4}),
         ("vgg11", 128, {"width": 2}, {128: 1, 64: 1, 32: 2, 16: 2, 8: 2}),
         ("vgg13", 64, {"width": 2}, {64: 2, 32: 2, 16: 2, 8: 2, 4: 2}),

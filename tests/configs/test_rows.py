@@ -66,6 +66,14 @@ def sew_resnet19(classes):
     return total + 512 * 256 + 2 * 256 + 256 * classes
 
 
+def ms_resnet18():
+    total, before = conv(3, 64, 7), 64
+    for width in (64, 128, 256, 512):
+        total += conv(before, width) + 3 * conv(width, width) + conv(before, width, 1) + 2 * width
+        before = width
+    return total + 512 * 1000
+
+
 VGG11 = (64, 128, 256, 256, 512, 512, 512, 512)
 BY_HAND = {  # backbones of rows for which no source states the size
     ("resnet18", "imagenet"): 11_689_512,  # the well-known sizes: an average pool has no weights
@@ -80,6 +88,18 @@ BY_HAND = {  # backbones of rows for which no source states the size
     ("sew_resnet34", "imagenet"): 21_797_672,
     ("sew_resnet19", "cifar10"): sew_resnet19(10),
     ("sew_resnet19", "cifar100"): sew_resnet19(100),
+    ("sew_7bwide_glif", "cifar10dvs"): conv(2, 64, 1)
+    + 8 * conv(64, 64)
+    + conv(64, 128, 1)
+    + 6 * conv(128, 128)
+    + 11_530,
+    **{(f"{kind}_resnet50", "imagenet"): 25_557_032 for kind in ("sew", "spiking")},
+    **{(f"{kind}_resnet101", "imagenet"): 44_549_160 for kind in ("sew", "spiking")},
+    **{(f"{kind}_resnet152", "imagenet"): 60_192_808 for kind in ("sew", "spiking")},
+    ("spiking_resnet18", "imagenet"): 11_689_512,
+    ("spiking_resnet34", "imagenet"): 21_797_672,
+    ("sew_7b", "dvs128gesture"): conv(2, 32, 1) + 14 * conv(32, 32) + 32 * 11 + 11,
+    ("sew_7bwide", "cifar10dvs"): conv(2, 64, 1) + 8 * conv(64, 64) + conv(64, 128, 1) + 6 * conv(128, 128) + 1290,
     ("resnet20", "cifar10dvs"): resnet20(2, 10),
     ("resnet20", "dvs128gesture"): resnet20(2, 11),
     ("vgg11", "cifar10dvs"): vgg(2, VGG11, 512 * 49, 10),
@@ -88,6 +108,7 @@ BY_HAND = {  # backbones of rows for which no source states the size
     ("plifnet_nmnist", "nmnist"): plifnet(2, 128, 2, 128 * 64, 2048, 10),
     ("plifnet_cifar10dvs", "cifar10dvs"): plifnet(2, 128, 4, 128 * 64, 2048, 10),
     ("plifnet_dvs128gesture", "dvs128gesture"): plifnet(2, 128, 5, 128 * 16, 512, 11),
+    ("ms_resnet18_glif", "imagenet"): ms_resnet18(),
     ("psnnet", "cifar10"): 70_113_034,  # tests/backbones/test_psn_glif.py derives these
     ("seqnet", "cifar10"): 513_418,
     ("seqnet", "cifar100"): 513_418 + 90 * 257,
@@ -142,7 +163,7 @@ def test_row_composes_has_its_network_and_its_source(row):
         assert reported["source"] in PAPERS["sources"]
         assert reported["protocol"] in PAPERS["protocols"]
         assert (reported["acc"] is None) == (reported["source"] == "not_found")
-        assert reported["acc"] is None or 10 < reported["acc"] < 100
+        assert reported["acc"] is None or 1 < reported["acc"] < 100
     assert block["recipe"] in PAPERS["recipes"]
     assert 0 < block["tolerance"] <= 2
     assert ("milestones" in block) == ("milestone_tolerance" in block)
@@ -155,7 +176,8 @@ def test_row_composes_has_its_network_and_its_source(row):
     if block["parameters"] is not None:
         assert round(size / 1e6, decimals(block["parameters"])) == block["parameters"]
     else:
-        assert size == BY_HAND[cfg.backbone.name, cfg.data.name] + attention_size(cfg)
+        offsets = cfg.T if cfg.backbone.get("step_offset") else 0
+        assert size == BY_HAND[cfg.backbone.name, cfg.data.name] + attention_size(cfg) + offsets
 
 
 @pytest.mark.parametrize("row", ROWS)
@@ -180,6 +202,8 @@ def test_file_name_and_head_comment_say_what_the_row_is(row):
 
 def train_step(cfg: DictConfig, batch: int) -> None:
     """One optimizer step on random samples of the data set's shape, through the row's loss, batch transform and all."""
+    if cfg.backbone.get("zero_init_last"):
+        cfg.backbone.zero_init_last = False  # else most parameters do not move in the first step
     network = build.build_network(cfg)
     current = 0 if cfg.backbone.get("variant") == "sdt" else 2  # there membranes add up, and one is pooled
     for module in network.modules():  # enough current for spikes in the last layers, at the first step already
@@ -221,7 +245,7 @@ def representatives() -> list[str]:
 
 @pytest.mark.parametrize("row", representatives())
 def test_one_training_step_of_each_backbone_on_each_data_set(row):
-    """Two timesteps, narrow layers, at most 64 pixels; test_every_row_trains has all of it."""
+    """Two timesteps, narrow layers, few pixels; test_every_row_trains has all of it."""
     cfg = compose(row).copy()
     cfg.engine = "reference"  # nothing to compile
     if cfg.backbone.name != "seqnet" and cfg.T > 2:
@@ -229,14 +253,14 @@ def test_one_training_step_of_each_backbone_on_each_data_set(row):
     cfg.backbone.width = 16
     if "heads" in cfg.backbone:
         cfg.backbone.heads = 4
-    cfg.data.image_size = min(cfg.data.image_size, 64)
+    cfg.data.image_size = min(cfg.data.image_size, 128 if "multipliers" in cfg.backbone else 64)  # it has seven pools
     train_step(cfg, batch=2)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("row", ROWS)
 def test_every_row_trains(row):
-    train_step(compose(row), batch=2)
+    train_step(compose(row).copy(), batch=2)
 
 
 def test_registry_names_every_paper_and_every_reason():

@@ -56,6 +56,7 @@ MISTAKES = [
     (["+trainer.fast_dev_run=true"], ["fast_dev_run=True", "limit_train_batches"]),
     (["+trainer.val_check_interval=0.7"], ["val_check_interval=0.7", "check_val_every_n_epoch"]),
     (["+callbacks.timer={_target_:lightning.pytorch.callbacks.Timer,duration:5}"], ["callbacks.timer", "epochs=..."]),
+    (["data=nmnist", "data.train_frames=2", "neuron=psn"], ["data.train_frames=2", "neuron=psn", "4 timesteps"]),
     (["data.batch_size=7"], ["data.batch_size=7", "batch_size=64"]),
     (["backbone.T=3"], ["backbone.T=3", "T=4"]),
     (["backbone.num_classes=100"], ["backbone.num_classes=100", "data.num_classes=10"]),

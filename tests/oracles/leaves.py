@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from snnbench.backbones.fsta import FSTA
 from snnbench.backbones.norms import BatchNorm
+from snnbench.backbones.sew import StepOffset
 from snnbench.neurons import ReLU, SpikingNeuron
 from tests.oracles.oracle import Oracle, normal
 
@@ -20,6 +21,7 @@ KINDS: dict[str, type[nn.Module] | tuple[type[nn.Module], ...]] = {
     "norm": BatchNorm,
     "neuron": (SpikingNeuron, ReLU),
     "attention": FSTA,
+    "offset": StepOffset,
 }
 
 

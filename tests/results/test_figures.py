@@ -245,3 +245,18 @@ def test_energy_has_the_unit_that_fits(tmp_path):
     assert axis.get_ylabel() == "energy of operations\nat 45 nm (µJ per sample)"
     assert {label: found[0] for label, found in plotted(axis).items()} == {"LIF": [2.0], "KLIF": [0.5]}
     assert [run.folder for run, _ in drawn.left_out] == [none]
+
+
+@pytest.mark.parametrize(
+    ("name", "label"),
+    [
+        ("resnet20", "ResNet-20"),
+        ("spiking_resnet152", "Spiking ResNet-152"),
+        ("ms_resnet18_glif", "MS-ResNet-18 (glif)"),
+        ("sew_7bwide_glif", "7B-wideNet (glif)"),
+        ("sew_7b", "7B-Net"),
+        ("mine_of_7b", "mine_of_7b"),
+    ],
+)
+def test_networks_are_called_as_papers_call_them(name, label):
+    assert labels.backbone(name) == label

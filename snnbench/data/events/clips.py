@@ -115,6 +115,23 @@ class ClipBatchTransform(BatchTransform):
         return flat.unflatten(1, (steps, -1)).transpose(0, 1).contiguous(), y
 
 
+class RandomFrames:
+    """Keeps some of a batch's frames, the same of every clip, drawn anew for each batch; their order stays.
+
+    (x [T, B, 2, H, W], y) to (x [frames, B, 2, H, W], y). The draw is of PyTorch's global generator.
+
+    Args:
+        frames: how many, at most T.
+    """
+
+    def __init__(self, frames: int) -> None:
+        self.frames = frames
+
+    def __call__(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        kept = torch.randperm(len(x))[: self.frames].sort().values
+        return x[kept.to(x.device)], y
+
+
 def to_input(
     counts: Tensor, size: Sequence[int], interpolation: str, antialias: bool = True, values: str = "counts"
 ) -> Tensor:

@@ -14,7 +14,7 @@ from torch import Tensor
 from snnbench.check import choice, count, flag
 from snnbench.data.augment import Augment, augment_of
 from snnbench.data.events.cache import Pack, Plan, plan
-from snnbench.data.events.clips import INTERPOLATIONS, ClipBatchTransform, to_input
+from snnbench.data.events.clips import INTERPOLATIONS, ClipBatchTransform, RandomFrames, to_input
 from snnbench.data.events.dataset import ClipDataset
 from snnbench.data.events.frames import ORDERS, REMAINDERS, SLICINGS, FrameRule
 from snnbench.data.events.pack import ensure
@@ -51,6 +51,7 @@ class EventData(BenchData):
         values: What a pixel holds: "counts", or "bytes" as in a PIL image of the frame; see `to_input`.
         cache: Folder of the packed frames.
         augment: What happens to training clips; None: nothing.
+        train_frames: With how many of the T frames, drawn for each batch, the network is trained; None: with all.
         download: Try to fetch missing files.
         verify: Compare archives with the published checksums, and recordings with archives; "full" reads all of them
             once more.
@@ -76,6 +77,7 @@ class EventData(BenchData):
         values: str = "counts",
         cache: str | Path,
         augment: Augment | None = None,
+        train_frames: int | None = None,
         download: bool = True,
         verify: bool | str = True,
         subset: bool = False,
@@ -103,12 +105,21 @@ class EventData(BenchData):
         if self.augment.normalized or self.augment.mixed:
             raise UserError(f"augment={self.augment.name}: it is for normalised images; event clips are counts.")
         self.batch_transform = ClipBatchTransform.of(self.augment, self.num_classes, lambda: self.epoch_of())
+        if train_frames is not None:
+            self.batch_transform = self._drawn(train_frames)
         self.pack: Pack | None = None
         self._files: Files | None = None
         seeded = f" seed {split_seed}" if split == "random" else ""
         self.split = f"{split}{seeded} of source {source}{self.held_out}"
         shown = {"resize": resize, "antialias": antialias, "values": values}
         self.details = {"source": source, "split": split, "frames": self.rule._asdict(), **shown}
+
+    def _drawn(self, frames: int) -> RandomFrames:
+        if self.augment.batch:
+            raise UserError(
+                f"data.train_frames={frames}: must be null with augment={self.augment.name}, of whole batches."
+            )
+        return RandomFrames(count("data.train_frames", frames, most=self.rule.T, hint="data.T is how many there are."))
 
     @property
     def provenance(self) -> str:  # type: ignore[override]

@@ -11,7 +11,7 @@ from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as F
 
 from snnbench.data.events import pil
-from snnbench.data.events.clips import ClipBatchTransform, RandomRoll, SNNAugmentWide, to_input
+from snnbench.data.events.clips import ClipBatchTransform, RandomFrames, RandomRoll, SNNAugmentWide, to_input
 from snnbench.errors import UserError
 from tests.conftest import CONFIGS
 
@@ -229,3 +229,16 @@ def test_sizes_that_make_no_sense_are_refused(options, message):
         SNNAugmentWide(**options)
     with pytest.raises(UserError, match=r"RandomRoll.most=-1"):
         RandomRoll(-1)
+
+
+def test_a_random_part_of_the_frames_is_kept_in_order_and_every_part_comes_up():
+    torch.manual_seed(0)
+    keep, labels = RandomFrames(2), torch.tensor([5, 6])
+    x = torch.arange(4.0).view(4, 1, 1, 1, 1) + 10 * torch.arange(2.0).view(1, 2, 1, 1, 1)
+    seen = set()
+    for _ in range(200):
+        kept, same = keep(x, labels)
+        assert same is labels
+        assert torch.equal(kept[:, 1], kept[:, 0] + 10), "the same frames of every clip"
+        seen.add(tuple(kept[:, 0].flatten().int().tolist()))
+    assert seen == {(0, 1), (0, 2), (0, 3), (1, 2), (1, 3), (2, 3)}

@@ -91,6 +91,29 @@ def test_frames_may_pass_through_pil_images(tmp_path, event_data):
     assert data.details["values"] == "bytes"
 
 
+def test_training_may_see_fewer_frames(tmp_path, event_data):
+    write("aedat2", tmp_path)
+    data = ready(event_data("cifar10dvs", "data.train_frames=2", "T=3", "batch_size=5"))
+    batch = data.on_after_batch_transfer(next(iter(data.train_dataloader())), 0)
+    x, y = data.batch_transform(*batch)
+    assert x.shape == (2, 5, 2, 48, 48)
+    assert torch.equal(y, batch[1])
+    assert event_data("cifar10dvs").batch_transform is None
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["data.train_frames=4"], r"data.train_frames=4: must be a whole number from 1 to 3"),
+        (["data.train_frames=0"], r"data.train_frames=0"),
+        (["data.train_frames=2", "augment=dvs_flip_wide_mix"], r"data.train_frames=2: .*dvs_flip_wide_mix"),
+    ],
+)
+def test_fewer_frames_that_cannot_be_are_refused(words, message, event_data):
+    with pytest.raises(UserError, match=message):
+        event_data("cifar10dvs", "T=3", *words)
+
+
 @pytest.mark.parametrize("split", ["first100_test", "last100_test", "last10pct_lexicographic", "random"])
 def test_no_sample_stands_on_both_sides(split, tmp_path, event_data):
     files.write_cifar10dvs(tmp_path, "aedat2", numbers=(*range(12), 99, *range(900, 904)))
