@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -20,9 +20,21 @@ OVERALL = "all"
 
 
 class Train(Protocol):
-    """Gives the finished runs of a neuron on a data set under one seed, one at each T."""
+    """Gives the finished runs of a neuron on a data set, one for each seed and T; tells which of them it begins."""
 
-    def __call__(self, part: Part, contestant: Contestant, seed: int) -> Runs: ...
+    def __call__(
+        self, part: Part, contestant: Contestant, seeds: Sequence[int], begins: Callable[[int, int], None]
+    ) -> Runs: ...
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Seeds between two looks: on which data set, of whom they are still to be trained, which data sets come after."""
+
+    part: Part
+    seeds: Sequence[int]
+    who: Sequence[Contestant]
+    after: Sequence[Part]
 
 
 @dataclass
@@ -106,50 +118,62 @@ class Campaign:
         if len(self.suite.parts) > 1:
             self.matches += [self._overall(rival) for rival in self.rivals]
 
-    def left(self, part: Part, seed: int, open_: Iterable[Contestant], after: Iterable[Part]) -> float | None:
-        """Seconds that may be left at most before this seed; None where nothing is known of them."""
-        here = (self.suite.most - seed) * self._seed_seconds(part, [self.neuron, *open_])
-        later = sum(self.suite.most * self._seed_seconds(one, self.contestants) for one in after)
-        return here + later or None
+    def _on(self, part: Part, after: Sequence[Part]) -> None:
+        """A data set: each seed for the neuron and for those rivals of which nothing is decided.
 
-    def _seed_seconds(self, part: Part, who: Iterable[Contestant]) -> float:
-        return sum(self.seconds.get((part.data, one), 0.0) for one in dict.fromkeys(who))
-
-    def _on(self, part: Part, after: tuple[Part, ...]) -> None:
-        """A data set: each seed for the neuron and for those rivals of which nothing is decided."""
+        Before the first look there is nothing to decide, so that the first seeds are trained at once.
+        """
         matches = [Match(rival, part.data, self.each, self.suite.margin) for rival in self.rivals]
         self.matches += matches
-        for seed in range(self.suite.most):
-            undecided = [match for match in matches if seed < self.suite.least or match.verdict is None]
-            if not undecided:
-                break
+        seeds: Sequence[int] = range(self.suite.least)
+        undecided = matches
+        while seeds and undecided:
             who = list(dict.fromkeys((self.neuron, *(match.rival for match in undecided))))
-            left = self.left(part, seed, who, after)
-            about = f", at most about {QUANTITIES['wall_time'].text(left)} left" if left else ""
-            neurons = f"{len(who)} neuron{'s' * (len(who) > 1)}"
-            self.say(f"{part.data}: seed {seed + 1} of at most {self.suite.most}, {neurons}{about}")
-            for one in who:
-                self._one(part, one, seed)
+            for place in range(len(who)):
+                self._train(Stage(part, seeds, who[place:], after), len(who))
             for match in undecided:
-                self._add(match, part, seed)
+                self._compare(match, part, seeds)
+            undecided = [match for match in undecided if match.verdict is None]
+            seeds = range(seeds[-1] + 1, min(seeds[-1] + 2, self.suite.most))
 
-    def _one(self, part: Part, contestant: Contestant, seed: int) -> None:
-        found = self.train(part, contestant, seed)
-        runs = self.runs.setdefault((part.data, contestant), {})
-        runs.update(found)
+    def _train(self, stage: Stage, neurons: int) -> None:
+        """The first of those who are still to be trained."""
+        one, part = stage.who[0], stage.part
+
+        def begins(T: int, seed: int) -> None:
+            if part.steps[0] == T:
+                left = self.left(stage, seed)
+                about = f", at most about {QUANTITIES['wall_time'].text(left)} left" if left else ""
+                several = f"{neurons} neuron{'s' * (neurons > 1)}"
+                where = f"{part.data}: seed {seed + 1} of at most {self.suite.most}"
+                self.say(f"{where}, {several}{about}; {one.label}")
+
+        runs = self.runs.setdefault((part.data, one), {})
+        runs.update(self.train(part, one, stage.seeds, begins))
         walls = [QUANTITIES["wall_time"].of(run.result) or 0.0 for run in runs.values()]
-        self.seconds[part.data, contestant] = statistics.fmean(walls) * len(part.steps)
+        self.seconds[part.data, one] = statistics.fmean(walls) * len(part.steps)
 
-    def _add(self, match: Match, part: Part, seed: int) -> None:
+    def left(self, stage: Stage, seed: int) -> float:
+        """Seconds that may be left at most before this seed of a stage; 0 where nothing is known of them."""
+        first, *others = (self.seconds.get((stage.part.data, one), 0.0) for one in stage.who)
+        now = first * (stage.seeds[-1] + 1 - seed) + sum(others) * len(stage.seeds)
+        everybody = self.contestants
+        rest = self._seed_seconds(stage.part, everybody) * (self.suite.most - stage.seeds[-1] - 1)
+        return now + rest + sum(self.suite.most * self._seed_seconds(part, everybody) for part in stage.after)
+
+    def _seed_seconds(self, part: Part, who: Iterable[Contestant]) -> float:
+        return sum(self.seconds.get((part.data, one), 0.0) for one in who)
+
+    def _compare(self, match: Match, part: Part, seeds: Iterable[int]) -> None:
         ours, theirs = (self.runs[part.data, one] for one in (self.neuron, match.rival))
-        match.differences[seed] = statistics.fmean(
-            _accuracy(ours[T, seed]) - _accuracy(theirs[T, seed]) for T in part.steps
-        )
-        match.grid = grid(ours[part.steps[0], seed], len(part.steps))
+        for seed in seeds:
+            apart = [_accuracy(ours[T, seed]) - _accuracy(theirs[T, seed]) for T in part.steps]
+            match.differences[seed] = statistics.fmean(apart)
+            match.grid = grid(ours[part.steps[0], seed], len(part.steps))
         found = match.estimate
-        if found is not None and seed + 1 >= self.suite.least:
-            text = f"{found.mean:+.2f} points [{found.low:.2f}, {found.high:.2f}]"
-            self.say(f"  {self.neuron.label} - {match.rival.label}: {text}")
+        assert found is not None, "the first look is at three seeds or more"
+        points = f"{found.mean:+.2f} points [{found.low:+.2f}, {found.high:+.2f}]"
+        self.say(f"{part.data}: {self.neuron.label} - {match.rival.label}: {points} after {found.n} seeds")
 
     def _overall(self, rival: Contestant) -> Match:
         """Over the seeds that all data sets have, each data set counting the same."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TextIO
@@ -148,7 +148,7 @@ def planned(found: Prepared, seconds: dict[tuple[str, Contestant], float]) -> st
         cfg = found.configs[part.data, found.neuron]
         steps = ", ".join(map(str, part.steps))
         lines.append(
-            f"{part.data}: {cfg.backbone.name}, T={steps}, {cfg.epochs} epochs, {runs} runs a seed, "
+            f"{part.data}: {cfg.backbone.name}, T={steps}, {cfg.epochs} epochs, {runs} run{'s' * (runs > 1)} a seed, "
             f"{suite.least} to {suite.most} seeds; about {text(suite.least * each)} to {text(suite.most * each)}"
         )
     total = sum(seconds.values())
@@ -166,8 +166,8 @@ def run(found: Prepared, seconds: Mapping[tuple[str, Contestant], float], togeth
     """
     trainer = jobs.Jobs(_outputs(found), file)
 
-    def train(part: Part, contestant: Contestant, seed: int) -> Runs:
-        return trainer.runs(jobs.words_of(part, contestant, found.words), part.steps, [seed])
+    def train(part: Part, contestant: Contestant, seeds: Sequence[int], begins: Callable[[int, int], None]) -> Runs:
+        return trainer.runs(jobs.words_of(part, contestant, found.words), part.steps, seeds, begins)
 
     def say(line: str) -> None:
         print(line, file=sys.stderr, flush=True)

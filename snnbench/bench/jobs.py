@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
@@ -114,12 +114,19 @@ class Jobs:
         key = (*words, f"T={T}")
         if key not in self._configs:
             self._configs[key] = sweep.resolved(composed(key))
-        asked = {**self._configs[key], "seed": seed}
-        found = sweep.run_of(self._ledger.runs, asked)
+        found = sweep.run_of(self._ledger.runs, _under(self._configs[key], seed))
         return found if found is not None and found.status == "finished" else None
 
-    def runs(self, words: Sequence[str], steps: Sequence[int], seeds: Sequence[int]) -> dict[tuple[int, int], Run]:
+    def runs(
+        self, words: Sequence[str], steps: Sequence[int], seeds: Sequence[int], begins: Callable[[int, int], None]
+    ) -> dict[tuple[int, int], Run]:
         """By (T, seed), each trained to its end; what is not there is trained, or gone on with.
+
+        Args:
+            words: overrides of all of them.
+            steps: values of T.
+            seeds: of each T.
+            begins: is told T and seed of a run before it is trained.
 
         Raises:
             Failed: one of them came to no result.
@@ -128,15 +135,20 @@ class Jobs:
         found = {(T, seed): run for seed in seeds for T in steps if (run := self.there(words, T, seed)) is not None}
         missing = [seed for seed in seeds if any((T, seed) not in found for T in steps)]
         if missing:
-            found |= self._trained(words, steps, missing)
+            found |= self._trained(words, steps, missing, begins)
         return found
 
-    def _trained(self, words: Sequence[str], steps: Sequence[int], seeds: Sequence[int]) -> dict[tuple[int, int], Run]:
+    def _trained(
+        self, words: Sequence[str], steps: Sequence[int], seeds: Sequence[int], begins: Callable[[int, int], None]
+    ) -> dict[tuple[int, int], Run]:
         from snnbench.training.run import train
 
         found: dict[tuple[int, int], Run] = {}
+        terminal = sys.stderr
 
         def task(cfg: DictConfig) -> Ended:
+            with contextlib.redirect_stderr(terminal):
+                begins(int(cfg.T), int(cfg.seed))
             ended = train(cfg)
             if ended.code == 0:
                 found[int(cfg.T), int(cfg.seed)] = read_run(Path(of_this_job()["folder"]))
@@ -161,6 +173,13 @@ class Jobs:
         with contextlib.redirect_stdout(self.log), contextlib.redirect_stderr(self.log):
             yield
         self.log.flush()
+
+
+def _under(config: Mapping[str, Any], seed: int) -> Mapping[str, Any]:
+    """The config with this seed, which the data's follows unless it was set apart."""
+    data = config["data"]
+    follows = data.get("seed") == config["seed"]
+    return {**config, "seed": seed, "data": {**data, "seed": seed} if follows else data}
 
 
 @contextlib.contextmanager

@@ -2,46 +2,25 @@
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from snnbench.bench.campaign import ALPHA, OVERALL, Campaign, Match, values
+from snnbench.bench.campaign import ALPHA, Campaign, Match
 from snnbench.bench.contestants import Contestant
 from snnbench.bench.cost import Cost
 from snnbench.bench.pairing import Shared
 from snnbench.bench.suites import Part
+from snnbench.bench.tables import WORDS, measured, sentence, verdicts
 from snnbench.files import write_json, write_text
-from snnbench.results import labels
-from snnbench.results.outcomes import Spread
 from snnbench.results.tables import render
 from snnbench.results.tables.comparison import CONSTANTS, ENVIRONMENT
 from snnbench.results.tables.papers import Table
 from snnbench.runs.quantities import QUANTITIES
-from snnbench.runs.quantity import BYTE, Format, Quantity, Unit
-from snnbench.runs.read import Run
 
 SCHEMA = 1
 CARD, RECORD = "card.md", "bench.json"
-STEP = Quantity(
-    key="step",
-    path="",
-    label="forward and backward of a sample",
-    short="step",
-    units=(Unit("µs", 1e-6), Unit("ms", 1e-3), Unit("s")),
-    format=Format("significant", 3),
-)
-KEPT = Quantity(
-    key="kept",
-    path="",
-    label="kept for backward, of a sample",
-    short="kept",
-    units=BYTE,
-    format=Format("significant", 3),
-)
-WORDS = {"better": "better", "worse": "worse", "same": "no difference", None: "undecided"}
 
 
 @dataclass
@@ -70,7 +49,8 @@ class Report:
     @property
     def tables(self) -> list[Table]:
         """The differences; then each data set's accuracies and costs."""
-        return [_verdicts(self.campaign), *(self._measured(part) for part in self.campaign.suite.parts)]
+        parts = (measured(self.campaign, part, self.costs) for part in self.campaign.suite.parts)
+        return [verdicts(self.campaign), *parts]
 
     @property
     def text(self) -> str:
@@ -100,30 +80,6 @@ class Report:
         return [
             f"paired by seed: the same first weights (at least {equal} tensors, compared), batches and augmentation"
         ]
-
-    def _measured(self, part: Part) -> Table:
-        """A line a neuron: accuracy at each T; at the largest, firing rate, energy, step, memory; parameters."""
-        campaign, T = self.campaign, max(part.steps)
-        last = [("firing_rate", T), ("energy", T), ("parameters", T)]
-        cells: dict[str, dict[Contestant, str]] = {f"T={step}": {} for step in part.steps}
-        for one in campaign.contestants:
-            for step in part.steps:
-                spread = Spread.of(values(campaign.runs[part.data, one], step, "last_epoch"))
-                cells[f"T={step}"][one] = f"{spread.mean:.2f}" + (
-                    f" ± {spread.std:.2f}" if spread.std is not None else ""
-                )
-        for key, step in last:
-            found = {one: values(campaign.runs[part.data, one], step, key) for one in campaign.contestants}
-            cells |= _column(QUANTITIES[key], {one: statistics.fmean(each) for one, each in found.items() if each})
-        costs = {one: self.costs[part.data, one] for one in campaign.contestants if (part.data, one) in self.costs}
-        cells |= _column(STEP, {one: cost.seconds for one, cost in costs.items()})
-        cells |= _column(KEPT, {one: cost.kept for one, cost in costs.items()})
-        run = next(iter(campaign.runs[part.data, campaign.neuron].values()))
-        table = Table(_title(run, T), ("neuron", *cells))
-        for one in campaign.contestants:
-            table.lines.append([one.label, *(column.get(one, "-") for column in cells.values())])
-        table.least = tuple(name for name in table.columns if name.startswith(("kept", "parameters", "firing")))
-        return table
 
     def write(self, folder: Path) -> list[Path]:
         """Card, record and figures in `folder`; their paths."""
@@ -191,39 +147,6 @@ class Report:
         }
 
 
-def sentence(campaign: Campaign, match: Match) -> str:
-    """A verdict that can be quoted: who, on what, by how much, how sure, from how many seeds."""
-    ours, theirs, found = campaign.neuron.label, match.rival.label, match.estimate
-    where = "over all data sets" if match.data == OVERALL else f"on {labels.data(match.data)}"
-    assert found is not None
-    sure = f"{100 * (1 - ALPHA):g} %, {found.n} paired seeds"
-    interval = f"[{found.low:+.2f}, {found.high:+.2f}], {sure}"
-    if match.verdict in ("better", "worse"):
-        return f"{ours} is {match.verdict} than {theirs} {where}, {found.mean:+.2f} points {interval}"
-    if match.verdict == "same":
-        bound = f"smaller than {found.largest:.2f} points"
-        return f"no difference between {ours} and {theirs} was found {where}, {bound} {interval}"
-    return f"{ours} against {theirs} {where}: undecided after {found.n} seeds, {found.mean:+.2f} points {interval}"
-
-
-def _verdicts(campaign: Campaign) -> Table:
-    title = f"{campaign.neuron.label}, suite {campaign.suite.name}: percentage points by which it is above each rival"
-    table = Table(title, ("against", "data", "difference", "interval", "chance", "seeds", "verdict"))
-    for match in campaign.matches:
-        found = match.estimate
-        assert found is not None
-        data = "all" if match.data == OVERALL else labels.data(match.data)
-        interval = f"[{found.low:+.2f}, {found.high:+.2f}]"
-        chance = (
-            f"{100 * found.chance:.0f} %"
-            if 0.005 < found.chance < 0.995
-            else ("> 99 %" if found.chance > 0.5 else "< 1 %")
-        )
-        line = [match.rival.label, data, f"{found.mean:+.2f}", interval, chance, str(found.n), WORDS[match.verdict]]
-        table.lines.append(line)
-    return table
-
-
 def _verdict(campaign: Campaign, match: Match) -> dict[str, Any]:
     found = match.estimate
     assert found is not None
@@ -231,18 +154,6 @@ def _verdict(campaign: Campaign, match: Match) -> dict[str, Any]:
     said = {"sentence": sentence(campaign, match), "verdict": WORDS[match.verdict]}
     differences = {str(seed): value for seed, value in match.differences.items()}
     return {"against": match.rival.label, "data": match.data, **said, **numbers, "differences": differences}
-
-
-def _column(quantity: Quantity, means: Mapping[Contestant, float]) -> dict[str, dict[Contestant, str]]:
-    """A column under its head, or none where nobody has the quantity."""
-    unit = quantity.unit(means.values())
-    return {quantity.head(unit): {one: quantity.number(mean, unit) for one, mean in means.items()}} if means else {}
-
-
-def _title(run: Run, T: int) -> str:
-    data, backbone = labels.data(run.config["data"]["name"]), labels.backbone(run.config["backbone"]["name"])
-    real = "" if run.provenance == "real" else f", {run.provenance} ({run.doubt})"
-    return f"{data}{real}, {backbone}, {run.planned} epochs: test accuracy % after the last; the rest at T={T}"
 
 
 def _unequal(campaign: Campaign) -> list[str]:
