@@ -54,7 +54,7 @@ def sentence(campaign: Campaign, match: Match) -> str:
 def verdicts(campaign: Campaign) -> Table:
     """A line a question."""
     title = f"{campaign.neuron.label}, suite {campaign.suite.name}: percentage points by which it is above each rival"
-    table = Table(title, ("against", "data", "difference", "interval", "chance", "seeds", "verdict"))
+    table = Table(title, ("against", "data", "points", "interval", "chance", "n", "verdict"))
     for match in campaign.matches:
         found = match.estimate
         assert found is not None

@@ -159,15 +159,3 @@ def test_every_suite_reads_and_its_runs_compose(suite):
     for part in found.parts:
         cfg = composed([*words_of(part, contestant("plif"), []), f"T={part.steps[0]}"])
         assert (cfg.data.name, cfg.neuron.name, cfg.T) == (part.data, "plif", part.steps[0])
-
-
-@pytest.mark.slow
-def test_the_tiny_suite_from_its_beginning_to_its_end(bench, tmp_path):
-    code, out, err = bench("plif", "--suite", "tiny", "--most", "4", "threads=1")
-    assert code == 0, err
-    text = " ".join(out.split())
-    assert "PLIF" in text
-    assert "on digits" in text
-    record = json.loads((tmp_path / "outputs" / "bench" / "tiny-plif-lif" / "bench.json").read_text())
-    assert record["verdicts"][0]["n"] == 4
-    assert all(min(one["last_epoch"]) > 60 for one in record["runs"])
