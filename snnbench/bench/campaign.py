@@ -17,6 +17,8 @@ Runs = dict[tuple[int, int], Run]
 """By (T, seed)."""
 ALPHA = 0.05
 OVERALL = "all"
+FEW = 100
+"""Test samples that a run is taken to have had if it does not say."""
 
 
 class Train(Protocol):
@@ -195,7 +197,7 @@ def _accuracy(run: Run) -> float:
 def grid(run: Run, steps: int) -> float:
     """How fine a mean of `steps` accuracies is known: 100 / test samples, over the root of their number."""
     tested = ((run.fingerprint or {}).get("samples") or {}).get("test")
-    return 100 / tested / steps**0.5 if tested else 0.0
+    return 100 / (tested or FEW) / steps**0.5
 
 
 def values(runs: Mapping[tuple[int, int], Run], T: int, key: str) -> list[float]:

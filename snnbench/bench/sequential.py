@@ -79,8 +79,8 @@ def estimate(differences: Sequence[float], each: float, grid: float) -> Estimate
     Args:
         differences: in percentage points, one a seed.
         each: the level of this look, see `level`.
-        grid: the distance between two values that a difference can have. Its rounding error sd is grid / sqrt(6), and
-            a smaller spread, such as that of a few equal differences, is not believed.
+        grid: above 0, the distance between two values that a difference can have. Rounding to it has the standard
+            deviation grid / sqrt(6); a smaller one, such as that of a few equal differences, is not believed.
     """
     from scipy import stats
 

@@ -32,6 +32,7 @@ KEPT = Quantity(
     units=BYTE,
     format=Format("significant", 3),
 )
+WHOLE = "a wider terminal and the card have it"
 WORDS = {"better": "better", "worse": "worse", "same": "no difference", None: "undecided"}
 
 
@@ -54,7 +55,7 @@ def sentence(campaign: Campaign, match: Match) -> str:
 def verdicts(campaign: Campaign) -> Table:
     """A line a question."""
     title = f"{campaign.neuron.label}, suite {campaign.suite.name}: percentage points by which it is above each rival"
-    table = Table(title, ("against", "data", "points", "interval", "chance", "n", "verdict"))
+    table = Table(title, ("against", "data", "points", "interval", "chance", "n", "verdict"), whole=WHOLE)
     for match in campaign.matches:
         found = match.estimate
         assert found is not None
@@ -98,7 +99,7 @@ def measured(campaign: Campaign, part: Part, costs: Mapping[tuple[str, Contestan
     own = {one: costs[part.data, one] for one in campaign.contestants if (part.data, one) in costs}
     cells |= _column(STEP, {one: cost.seconds for one, cost in own.items()})
     cells |= _column(KEPT, {one: cost.kept for one, cost in own.items()})
-    table = Table(_title(_first(campaign, part.data), T), ("neuron", *cells))
+    table = Table(_title(_first(campaign, part.data), T), ("neuron", *cells), whole=WHOLE)
     for one in campaign.contestants:
         table.lines.append([one.label, *(column.get(one, "-") for column in cells.values())])
     table.least = tuple(name for name in table.columns if name.startswith(("kept", "parameters", "firing")))

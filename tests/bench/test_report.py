@@ -61,7 +61,19 @@ def test_a_terminal_of_eighty_columns_is_enough(report, monkeypatch):
     text = " ".join(report.text.split())
     for sentence in report.sentences:
         assert sentence in text
-    for word in ("no difference", "better", "worse", "PLIF", "KLIF", "T=2", "T=4", "energy", "step", "> 99 %", "verdict"):
+    for word in (
+        "no difference",
+        "better",
+        "worse",
+        "PLIF",
+        "KLIF",
+        "T=2",
+        "T=4",
+        "energy",
+        "step",
+        "> 99 %",
+        "verdict",
+    ):
         assert word in text, word
 
 

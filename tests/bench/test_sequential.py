@@ -1,21 +1,24 @@
 """The intervals keep their promise when whoever looks stops as soon as they please."""
 
+import json
+
 import numpy as np
 import pytest
 from scipy import stats
 
 from snnbench.bench.sequential import estimate, level
+from tests.conftest import ROOT
 
 LEAST, MOST, ALPHA, MARGIN = 4, 12, 0.05, 0.5
 EACH = level(LEAST, MOST, ALPHA)
 
 
-def stopped(differences, each=EACH, margin=MARGIN):
+def stopped(differences, grid=1e-9):
     """The estimate at which a comparison would stop."""
     found = None
     for n in range(LEAST, MOST + 1):
-        found = estimate(differences[:n], each, 0.0)
-        if found.verdict(margin):
+        found = estimate(differences[:n], EACH, grid)
+        if found.verdict(MARGIN):
             break
     return found
 
@@ -40,7 +43,7 @@ def test_all_looks_together_miss_as_often_as_they_may():
 
 def test_a_single_look_is_students_test_itself():
     assert level(5, 5, 0.05) == pytest.approx(0.05, abs=0.002)
-    found = estimate([1.0, 2.0, 4.0, 3.0], 0.05, 0.0)
+    found = estimate([1.0, 2.0, 4.0, 3.0], 0.05, 1e-9)
     ours = stats.ttest_1samp([1.0, 2.0, 4.0, 3.0], 0).confidence_interval(0.95)
     assert (found.low, found.high) == pytest.approx((ours.low, ours.high))
     one_sided = stats.ttest_1samp([1.0, 2.0, 4.0, 3.0], 0, alternative="greater").pvalue
@@ -81,3 +84,16 @@ def test_a_spread_of_nothing_is_not_believed():
 
 def test_more_questions_at_once_make_each_interval_wider():
     assert level(LEAST, MOST, ALPHA / 3) < EACH / 2
+
+
+def test_lif_against_itself_with_the_spread_of_real_seeds_is_told_apart_in_less_than_one_of_twenty():
+    """Accuracies of two strangers, drawn from those that real runs of LIF had under different seeds."""
+    path = ROOT / "benchmarks" / "results" / "bench" / "tiny-plif-lif" / "bench.json"
+    cells = [one for one in json.loads(path.read_text())["runs"] if one["neuron"] == "LIF"]
+    generator, said = np.random.default_rng(3), []
+    for _ in range(400):
+        cell = cells[generator.integers(len(cells))]
+        ours, theirs = generator.choice(cell["last_epoch"], (2, MOST))
+        said.append(stopped(list(map(float, ours - theirs)), grid=100 / 2000).verdict(MARGIN))
+    assert sum(one in ("better", "worse") for one in said) <= 0.05 * len(said)
+    assert {"same", None} <= {*said}

@@ -21,7 +21,7 @@ class Table:
     """Cells as text. `summary` stands above them, `notes` below; `footnotes` are the meanings of marks in them, [a].
 
     A terminal is shown the columns of `more` on demand. Where a line is too short for the others, those in `least` go,
-    in that order; by default the last one goes first.
+    in that order; by default the last one goes first. `whole` says where they are then.
     """
 
     title: str
@@ -32,6 +32,7 @@ class Table:
     least: tuple[str, ...] = ()
     more: tuple[str, ...] = ()
     summary: str = ""
+    whole: str = "a wider terminal, --wide and --format md have it"
 
 
 def paper_table(paper: str, registry: Registry, outcomes: Iterable[Outcome]) -> Table:

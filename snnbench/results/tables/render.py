@@ -134,7 +134,7 @@ def _terminal(tables: Iterable[Table], notes: Sequence[str], wide: bool = False)
         below = [f"[{mark}] {meaning}" for mark, meaning in table.footnotes.items() if f"[{mark}]" in cells]
         below += table.notes
         if cut:
-            below.append(f"no room for {', '.join(cut)}: a wider terminal, --wide and --format md have it")
+            below.append(f"no room for {', '.join(cut)}: {table.whole}")
         above = [table.title, *([table.summary] if table.summary else [])]
         parts.append("\n".join([*_wrapped(above, width), "", cells, *_wrapped(below, width), ""]))
     notes = [*notes, *([f"more columns by --wide: {', '.join(hidden)}"] if hidden else [])]
