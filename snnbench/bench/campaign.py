@@ -113,6 +113,12 @@ class Campaign:
         """The level of one look."""
         return level(self.suite.least, self.suite.most, self.alpha)
 
+    def common(self, part: Part, contestant: Contestant) -> Runs:
+        """A neuron's runs on a data set under the seeds that all neurons have there: means of these can be compared."""
+        seeds = [{seed for _, seed in self.runs[part.data, one]} for one in self.contestants]
+        shared = set.intersection(*seeds)
+        return {(T, seed): run for (T, seed), run in self.runs[part.data, contestant].items() if seed in shared}
+
     def run(self) -> None:
         """Train what is missing, until `matches` says what can be said."""
         for place, part in enumerate(self.suite.parts):

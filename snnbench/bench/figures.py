@@ -73,7 +73,7 @@ def _points(campaign: Campaign, part: Any) -> list[tuple[Any, list[tuple[float, 
     """(energy in nJ, accuracy in percent, T) of each neuron."""
     found = []
     for one in campaign.contestants:
-        runs, points = campaign.runs[part.data, one], []
+        runs, points = campaign.common(part, one), []
         for T in sorted(part.steps):
             energies, accuracies = (values(runs, T, key) for key in ("energy", "last_epoch"))
             if energies:

@@ -91,15 +91,17 @@ def measured(campaign: Campaign, part: Part, costs: Mapping[tuple[str, Contestan
     cells: dict[str, dict[Contestant, str]] = {f"T={step}": {} for step in part.steps}
     for one in campaign.contestants:
         for step in part.steps:
-            spread = Spread.of(values(campaign.runs[part.data, one], step, "last_epoch"))
+            spread = Spread.of(values(campaign.common(part, one), step, "last_epoch"))
             cells[f"T={step}"][one] = f"{spread.mean:.2f}" + (f" ± {spread.std:.2f}" if spread.std is not None else "")
     for key, step in last:
-        found = {one: values(campaign.runs[part.data, one], step, key) for one in campaign.contestants}
+        found = {one: values(campaign.common(part, one), step, key) for one in campaign.contestants}
         cells |= _column(QUANTITIES[key], {one: statistics.fmean(each) for one, each in found.items() if each})
     own = {one: costs[part.data, one] for one in campaign.contestants if (part.data, one) in costs}
     cells |= _column(STEP, {one: cost.seconds for one, cost in own.items()})
     cells |= _column(KEPT, {one: cost.kept for one, cost in own.items()})
-    table = Table(_title(_first(campaign, part.data), T), ("neuron", *cells), whole=WHOLE)
+    seeds = len(campaign.common(part, campaign.neuron)) // len(part.steps)
+    title = f"{_title(_first(campaign, part.data))}: test accuracy % after the last, {seeds} seeds; the rest at T={T}"
+    table = Table(title, ("neuron", *cells), whole=WHOLE)
     for one in campaign.contestants:
         table.lines.append([one.label, *(column.get(one, "-") for column in cells.values())])
     table.least = tuple(name for name in table.columns if name.startswith(("kept", "parameters", "firing")))
@@ -112,7 +114,7 @@ def _column(quantity: Quantity, means: Mapping[Contestant, float]) -> dict[str, 
     return {quantity.head(unit): {one: quantity.number(mean, unit) for one, mean in means.items()}} if means else {}
 
 
-def _title(run: Run, T: int) -> str:
+def _title(run: Run) -> str:
     data, backbone = labels.data(run.config["data"]["name"]), labels.backbone(run.config["backbone"]["name"])
     real = "" if run.provenance == "real" else f", {run.provenance} ({run.doubt})"
-    return f"{data}{real}, {backbone}, {run.planned} epochs: test accuracy % after the last; the rest at T={T}"
+    return f"{data}{real}, {backbone}, {run.planned} epochs"

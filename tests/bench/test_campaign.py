@@ -50,6 +50,9 @@ def test_a_rival_of_which_all_is_known_is_trained_no_more():
     assert seeds["plif"] == list(range(8))
     assert [match.estimate.n for match in found.matches] == [len(seeds["lif"]), 8]
     assert [match.verdict for match in found.matches] == ["better", None]
+    (part,) = found.suite.parts
+    for one in found.contestants:  # in one table, all means are of the same seeds
+        assert sorted({seed for _, seed in found.common(part, one)}) == seeds["lif"]
 
 
 def test_all_data_sets_are_weighed_the_same_over_the_seeds_that_all_have():
