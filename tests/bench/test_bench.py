@@ -65,7 +65,7 @@ def test_a_crippled_rival_is_beaten_and_what_was_stopped_goes_on(bench, tmp_path
     code, out, err = bench(*words)
     assert code == 0, err
     assert re.search(r"^digits: seed 3 of at most 4, 2 neurons, at most about .* left; PLIF$", err, re.M)
-    assert "PLIF is better than LIF (v_th 1000) on digits, +" in " ".join(out.split())
+    assert "PLIF is better than LIF (v_th 1000) on digits (data.limit=256), +" in " ".join(out.split())
     assert max(map(len, out.splitlines()[:-8])) <= 80
     found = results(tmp_path)
     assert sorted((one["neuron"], one["seed"], one["status"]) for one in found.values()) == [
@@ -98,10 +98,11 @@ def test_a_neuron_against_itself_is_no_different_also_without_data_that_is_not_t
     (tmp_path / "configs" / "bench" / "mine.yaml").write_text(SUITE + more)
     code, out, err = bench("lif", "epochs=1", "threads=1")
     assert code == 0, err
-    assert "no difference between LIF and LIF was found on digits; any is smaller than " in " ".join(out.split())
+    said = " ".join(out.split())
+    assert "no difference between LIF and LIF was found on digits (data.limit=256); any is smaller than " in said
     assert len(results(tmp_path)) == 3
     assert "without mnist: " in err
-    assert "without mnist: " in " ".join(out.split())
+    assert "without mnist: " in said
     assert "over all" not in out
 
 
