@@ -20,6 +20,7 @@ COMMANDS = {
     "eval": ("eval.py", "measure a run again; count operations and energy"),
     "tables": ("scripts/tables.py", "reported beside reproduced, row by row"),
     "compare": ("scripts/compare.py", "neurons under one recipe: mean, std, n"),
+    "bench": ("scripts/bench.py", "is a neuron better than others, and how sure is that"),
     "dashboard": ("scripts/dashboard.py", "all runs in one HTML file"),
     "figures": ("scripts/figures.py", "PNG and PDF: curves, firing rates, coefficients"),
     "prepare-data": ("scripts/prepare_data.py", "cut event data into frames ahead of time"),

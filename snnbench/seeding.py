@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
+from collections.abc import Iterator
 
 import numpy as np
 import torch
@@ -47,3 +49,11 @@ def seed_all(*values: int) -> None:
     seed_cpu(*values)
     if torch.cuda.is_initialized():
         torch.cuda.manual_seed_all(mix(*values))
+
+
+@contextlib.contextmanager
+def aside(*values: int) -> Iterator[None]:
+    """Inside, PyTorch's CPU generator is another one, seeded with `values`; the one outside misses nothing."""
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(mix(*values))
+        yield

@@ -12,7 +12,7 @@ from snnbench.neurons.base import spiking_layers
 from snnbench.training import build
 from tests.conftest import CONFIGS
 
-OWN_TESTS = {"experiment", "augment", "sweep"}  # walked by tests of their own, with the data that they need
+OWN_TESTS = {"experiment", "augment", "sweep", "bench"}  # walked by tests of their own, with the data that they need
 
 
 def options(group: str) -> list[str]:

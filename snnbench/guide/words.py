@@ -22,6 +22,7 @@ GROUPS = {
     "paths": "paths.data=..., paths.outputs=...",
     "experiment": "row of a paper, recipe and all",
     "sweep": "ready ones: -m +sweep=...",
+    "bench": "suites of the command bench",
     "debug": "looks for faults; such a run never counts",
 }
 KEYS = {

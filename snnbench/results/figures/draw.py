@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -56,17 +56,22 @@ STYLE: Any = {  # to matplotlib, its keys are a type
 
 def save(figure: FigureData, folder: Path) -> list[Path]:
     """Write <stem>.png and <stem>.pdf into `folder`."""
+    return write(lambda: draw(figure), figure.stem, folder)
+
+
+def write(make: Callable[[], Figure], stem: str, folder: Path) -> list[Path]:
+    """Write what `make` draws as <stem>.png and <stem>.pdf into `folder`; it is called where the style holds."""
     import matplotlib
 
     paths = []
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
         matplotlib.rcParams.update(STYLE)
-        drawn = draw(figure)
+        drawn = make()
         for form, metadata in (("png", {"Software": None}), ("pdf", {"CreationDate": None})):
             content = io.BytesIO()
             drawn.savefig(content, format=form, metadata=metadata)
-            paths.append(folder / f"{figure.stem}.{form}")
+            paths.append(folder / f"{stem}.{form}")
             with atomic(paths[-1]) as file:
                 file.write(content.getvalue())
     return paths

@@ -26,7 +26,7 @@ class Table:
     `best` are the cells, by line and column, that are the best of those beside them: bold where there is bold.
 
     A terminal is shown the columns of `more` on demand. Where a line is too short for the others, those in `least` go,
-    in that order; by default the last one goes first.
+    in that order; by default the last one goes first. `whole` says where they are then.
     """
 
     title: str
@@ -38,6 +38,7 @@ class Table:
     more: tuple[str, ...] = ()
     summary: str = ""
     best: list[tuple[int, int]] = field(default_factory=list)
+    whole: str = "a wider terminal, --wide and --format md have it"
 
 
 def best_of(values: Mapping[int, float], better: str | None, written: Callable[[float], str]) -> set[int]:

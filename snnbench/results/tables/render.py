@@ -144,7 +144,7 @@ def _terminal(tables: Iterable[Table], notes: Sequence[str], wide: bool = False)
         below = [f"[{mark}] {meaning}" for mark, meaning in table.footnotes.items() if f"[{mark}]" in cells]
         below += table.notes
         if cut:
-            below.append(f"no room for {', '.join(cut)}: a wider terminal, --wide and --format md have it")
+            below.append(f"no room for {', '.join(cut)}: {table.whole}")
         above = [table.title, *([table.summary] if table.summary else [])]
         parts.append("\n".join([*_wrapped(above, width), "", cells, *_wrapped(below, width), ""]))
     notes = [*notes, *([f"more columns by --wide: {', '.join(hidden)}"] if hidden else [])]
@@ -190,9 +190,9 @@ def _fitted(table: Table, places: list[int], width: int | None) -> tuple[str, li
             places.remove(place)
             cut.append(table.columns[place])
     shown = RichTable(box=box.SIMPLE)
+    widths = _widths(table, places, width) if width is not None and have_room() else dict.fromkeys(places)
     for n in places:
-        least = _longest_word(table, n) if have_room() else None
-        shown.add_column(table.columns[n], min_width=least, overflow="fold")
+        shown.add_column(table.columns[n], width=widths[n], overflow="fold")
     for line in table.lines:
         shown.add_row(*(Text(_glued(line[n])) for n in places))
     console = Console(file=io.StringIO(), width=width or terminal.WIDEST, color_system=None, emoji=False)
@@ -205,6 +205,17 @@ def _fitted(table: Table, places: list[int], width: int | None) -> tuple[str, li
 def _glued(cell: str) -> str:
     """The cell, in which a mark stays beside what it marks, and a deviation beside its mean."""
     return re.sub(r" (?=\[\w+\]|± )|(?<=±) ", "\u00a0", cell)
+
+
+def _widths(table: Table, places: Sequence[int], width: int) -> dict[int, int]:
+    """Of each column: its longest word, and from left to right more as long as there is room and cells need it."""
+    found = {n: _longest_word(table, n) for n in places}
+    spare = width - 1 - sum(least + GAP for least in found.values())
+    for n in places:
+        wanted = max(cell_len(cell) for cell in (table.columns[n], *(line[n] for line in table.lines)))
+        more = min(spare, max(0, wanted - found[n]))
+        found[n], spare = found[n] + more, spare - more
+    return found
 
 
 def _longest_word(table: Table, column: int) -> int:
