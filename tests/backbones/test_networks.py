@@ -56,7 +56,7 @@ B, CLASSES = 5, 7
 def reduced(build, name, seed=0, **options):
     """A small network in float64 (no spike flips by rounding), without dropout, and a batch of images for it."""
     data, sizes = REDUCED[name]
-    config = {"resnet19_fsta": "resnet19", "sdt_dilated": "sdt"}.get(name, name)
+    config = {"resnet19_fsta": "resnet19", "resnet19_sakd": "resnet19", "sdt_dilated": "sdt"}.get(name, name)
     sizes = {**sizes, **(dict.fromkeys(("dropout", "hidden_dropout"), 0.0) if name.startswith("plif") else {})}
     torch.manual_seed(seed)
     net = build(config, num_classes=CLASSES, **{"in_channels": 3, **data, **sizes, **options}).double()

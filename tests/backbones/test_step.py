@@ -95,8 +95,9 @@ def compared(plain: nn.Module, moving: bool, seed: int) -> tuple[dict[str, float
     limit = 10 * away(gradients(plain, x, labels), wide) + 1e-5
     distances = {key: away(gradients(net, x, labels), wide) for key, net in nets.items()}
     for key, net in nets.items():
-        for a, b in zip(net.buffers(), exact.buffers(), strict=True):
-            torch.testing.assert_close(a.double(), b.double(), rtol=1e-2, atol=1e-2, msg=key)
+        pairs = zip(net.buffers(), exact.buffers(), strict=True)
+        if not all(torch.allclose(a.double(), b.double(), rtol=1e-2, atol=1e-2) for a, b in pairs):
+            distances[key] = float("inf")
     return distances, limit
 
 
