@@ -28,7 +28,9 @@ class DALIF(SpikingNeuron):
     same code come the threshold 0.5 (written there as V_th = 1, firing strictly above V_th / 2), the tanh
     surrogate with k = 3 and the hard reset to 0. That code starts at random numbers, so that a layer may start
     with a negative decay; the default here starts near the baseline it replaces, h = 0.25 v + x:
-    tanh(0.2554) = 0.25, and tanh(2) = 0.964, where the slope of tanh, 0.07, still lets alpha move.
+    tanh(0.2554) = 0.25, and tanh(2) = 0.964, where the slope of tanh, 0.07, still lets alpha move. Measured on
+    Fashion-MNIST with a small network, nine starts and three squashes lie within 0.8 points, the spread of three
+    seeds (docs/results.md): accuracy there decides for none of them.
 
     Args:
         squash: "tanh", "sigmoid" or "none".
