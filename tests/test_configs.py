@@ -12,7 +12,13 @@ from snnbench.neurons.base import spiking_layers
 from snnbench.training import build
 from tests.conftest import CONFIGS
 
-OWN_TESTS = {"experiment", "augment", "sweep", "bench"}  # walked by tests of their own, with the data that they need
+OWN_TESTS = {
+    "experiment",
+    "augment",
+    "sweep",
+    "bench",
+    "deployed",
+}  # walked by tests of their own, with the data that they need
 
 
 def options(group: str) -> list[str]:
@@ -70,11 +76,11 @@ def test_every_option_composes_and_builds(option):
 
 
 def pairs() -> list:
-    """Every neuron with every backbone; by default each neuron with two backbones, and each backbone with one."""
+    """Every neuron with every backbone; by default each neuron with two, and each backbone but the deepest with one."""
     found = []
     for backbone in options("backbone"):
         for neuron in options("neuron"):
-            fast = backbone in ("convnet", "resnet20") or neuron == "dalif"
+            fast = backbone in ("convnet", "resnet20") or (neuron == "dalif" and not backbone.endswith(("101", "152")))
             found.append(pytest.param(neuron, backbone, marks=[] if fast else pytest.mark.slow))
     return found
 

@@ -28,15 +28,15 @@ SAMPLES = {
     "dvs128gesture": (1_176, 288),
 }
 BACKWARD = 2  # times the forward: the gradients of inputs and of weights
-# A step of ResNet-20 with LIF, batch 128, T=4, float32, took 17.0 ms on one H200 (benchmarks/results/h200/step.json). Its
-# forward is 0.857 G multiply-accumulates a sample, through 19 layers of neurons.
+# A step of ResNet-20 with LIF, batch 128, T=4, float32, took 17.0 ms on one H200 (benchmarks/results/h200/step.json).
+# Its forward is 0.857 G multiply-accumulates a sample, through 19 layers of neurons.
 STEP = 17.0e-3
 RATE = 0.857e9 * 128 * (1 + BACKWARD) / STEP  # multiply-accumulates a second
 LAYER = STEP / 19  # seconds for the host to start a layer of neurons and what stands before it, both ways
 
 
 def row_work(config: Mapping[str, Any], macs: float, layers: int) -> list[float]:
-    """[multiply-accumulates of a whole training with its evaluations, layers of neurons that are stepped through in it].
+    """[multiply-accumulates of a whole training with its evaluations, layers of neurons that it steps through].
 
     Args:
         config: of a row, resolved.

@@ -24,6 +24,9 @@ from snnbench import config
 
 NUMBERS = Path(__file__).parent / "numbers"
 SYSTEMS = sorted(path.stem for path in NUMBERS.glob("*.json"))
+DEEP = {
+    f"sew_{kind}{depth}" for kind in ("resnet", "spiking_resnet") for depth in (101, 152)
+}  # -50 is of the same blocks
 PARTS = ("neuron", "backbone", "norm", "loss", "optimizer", "schedule", "epochs")
 
 
@@ -128,3 +131,8 @@ def report(differences: Sequence[str], limit: int = 8) -> None:
     if differences:
         more = [f"... and {len(differences) - limit} more"] if len(differences) > limit else []
         pytest.fail("\n".join(["ours != official:", *differences[:limit], *more]), pytrace=False)
+
+
+def is_variant(system: str) -> bool:
+    """Whether its name continues another's, from which it differs in T, neuron, loss or classes; or it is only deeper."""
+    return system in DEEP or any(system.startswith(f"{other}_") for other in SYSTEMS)

@@ -9,9 +9,12 @@ import torch
 from snnbench.training import build
 from tests.oracles.leaves import leaf_kinds
 from tests.oracles.measure import measure, starts
-from tests.oracles.oracle import SYSTEMS, load, report
+from tests.oracles.oracle import SYSTEMS, is_variant, load, report
 
-systems = pytest.mark.parametrize("system", SYSTEMS)
+# Every network in each run of the tests; its variants by `make test-slow`.
+systems = pytest.mark.parametrize(
+    "system", [pytest.param(system, marks=[pytest.mark.slow] * is_variant(system)) for system in SYSTEMS]
+)
 NUMBERS = ("sum", "L2 norm", "dot product")
 
 

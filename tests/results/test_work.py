@@ -3,6 +3,7 @@
 import pytest
 
 from scripts.estimate_rows import work_of
+from scripts.tables import main
 from snnbench.results.rows import read_rows
 from snnbench.results.work import _stored, estimate
 
@@ -26,7 +27,9 @@ def test_a_row_by_hand():
     assert [counted, layers] == pytest.approx(_stored()[ROW], rel=0.01)
 
 
-def test_the_list_of_rows_shows_it(tables):
-    _, out, _ = tables("rows", "plif/mnist_plifnet_t8", "--format", "csv")
+def test_the_list_of_rows_shows_it(capsys, monkeypatch, tmp_path):
+    monkeypatch.setenv("SNNBENCH_OUTPUTS", str(tmp_path))
+    assert main(["rows", ROW, "--format", "csv"]) == 0
+    out = capsys.readouterr().out
     assert f"{estimate(ROW)} [c]" in out
     assert "estimated from the operations" in out

@@ -54,7 +54,9 @@ def test_other_precisions_are_refused(words, message):
 
 @pytest.mark.parametrize("row", ROWS)
 def test_rows_evaluate_as_their_authors_code_does(row):
-    """CLIF's, AR-LIF's, PSN's and SEW's code has autocast in training only; FSTA-SNN's (DA-LIF's rows) in both."""
+    """Autocast in training only, or, as in FSTA-SNN's code (DA-LIF's rows) and timm's for still images, in both."""
     cfg = compose_row(row)
-    float32 = cfg.trainer.precision == "16-mixed" and cfg.row.paper in ("clif", "arlif", "psn", "sew")
+    alone = ("clif", "arlif", "psn", "sew", "sakd", "sltt", "glif")
+    alone += ("spikformer", "spikingformer", "qkformer") if "EventData" in cfg.data._target_ else ()
+    float32 = cfg.trainer.precision == "16-mixed" and cfg.row.paper in alone and not cfg.backbone.name.startswith("sdt")
     assert cfg.eval_precision == ("32-true" if float32 else None)
