@@ -43,9 +43,9 @@ def row_work(config: Mapping[str, Any], macs: float, layers: int) -> list[float]
         macs: of its network for one sample, all timesteps, forward.
         layers: of neurons in it.
     """
-    train, test = SAMPLES[str(lookup(config, "data.name"))]
-    held_out = float(lookup(config, "data.val_fraction") or 0.0)
-    train, validation = train * (1 - held_out), train * held_out
+    samples, test = SAMPLES[str(lookup(config, "data.name"))]
+    validation = samples * float(lookup(config, "data.val_fraction") or 0.0)
+    train = samples - validation
     epochs, steps = float(config["epochs"]), train / float(config["batch_size"])
     return [epochs * macs * (train * (1 + BACKWARD) + validation + test), epochs * steps * layers]
 

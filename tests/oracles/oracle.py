@@ -134,5 +134,5 @@ def report(differences: Sequence[str], limit: int = 8) -> None:
 
 
 def is_variant(system: str) -> bool:
-    """Whether its name continues another's, from which it differs in T, neuron, loss or classes; or it is only deeper."""
+    """Whether its name continues another's, from which it differs in T, neuron, loss or classes; or it is deeper."""
     return system in DEEP or any(system.startswith(f"{other}_") for other in SYSTEMS)
