@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from snnbench.runs.quantities import QUANTITIES
+from snnbench.runs.quantity import Format
 from snnbench.runs.recipe import lookup
 
 FILE = Path(__file__).with_name("work.json")
@@ -51,11 +51,11 @@ def row_work(config: Mapping[str, Any], macs: float, layers: int) -> list[float]
 
 
 def estimate(row: str) -> str | None:
-    """The time on one H200 in words; None for a row that is not in the file."""
+    """The time on one H200 in hours; None for a row that is not in the file."""
     if row not in _stored():
         return None
     macs, layers = _stored()[row]
-    return f"~{QUANTITIES['wall_time'].format(max(macs / RATE, layers * LAYER))}"
+    return f"~{Format('significant', 2)(max(macs / RATE, layers * LAYER) / 3600)} h"
 
 
 @cache

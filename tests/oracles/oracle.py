@@ -24,9 +24,12 @@ from snnbench import config
 
 NUMBERS = Path(__file__).parent / "numbers"
 SYSTEMS = sorted(path.stem for path in NUMBERS.glob("*.json"))
-DEEP = {
-    f"sew_{kind}{depth}" for kind in ("resnet", "spiking_resnet") for depth in (101, 152)
-}  # -50 is of the same blocks
+ALIKE = {  # the same blocks as a shallower one's, or the same network on other data
+    *(f"sew_{kind}{depth}" for kind in ("resnet", "spiking_resnet") for depth in (34, 101, 152)),
+    *("psn_sew_resnet34", "sakd_resnet34_ann", "sakd_resnet34_lif", "fsta_imagenet_resnet34"),
+    *("dalif_imagenet_resnet34", "dalif_dvs128gesture_resnet20", "clif_dvs128gesture_vgg11"),
+    "sltt_dvs128gesture_vgg11",
+}
 PARTS = ("neuron", "backbone", "norm", "loss", "optimizer", "schedule", "epochs")
 
 
@@ -134,5 +137,5 @@ def report(differences: Sequence[str], limit: int = 8) -> None:
 
 
 def is_variant(system: str) -> bool:
-    """Whether its name continues another's, from which it differs in T, neuron, loss or classes; or it is deeper."""
-    return system in DEEP or any(system.startswith(f"{other}_") for other in SYSTEMS)
+    """Whether its name continues another's, from which it differs in T, neuron, loss or classes; or it is ALIKE."""
+    return system in ALIKE or any(system.startswith(f"{other}_") for other in SYSTEMS)
