@@ -184,7 +184,8 @@ folder.mkdir(parents=True)
 try:
     for epoch in range(1000):
         lines = "".join(f"{n},{n + 10},\\n" for n in range(epoch + 1))
-        (folder / "metrics.csv").write_text("epoch,test/acc,lr\\n" + lines)
+        (folder / "new").write_text("epoch,test/acc,lr\\n" + lines)
+        (folder / "new").replace(folder / "metrics.csv")
         time.sleep(0.05)
 except KeyboardInterrupt:
     (folder / "result.json").write_text('{"status": "interrupted"}')
@@ -194,7 +195,7 @@ except KeyboardInterrupt:
 def test_a_training_is_stopped_in_time_and_its_epochs_are_read(tmp_path):
     assert training.trained(tmp_path) == {}
     (tmp_path / "train.py").write_text(TRAIN)
-    assert training.limited([sys.executable, str(tmp_path / "train.py"), str(tmp_path / "out")], 2) is None
+    assert training.limited([sys.executable, str(tmp_path / "train.py"), str(tmp_path / "out")], 5) is None
     found = training.trained(tmp_path / "out")
     assert [(row["epoch"], row["test/acc"]) for row in found["epochs"][:2]] == [(0, 10), (1, 11)]
     assert "lr" not in found["epochs"][0]
