@@ -13,7 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-from snnbench.backbones.layers import Dropout, SpikingUnit
+from snnbench.backbones.heads import Dropout
+from snnbench.backbones.layers import SpikingUnit
 from snnbench.errors import UserError
 from snnbench.neurons.base import spiking_layers
 from snnbench.runs.schema import CHECKPOINTS

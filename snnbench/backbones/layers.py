@@ -6,10 +6,9 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 from torch.nn.modules.module import _has_any_global_hook
 
-from snnbench.check import choice, flag, number
+from snnbench.check import choice
 from snnbench.kernels import repeat
 from snnbench.kernels.norms import unit
 from snnbench.kernels.spikes.convolution import convolve, hand_on
@@ -214,45 +213,3 @@ def unit_factory(
 ) -> UnitFactory:
     """A function that makes the spiking unit for a number of channels; what else it is given goes to the norm."""
     return lambda c, **options: SpikingUnit(norm(c, **options), neuron(channels=c), attention(c))
-
-
-class Dropout(nn.Module):
-    """Dropout over [T, B, ...], by default with one mask for all timesteps of a sample.
-
-    A neuron that is dropped is then silent for the whole sequence. This is what SpikingJelly's layer does (PLIF and
-    CLIF repositories, and AR-LIF's but on CIFAR10-DVS).
-
-    Args:
-        p: probability of dropping, in [0, 1).
-        per_step: draw a mask for each timestep, as PyTorch's layer does over frames (PSN and AR-LIF on CIFAR10-DVS).
-        key: what the config calls p.
-    """
-
-    def __init__(self, p: float, *, per_step: bool = False, key: str = "backbone.dropout") -> None:
-        super().__init__()
-        self.p = number(key, p, "[0, 1)")
-        self.per_step = flag(f"{key}_per_step", per_step)
-
-    def forward(self, x: Tensor) -> Tensor:
-        if not self.training or self.p == 0:
-            return x
-        if self.per_step:
-            return functional.dropout(x, self.p)
-        return x * functional.dropout(torch.ones_like(x[0]), self.p)
-
-    def extra_repr(self) -> str:
-        return f"p={self.p:g}" + (", per_step=True" if self.per_step else "")
-
-
-class Voting(nn.Module):
-    """The mean of each class's voters: [T, B, classes * voters] -> [T, B, classes] (PLIF)."""
-
-    def __init__(self, voters: int) -> None:
-        super().__init__()
-        self.voters = voters
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x.unflatten(-1, (-1, self.voters)).mean(-1)
-
-    def extra_repr(self) -> str:
-        return f"voters={self.voters}"

@@ -7,11 +7,10 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from snnbench.backbones.base import Backbone, ImageSize
+from snnbench.backbones.heads import Dropout, Voting
 from snnbench.backbones.layers import (
-    Dropout,
     NeuronFactory,
     NormFactory,
-    Voting,
     conv3x3,
     make_pool,
     unit_factory,

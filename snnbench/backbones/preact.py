@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from snnbench.backbones.base import Backbone, ImageSize, init_convs
+from snnbench.backbones.heads import Dropout
 from snnbench.backbones.layers import (
-    Dropout,
     NeuronFactory,
     NormFactory,
     UnitFactory,

@@ -8,10 +8,10 @@ from itertools import pairwise
 from torch import Tensor, nn
 
 from snnbench.backbones.base import Backbone, ImageSize, init_convs, init_linear
+from snnbench.backbones.heads import Dropout
 from snnbench.backbones.layers import (
     AdaptiveAvgPool2d,
     AvgPool2d,
-    Dropout,
     NeuronFactory,
     NormFactory,
     conv3x3,

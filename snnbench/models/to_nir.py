@@ -17,7 +17,8 @@ import torch
 from torch import Tensor, nn
 
 from snnbench.backbones.base import Backbone
-from snnbench.backbones.layers import Dropout, SpikingUnit, Voting
+from snnbench.backbones.heads import Dropout, Voting
+from snnbench.backbones.layers import SpikingUnit
 from snnbench.errors import UserError
 from snnbench.models.nir_run import simulate
 from snnbench.neurons.base import SpikingNeuron

@@ -13,6 +13,8 @@ import shlex
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from snnbench.runs.came_later import CAME_LATER
+
 VERSION = 2
 """Of these rules. A run of an older version is read by these, too: its whole config is there."""
 
@@ -51,36 +53,6 @@ HARMLESS_CALLBACKS = {
     *("lightning.ModelCheckpoint", "lightning.LearningRateMonitor", "lightning.DeviceStatsMonitor"),
     *("lightning.ModelSummary", "lightning.RichModelSummary", "lightning.ThroughputMonitor"),
     *("lightning.RichProgressBar", "lightning.TQDMProgressBar", "Progress", "NonFiniteGuard"),
-}
-# Options that came later, as <class>.<option> or a key of the top level, each with the value that means what the code
-# did before: a config of an older run, without the option, is the same recipe as one with this value.
-CAME_LATER: dict[str, Any] = {
-    **{f"{optimizer}.lr_factors": {} for optimizer in ("Adam", "AdamW", "Lamb", "SGD")},
-    **{f"{norm}.count_repeats": True for norm in ("BatchNorm", "BatchNormPerStep", "TDBatchNorm")},
-    "eval_precision": None,
-    "weights": None,
-    "debug": None,
-    "layout": "auto",
-    "fuse": "auto",
-    "EventData.antialias": True,
-    "EventData.values": "counts",
-    "EventData.train_frames": None,
-    **{f"{data}.val_split": "random" for data in ("EventData", "ImageData")},
-    "VGGSNN.dropout_per_step": False,
-    "ResNet.stem": "imagenet",
-    "VGGSNN.bias": True,
-    "LIF.detach_state": False,
-    **{f"ResNet19.{option}": False for option in ("balanced", "output_neuron")},
-    "ResNet19.conv_init": "fan_out",
-    **{f"{network}.attention": None for network in ("ResNet", "ResNet20")},
-    "ResNet.variant": "fsta",
-    "SEWResNet.pool": "max",
-    "SEWResNet.step_offset": False,
-    **{f"{network}.bottleneck": False for network in ("ResNet", "SEWResNet")},
-    "GLIF.hard_gates": False,
-    "Augment.batch_epochs": None,
-    "Augment.mixed": [],
-    **{f"GLIF.{gate}": None for gate in ("alpha", "beta", "gamma")},
 }
 EVAL_BATCH, PRECISION = "data.eval_batch_size", "trainer.precision"
 BATCHES = {"trainer.limit_train_batches", "trainer.limit_val_batches", "trainer.overfit_batches"}

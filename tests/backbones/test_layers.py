@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from snnbench.backbones.layers import Conv2d, Dropout, MaxPool2d, SpikingUnit, Voting, over_time
+from snnbench.backbones.heads import Dropout, Voting
+from snnbench.backbones.layers import Conv2d, MaxPool2d, SpikingUnit, over_time
 from snnbench.backbones.norms import BatchNorm
 from snnbench.neurons import LIF
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
-from snnbench.backbones.layers import Dropout
+from snnbench.backbones.heads import Dropout
 from snnbench.data.events.gesture import IBMGesture
 from snnbench.data.events.nmnist import NMNIST
 from snnbench.data.sampler import TrainBatches

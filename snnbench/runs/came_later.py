@@ -1,0 +1,38 @@
+"""Options that came later, each with the value that means what the code did before.
+
+They are named <class>.<option>, or by a key of the top level. A config of an older run, without the option, is the same
+recipe as one with this value.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+CAME_LATER: dict[str, Any] = {
+    **{f"{optimizer}.lr_factors": {} for optimizer in ("Adam", "AdamW", "Lamb", "SGD")},
+    **{f"{norm}.count_repeats": True for norm in ("BatchNorm", "BatchNormPerStep", "TDBatchNorm")},
+    "eval_precision": None,
+    "weights": None,
+    "debug": None,
+    "layout": "auto",
+    "fuse": "auto",
+    "EventData.antialias": True,
+    "EventData.values": "counts",
+    "EventData.train_frames": None,
+    **{f"{data}.val_split": "random" for data in ("EventData", "ImageData")},
+    "VGGSNN.dropout_per_step": False,
+    "ResNet.stem": "imagenet",
+    "VGGSNN.bias": True,
+    "LIF.detach_state": False,
+    **{f"ResNet19.{option}": False for option in ("balanced", "output_neuron")},
+    "ResNet19.conv_init": "fan_out",
+    **{f"{network}.attention": None for network in ("ResNet", "ResNet20")},
+    "ResNet.variant": "fsta",
+    "SEWResNet.pool": "max",
+    "SEWResNet.step_offset": False,
+    **{f"{network}.bottleneck": False for network in ("ResNet", "SEWResNet")},
+    "GLIF.hard_gates": False,
+    "Augment.batch_epochs": None,
+    "Augment.mixed": [],
+    **{f"GLIF.{gate}": None for gate in ("alpha", "beta", "gamma")},
+}
