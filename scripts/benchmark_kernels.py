@@ -35,12 +35,12 @@ from timing import (
     launches,
     peak_bytes,
     replays,
-    saved_bytes,
     timed,
 )
 
 from snnbench import terminal
 from snnbench.files import write_json
+from snnbench.memory import saved_bytes
 from snnbench.runs.environment import environment
 
 SIZES = {"conv": (32, 128, 32, 32), "small": (8, 64, 8, 8)}

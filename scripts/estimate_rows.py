@@ -16,9 +16,10 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import snnbench
 from snnbench import terminal
+from snnbench.bench.cost import input_shape
 from snnbench.errors import UserError
 from snnbench.files import write_json
-from snnbench.neurons import SpikingNeuron
+from snnbench.neurons.base import spiking_layers
 from snnbench.results.rows import read_rows
 from snnbench.results.work import FILE, row_work
 
@@ -45,15 +46,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 def work_of(row: str) -> list[float]:
     """What `row_work` says of the row, by PyTorch's own counter on one sample of zeros."""
     model = snnbench.load(row, "engine=reference", "weights=null")
-    data = model.config.data
-    size = (data.image_size, data.image_size) if isinstance(data.image_size, int) else tuple(data.image_size)
-    x = torch.zeros(1, data.in_channels, *size)
-    if data._target_.rpartition(".")[2] == "EventData":
-        x = x.expand(model.config.T, *x.shape)
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        model.network(x)
-    layers = sum(isinstance(module, SpikingNeuron) for module in model.network.modules())
-    return row_work(model.config, counter.get_total_flops() / 2, layers)
+        model.network(torch.zeros(input_shape(model.config, 1)))
+    return row_work(model.config, counter.get_total_flops() / 2, len(spiking_layers(model.network)))
 
 
 if __name__ == "__main__":

@@ -175,19 +175,6 @@ def timed(steps: Steps, device: str, seconds: float) -> tuple[dict[str, float], 
     return {name: statistics.median(values) for name, values in times.items()}, unsteady
 
 
-def saved_bytes(step: Callable[[], Any]) -> int:
-    """Bytes that autograd keeps between forward and backward, each storage counted once."""
-    kept: dict[int, int] = {}
-
-    def pack(tensor: Tensor) -> Tensor:
-        kept[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
-        return tensor
-
-    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-        step()
-    return sum(kept.values())
-
-
 def peak_bytes(step: Callable[[], Any]) -> int:
     """Bytes that a step allocates on the GPU at its worst, beyond what was there."""
     torch.cuda.synchronize()

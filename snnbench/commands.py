@@ -12,6 +12,7 @@ from typing import Any
 _PACKAGE = Path(__file__).parent
 ROOT = _PACKAGE / "home" if (_PACKAGE / "home").is_dir() else _PACKAGE.parent
 """Where train.py, eval.py, configs/ and scripts/ lie: a checkout, or the copy of it in an installed package."""
+CONFIGS = ROOT / "configs"
 AS_TYPED = "SNNBENCH_COMMAND"
 """Environment variable that is set where the `snnbench` command is at work, so that what it prints names it."""
 _PLAIN = re.compile(r"[\w.][\w.-]*/[\w./-]*|/[\w./-]*|[A-Za-z]\w*", re.ASCII)

@@ -15,7 +15,7 @@ from snnbench.check import choice, count, number, shown
 from snnbench.errors import UserError
 from snnbench.runs.recipe import REPEATS, lookup, normal
 
-CONFIGS = commands.ROOT / "configs"
+CONFIGS = commands.CONFIGS
 GROUPS = ("data", "neuron", "backbone", "norm", "augment", "loss", "optimizer", "schedule", "trainer", "paths")
 LAYOUTS = ("auto", "contiguous", "channels_last")
 MEMORY = ("floats", "bits")
@@ -98,6 +98,12 @@ def register_schema(folders: Iterable[Path] = ()) -> None:
     OmegaConf.set_struct(evaluation.neuron, False)  # single keys of the run's own neuron may be given
     ConfigStore.instance().store(name="eval_schema", node=evaluation)
     OmegaConf.register_new_resolver("home", lambda path: str(commands.home(path)), replace=True)
+
+
+def folders() -> tuple[Path, ...]:
+    """Where configs lie: the project's, and one's own."""
+    mine = own.folder()
+    return (CONFIGS, mine) if mine else (CONFIGS,)
 
 
 def at_home(cfg: DictConfig) -> None:

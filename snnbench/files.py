@@ -18,6 +18,8 @@ from snnbench.errors import UserError
 from snnbench.replacing import replacing
 
 Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+DAMAGED = (OSError, yaml.YAMLError, KeyError, TypeError, ValueError, AttributeError, RecursionError, OverflowError)
+"""What reading a file can raise that a person has edited, and taking from it what should be there."""
 DEEPEST = 500  # levels of YAML
 LARGEST_TEXT, LARGEST_TABLE = 4 << 20, 256 << 20  # bytes of a JSON or YAML file, and of a CSV
 MOST_DIGITS = 100

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import functools
+import itertools
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+Made = TypeVar("Made")
 _MASK = (1 << 64) - 1
 
 
@@ -57,3 +61,15 @@ def aside(*values: int) -> Iterator[None]:
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(mix(*values))
         yield
+
+
+def drawn_aside(make: Callable[..., Made], seed: int) -> Callable[..., Made]:
+    """The same factory, each of whose products draws from a stream of its own."""
+    numbers = itertools.count()
+
+    @functools.wraps(make)
+    def build(*given: Any, **options: Any) -> Made:
+        with aside(seed, next(numbers)):
+            return make(*given, **options)
+
+    return build

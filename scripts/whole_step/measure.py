@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from timing import interleaved, peak_bytes, saved_bytes
+from timing import interleaved, peak_bytes
 from torch import Tensor, nn
 
 from snnbench import memory
@@ -51,7 +51,7 @@ def run_case(case: Case, how: How, contestants: dict[str, Contestant] | None = N
     fired = rates(net, x)
     medians = {name: statistics.median(values) for name, values in times.items()}
     compiled = [name for name, contestant in contestants.items() if contestant.compiled]
-    kept = {name: saved_bytes(step) / MEGABYTE for name, step in steps.items() if name not in compiled}
+    kept = {name: memory.saved_bytes(step) / MEGABYTE for name, step in steps.items() if name not in compiled}
     row = {
         **dataclasses.asdict(case),
         "firing_rate": statistics.fmean(fired),

@@ -11,7 +11,7 @@ from snnbench.backbones.attention import Attention, SpikingSelfAttention, TokenA
 from snnbench.backbones.base import Backbone, ImageSize
 from snnbench.backbones.layers import NeuronFactory, NormFactory, global_average, unit_factory
 from snnbench.backbones.patches import ShortcutEmbedding
-from snnbench.backbones.transformer import TransformerBlock, attention_factory, start_small
+from snnbench.backbones.transformer import TransformerBlock, attention_neuron, start_small
 from snnbench.check import choice, count, flag
 from snnbench.errors import UserError
 
@@ -99,7 +99,7 @@ class QKFormer(Backbone):
         )
         if width % form.parts[0]:
             raise UserError(f"backbone.width={width}: must be a multiple of {form.parts[0]}.")
-        own = attention_factory(neuron, attention_v_th)
+        own = attention_neuron(neuron, attention_v_th)
         makers: dict[str, Any] = {"neuron": neuron, "norm": norm}
         unit, series = unit_factory(norm, neuron), flag("backbone.samples_in_series", samples_in_series)
 

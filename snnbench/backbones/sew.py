@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -64,6 +65,11 @@ class SEWBlock(Branch):
         return CONNECT[self.connect](self.last_unit(self.current(x)), self.shortcut(x))
 
 
+def sew_stages(plan: Iterable[tuple[int, int, int]], unit: UnitFactory, **options: Any) -> nn.Sequential:
+    """The blocks of a plan; options are SEWBlock's."""
+    return nn.Sequential(*(SEWBlock(*shape, unit=unit, **options) for shape in plan))
+
+
 class StepOffset(nn.Module):
     """x [T or 1, B, ...] plus a learnt number of each timestep: [T, B, ...].
 
@@ -119,12 +125,8 @@ class SEWResNet(Backbone):
         self.conv = Conv2d(in_channels, width, 7, stride=2, padding=3, bias=False)
         self.unit = unit(width)
         self.pool = STEMS[choice("backbone.pool", pool, STEMS)](3, 2, 1)
-        self.blocks = nn.Sequential(
-            *(
-                SEWBlock(*shape, unit=unit, connect=connect, zero_init_last=zero_init_last, bottleneck=bottleneck)
-                for shape in plan_stages(width, widths, blocks)
-            )
-        )
+        options = {"connect": connect, "zero_init_last": zero_init_last, "bottleneck": bottleneck}
+        self.blocks = sew_stages(plan_stages(width, widths, blocks), unit, **options)
         self.fc = nn.Linear(widths[-1], num_classes)
         init_convs(self)
         self.offset = StepOffset(T) if flag("backbone.step_offset", step_offset) else None

@@ -17,8 +17,8 @@ from snnbench.backbones.layers import (
     unit_factory,
 )
 from snnbench.backbones.residual import plan_stages
-from snnbench.backbones.sew import CONNECT, SEWBlock
-from snnbench.check import choice, count, counts
+from snnbench.backbones.sew import SEWBlock, sew_stages
+from snnbench.check import count, counts
 
 
 class SEWNet(Backbone):
@@ -103,17 +103,11 @@ class SEWResNet19(Backbone):
         connect: str = "add",
     ) -> None:
         super().__init__(T=T, in_channels=in_channels, num_classes=num_classes, image_size=image_size, reduction=4)
-        choice("backbone.connect", connect, CONNECT)
         widths = [count("backbone.width", width) * factor for factor in (1, 2, 4)]
         unit = unit_factory(norm, neuron)
         self.conv = conv3x3(in_channels, width)
         self.unit = unit(width)
-        self.blocks = nn.Sequential(
-            *(
-                SEWBlock(*shape, unit=unit, connect=connect, zero_init_last=False)
-                for shape in plan_stages(width, widths, blocks)
-            )
-        )
+        self.blocks = sew_stages(plan_stages(width, widths, blocks), unit, connect=connect, zero_init_last=False)
         self.hidden = nn.Sequential(nn.Linear(widths[-1], 2 * width, bias=False), unit(2 * width))
         self.fc = nn.Linear(2 * width, num_classes, bias=False)
         init_convs(self)

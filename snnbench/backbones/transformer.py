@@ -96,7 +96,7 @@ VARIANTS = {
 }
 
 
-def attention_factory(neuron: NeuronFactory, v_th: float | None) -> NeuronFactory:
+def attention_neuron(neuron: NeuronFactory, v_th: float | None) -> NeuronFactory:
     """The factory of attention's own neurons: with the threshold `v_th`, or, where it is None, the network's."""
     number("backbone.attention_v_th", v_th, "(0, inf)", also=(None,), hint="null is the threshold of all the others.")
     if v_th is None:
@@ -153,7 +153,7 @@ class SpikingTransformer(Backbone):
         form = self.form = VARIANTS[choice("backbone.variant", variant, VARIANTS)]
         width, depth = count("backbone.width", width), count("backbone.depth", depth)
         makers: dict[str, Any] = {"neuron": neuron, "norm": norm}
-        own = attention_factory(neuron, attention_v_th)
+        own = attention_neuron(neuron, attention_v_th)
         options: dict[str, Any] = {"unit": unit_factory(norm, neuron), "bias": form.linear_tokens}
         options |= _attention_options(variant, form, scale=scale, dilate=dilate)
 

@@ -12,15 +12,16 @@ import torch
 from omegaconf import DictConfig
 from torch import Tensor
 
+from snnbench.backbones.base import size_pair
+from snnbench.memory import saved_bytes
 from snnbench.training import build
+from snnbench.training.progress import PASS
 
 SECONDS = 3.0
 """Of one measurement, all neurons together."""
 ROUNDS = 5
 SLOW = 0.5
 """Seconds that a step may take on the CPU; a batch that takes longer is halved for all of them."""
-EVALUATED = 1 / 3
-"""Of a training step's time, for a sample that is only evaluated."""
 Who = TypeVar("Who")
 
 
@@ -55,23 +56,25 @@ def measure(configs: Mapping[Who, DictConfig]) -> dict[Who, Cost]:
     while time.perf_counter() < end or any(len(found) < ROUNDS for found in times.values()):
         for who, step in steps.items():
             times[who].append(_seconds(step, device))
-    return {who: Cost(statistics.median(times[who]) / batch, _kept(step) / batch) for who, step in steps.items()}
+    return {who: Cost(statistics.median(times[who]) / batch, saved_bytes(step) / batch) for who, step in steps.items()}
 
 
 def forecast(cost: Cost, samples: int, epochs: int) -> float:
     """Seconds of a whole run, as many samples evaluated as a third of those trained on: a guess until one was run."""
-    return cost.seconds * samples * epochs * (1 + EVALUATED / 3)
+    return cost.seconds * samples * epochs * (1 + PASS / 3)
+
+
+def input_shape(cfg: DictConfig, batch: int) -> tuple[int, ...]:
+    """What a batch of the config's data is: frames [T, B, C, H, W] of events, or images [B, C, H, W]."""
+    data: Any = cfg.data
+    size = data.image_size if isinstance(data.image_size, int) else tuple(data.image_size)
+    return *((int(cfg.T),) if "T" in data else ()), batch, int(data.in_channels), *size_pair(size)
 
 
 def _batch(cfg: DictConfig, batch: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    data: Any = cfg.data
-    size = data.image_size
-    height, width = (size, size) if isinstance(size, int) else size
-    frames = (int(cfg.T),) if "T" in data else ()  # events have a frame a timestep, images are one
-    shape = (*frames, batch, int(data.in_channels), int(height), int(width))
     generator = torch.Generator().manual_seed(0)
-    labels = torch.randint(int(data.num_classes), (batch,), generator=generator)
-    return torch.randn(shape, generator=generator).to(device), labels.to(device)
+    labels = torch.randint(int(cfg.data.num_classes), (batch,), generator=generator)
+    return torch.randn(input_shape(cfg, batch), generator=generator).to(device), labels.to(device)
 
 
 def _step(network: torch.nn.Module, loss: Any, images: Tensor, labels: Tensor) -> Callable[[], None]:
@@ -92,16 +95,3 @@ def _seconds(step: Callable[[], None], device: torch.device) -> float:
     if device.type == "cuda":
         torch.cuda.synchronize()
     return time.perf_counter() - began
-
-
-def _kept(step: Callable[[], None]) -> int:
-    """Bytes that autograd keeps between forward and backward, each storage counted once."""
-    storages: dict[int, int] = {}
-
-    def pack(tensor: Tensor) -> Tensor:
-        storages[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
-        return tensor
-
-    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-        step()
-    return sum(storages.values())

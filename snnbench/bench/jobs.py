@@ -9,17 +9,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
 
-import hydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig
 
 from snnbench import cli, commands, config, sweep
 from snnbench.bench.contestants import Contestant
-from snnbench.bench.suites import Part, folders
+from snnbench.bench.suites import Part
 from snnbench.errors import UserError
-from snnbench.explain import WRONG, explain
 from snnbench.interrupt import INTERRUPTED
+from snnbench.models import loading
 from snnbench.objective import Ended
 from snnbench.overrides import CommandLine
 from snnbench.runs.read import Ledger, Run, read_run
@@ -65,16 +64,11 @@ def composed(words: Sequence[str]) -> DictConfig:
     Raises:
         UserError: names the key.
     """
-    config.register_schema()
-    typed = CommandLine("train", tuple(folders()), tuple(words), tuple(words))
-    try:
-        typed.check()
-        with hydra.initialize_config_dir(str(config.CONFIGS.absolute()), version_base="1.3"):
-            cfg = hydra.compose("train", list(words))
-        config.at_home(cfg)
-        config.check(cfg)
-    except WRONG as error:
-        raise UserError(explain(error, typed)) from error
+    return loading.composed(CommandLine("train", config.folders(), tuple(words), tuple(words)), _checked)
+
+
+def _checked(cfg: DictConfig) -> DictConfig:
+    config.check(cfg)
     return cfg
 
 

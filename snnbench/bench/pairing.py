@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from omegaconf import DictConfig
 
-from snnbench.neurons.base import spiking_layers
+from snnbench.neurons.base import of_neurons
 from snnbench.training import build
 
 
@@ -30,5 +30,6 @@ def shared(first: DictConfig, second: DictConfig) -> Shared:
 def _outside(cfg: DictConfig) -> dict[str, torch.Tensor]:
     """The tensors of a new network that belong to no neuron."""
     network = build.build_network(cfg)
-    neurons = tuple(f"{name}." for name in spiking_layers(network))
-    return {name: tensor for name, tensor in network.state_dict().items() if not name.startswith(neurons)}
+    tensors = network.state_dict()
+    inside = set(of_neurons(network, tensors))
+    return {name: tensor for name, tensor in tensors.items() if name not in inside}

@@ -15,7 +15,7 @@ from snnbench.bench.suites import Part
 from snnbench.bench.tables import WORDS, measured, sentence, verdicts
 from snnbench.files import write_json, write_text
 from snnbench.results.tables import render
-from snnbench.results.tables.comparison import CONSTANTS, ENVIRONMENT
+from snnbench.results.tables.comparison import machines, unequal
 from snnbench.results.tables.papers import Table
 from snnbench.runs.quantities import QUANTITIES
 
@@ -104,11 +104,6 @@ class Report:
         """All of it, each seed's values included."""
         campaign = self.campaign
         runs = [run for found in campaign.runs.values() for run in found.values()]
-        machines: list[dict[str, Any]] = []
-        for run in runs:
-            machine = {key: run.environment.get(key) for key in ENVIRONMENT}
-            if machine not in machines:
-                machines.append(machine)
         return {
             "schema": SCHEMA,
             "command": self.command,
@@ -126,7 +121,7 @@ class Report:
                 for T in part.steps
             ],
             "notes": self.all_notes,
-            "machines": machines,
+            "machines": machines(runs),
         }
 
     def _cell(self, part: Part, contestant: Contestant, T: int) -> dict[str, Any]:
@@ -157,11 +152,8 @@ def _verdict(campaign: Campaign, match: Match) -> dict[str, Any]:
 
 
 def _unequal(campaign: Campaign) -> list[str]:
-    """What of surrogate, threshold and reset is not the same for all, though it is no neuron's own idea."""
-    firsts = {one: next(iter(runs.values())) for (_, one), runs in campaign.runs.items()}
-    notes = []
-    for key in CONSTANTS:
-        found = {one: run.flat[f"neuron.{key}"] for one, run in firsts.items() if f"neuron.{key}" in run.flat}
-        if len(set(map(str, found.values()))) > 1:
-            notes.append(f"{key} differs: " + ", ".join(f"{one.label} {value}" for one, value in found.items()))
-    return notes
+    neurons = {one.label: next(iter(runs.values())).flat for (_, one), runs in campaign.runs.items()}
+    return [
+        f"{key} differs: " + ", ".join(f"{label} {value}" for label, value in values.items())
+        for key, values in unequal(neurons).items()
+    ]

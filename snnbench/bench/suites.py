@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from snnbench import own
+from snnbench import config
 from snnbench.check import count, flag, number
-from snnbench.config import CONFIGS
 from snnbench.errors import UserError, did_you_mean
 from snnbench.files import read_yaml
+from snnbench.overrides import CommandLine
 
 GROUP = "bench"
 SUITE_KEYS = {"margin", "seeds", "parts"}
@@ -48,15 +47,9 @@ class Suite:
     parts: tuple[Part, ...]
 
 
-def folders() -> list[Path]:
-    """Where configs lie: the project's, and one's own."""
-    mine = own.folder()
-    return [CONFIGS, *([mine] if mine else [])]
-
-
 def names(group: str) -> list[str]:
     """The configs of a group, wherever they lie."""
-    return sorted({path.stem for folder in folders() for path in (folder / group).glob("*.yaml")})
+    return CommandLine("train", config.folders()).options(group)
 
 
 def read_suite(name: str) -> Suite:
@@ -65,7 +58,7 @@ def read_suite(name: str) -> Suite:
     Raises:
         UserError: there is none, or its file says something else than it may.
     """
-    path = next((path for folder in folders() if (path := folder / GROUP / f"{name}.yaml").is_file()), None)
+    path = next((path for folder in config.folders() if (path := folder / GROUP / f"{name}.yaml").is_file()), None)
     if path is None:
         known = names(GROUP)
         raise UserError(f"--suite {name}: is not known.{did_you_mean(name, known)} Known: {', '.join(known)}.")

@@ -89,17 +89,17 @@ def measured(campaign: Campaign, part: Part, costs: Mapping[tuple[str, Contestan
     T = max(part.steps)
     last = [("firing_rate", T), ("energy", T), ("parameters", T)]
     cells: dict[str, dict[Contestant, str]] = {f"T={step}": {} for step in part.steps}
-    for one in campaign.contestants:
+    runs = {one: campaign.common(part, one) for one in campaign.contestants}
+    for one, common in runs.items():
         for step in part.steps:
-            spread = Spread.of(values(campaign.common(part, one), step, "last_epoch"))
-            cells[f"T={step}"][one] = f"{spread.mean:.2f}" + (f" ± {spread.std:.2f}" if spread.std is not None else "")
+            cells[f"T={step}"][one] = Spread.of(values(common, step, "last_epoch")).short
     for key, step in last:
-        found = {one: values(campaign.common(part, one), step, key) for one in campaign.contestants}
+        found = {one: values(common, step, key) for one, common in runs.items()}
         cells |= _column(QUANTITIES[key], {one: statistics.fmean(each) for one, each in found.items() if each})
     own = {one: costs[part.data, one] for one in campaign.contestants if (part.data, one) in costs}
     cells |= _column(STEP, {one: cost.seconds for one, cost in own.items()})
     cells |= _column(KEPT, {one: cost.kept for one, cost in own.items()})
-    seeds = len(campaign.common(part, campaign.neuron)) // len(part.steps)
+    seeds = len(runs[campaign.neuron]) // len(part.steps)
     title = f"{_title(_first(campaign, part.data))}: test accuracy % after the last, {seeds} seeds; the rest at T={T}"
     table = Table(title, ("neuron", *cells), whole=WHOLE)
     for one in campaign.contestants:

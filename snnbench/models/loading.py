@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor, nn
 
-from snnbench import config, own, weights
+from snnbench import config, weights
 from snnbench.commands import literals, override
 from snnbench.errors import UserError, did_you_mean
 from snnbench.explain import WRONG, explain
@@ -108,24 +108,38 @@ def _network(cfg: DictConfig, state: dict[str, Tensor] | None = None, path: Path
 
 def _composed(name: str, words: Sequence[str]) -> DictConfig:
     """The config of a training by these words, resolved and checked."""
-    folders = [path for path in (config.CONFIGS, own.folder()) if path]
-    typed = CommandLine("train", tuple(folders), overrides=tuple(words))
+    folders = config.folders()
+    typed = CommandLine("train", folders, overrides=tuple(words))
     if name and "=" not in name and not any((path / "experiment" / f"{name}.yaml").is_file() for path in folders):
         rows = [f"{row.parent.name}/{row.stem}" for path in folders for row in path.glob("experiment/*/*.yaml")]
         raise UserError(f"{name}: neither the folder of a run nor a row.{did_you_mean(name, rows)}")
+    return composed(typed, _whole)
+
+
+def composed(typed: CommandLine, finish: Callable[[DictConfig], DictConfig]) -> DictConfig:
+    """The config of a training by a command's overrides, as `finish` gives it, which checks it.
+
+    Raises:
+        UserError: names the word that was typed.
+    """
     try:
         typed.check()
         config.register_schema()
-        with hydra.initialize_config_dir(str(config.CONFIGS), version_base="1.3"):
-            cfg = hydra.compose("train", list(words))
+        with hydra.initialize_config_dir(str(config.CONFIGS.absolute()), version_base="1.3"):
+            cfg = hydra.compose("train", list(typed.overrides))
         config.at_home(cfg)
-        if cfg.resume is not None:
-            raise UserError(f"resume={cfg.resume}: a run is loaded by its folder: snnbench.load({cfg.resume!r}).")
-        config.check(cfg)
-        weights.identify(cfg)
-        resolved: Any = OmegaConf.to_container(cfg, resolve=True)
+        return finish(cfg)
     except WRONG as error:
         raise UserError(explain(error, typed)) from error
+
+
+def _whole(cfg: DictConfig) -> DictConfig:
+    """Checked and resolved, with the weights named that it begins with."""
+    if cfg.resume is not None:
+        raise UserError(f"resume={cfg.resume}: a run is loaded by its folder: snnbench.load({cfg.resume!r}).")
+    config.check(cfg)
+    weights.identify(cfg)
+    resolved: Any = OmegaConf.to_container(cfg, resolve=True)
     found: DictConfig = OmegaConf.create(literals(resolved))
     return found
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
 from typing import Any, ClassVar
 
@@ -174,3 +174,9 @@ class SpikingNeuron(nn.Module):
 def spiking_layers(network: nn.Module) -> dict[str, SpikingNeuron]:
     """The neuron layers by their names in the network, in definition order."""
     return {name: module for name, module in network.named_modules() if isinstance(module, SpikingNeuron)}
+
+
+def of_neurons(network: nn.Module, names: Iterable[str]) -> list[str]:
+    """Those names of a state dict of the network that lie within a neuron layer."""
+    layers = tuple(f"{name}." for name in spiking_layers(network))
+    return [name for name in names if name.startswith(layers)]

@@ -32,10 +32,15 @@ class Spread:
         std = statistics.stdev(found) if len(found) > 1 else None
         return cls(statistics.fmean(found), std, len(found))
 
+    @property
+    def short(self) -> str:
+        """Without the number of seeds, for where that stands elsewhere."""
+        return f"{self.mean:.2f}" + (f" ± {self.std:.2f}" if self.std is not None else "")
+
     def __str__(self) -> str:
         if self.std is None:
             return f"{self.mean:.2f} (single seed)"
-        return f"{self.mean:.2f} ± {self.std:.2f} (n={self.n})"
+        return f"{self.short} (n={self.n})"
 
 
 @dataclass

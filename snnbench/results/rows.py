@@ -9,14 +9,9 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from snnbench.config import CONFIGS
 from snnbench.errors import UserError, did_you_mean
-from snnbench.files import read_yaml
-
-DAMAGED = (OSError, yaml.YAMLError, KeyError, TypeError, ValueError, AttributeError, RecursionError, OverflowError)
-"""What reading a file of configs can raise that a person has edited."""
+from snnbench.files import DAMAGED, read_yaml
 
 
 @dataclass(frozen=True)

@@ -13,17 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from snnbench import commands
+from snnbench.commands import CONFIGS
 from snnbench.errors import UserError, did_you_mean
-from snnbench.files import read_yaml
+from snnbench.files import DAMAGED, read_yaml
 from snnbench.runs.recipe import normal
 
-CONFIGS = commands.ROOT / "configs"
 BETWEEN = "_deployed_"
 NOT_COUNTED = {"name", "_partial_", "_convert_", "engine", "T"}  # of a neuron: how it is called and computed
-DAMAGED = (OSError, yaml.YAMLError, KeyError, TypeError, ValueError, AttributeError)
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import itertools
 import logging
 import os
 from collections.abc import Callable, Sequence
@@ -26,7 +25,7 @@ from snnbench.config import STEP
 from snnbench.data.tree import spelt
 from snnbench.errors import UserError
 from snnbench.kernels.engines.registry import registered
-from snnbench.seeding import aside, seed_all
+from snnbench.seeding import drawn_aside, seed_all
 from snnbench.training.fused import build_fused
 from snnbench.training.module import SpikingClassifier
 from snnbench.training.optim import check_optimizer, checked, parameter_groups
@@ -84,22 +83,10 @@ def build_network(cfg: DictConfig) -> nn.Module:
     What a neuron draws moves no weight around it: networks that differ in their neurons begin with the same weights.
     """
     seed_all(cfg.seed)
-    neuron = _drawn_aside(make(cfg, "neuron"), cfg.seed)
+    neuron = drawn_aside(make(cfg, "neuron"), cfg.seed)
     network: nn.Module = make(cfg, "backbone", neuron=neuron, norm=make(cfg, "norm"))
     set_step(network, engine=cfg.engine, **{key: cfg.get(key, value) for key, value in STEP.items()})
     return network
-
-
-def _drawn_aside(neuron: Callable[..., nn.Module], seed: int) -> Callable[..., nn.Module]:
-    """The factory of neurons, each of which draws from a stream of its own."""
-    numbers = itertools.count()
-
-    @functools.wraps(neuron)
-    def build(*given: Any, **options: Any) -> nn.Module:
-        with aside(seed, next(numbers)):
-            return neuron(*given, **options)
-
-    return build
 
 
 def build_module(cfg: DictConfig, network: nn.Module, data: Any) -> SpikingClassifier:

@@ -11,12 +11,10 @@ from omegaconf import DictConfig, OmegaConf
 from torch import Tensor, nn
 
 from snnbench.errors import UserError, did_you_mean
-from snnbench.neurons import ReLU, SpikingNeuron
+from snnbench.neurons.base import of_neurons
 from snnbench.runs.deployed import Deployed, choose_deployed, essence
-from snnbench.seeding import seed_all
+from snnbench.seeding import aside
 from snnbench.training import build
-
-_NETWORK = "network."
 
 
 @dataclass(frozen=True)
@@ -106,7 +104,7 @@ def load(
         module.load_state_dict(state)
         return None
     name, ours = swap.neuron.get("name"), module.state_dict()
-    theirs_own, ours_own = _of_neurons(module, state), _of_neurons(module, ours)
+    theirs_own, ours_own = of_neurons(module, state), of_neurons(module, ours)
     kept = {} if swap.other_class else {key: state[key] for key in theirs_own if key in ours}
     lost = _short(key for key in theirs_own if key not in kept)
     _said(swap, lost, drop)
@@ -159,13 +157,6 @@ def _said(swap: Exchange, lost: list[str], drop: list[str]) -> None:
         )
 
 
-def _of_neurons(module: nn.Module, state: Mapping[str, Tensor]) -> list[str]:
-    """Those names of a `state_dict` that lie within a neuron layer of the network."""
-    network = module.get_submodule("network")
-    layers = [key for key, layer in network.named_modules() if isinstance(layer, SpikingNeuron | ReLU)]
-    return [key for key in state if any(key.startswith(f"{_NETWORK}{layer}.") for layer in layers)]
-
-
 def _short(names: Any) -> list[str]:
     return list(dict.fromkeys(key.rpartition(".")[2] for key in names))
 
@@ -176,8 +167,8 @@ def _fixed(run: DictConfig, name: Any, wanted: list[str]) -> None:
         return
     made = []
     for seed in (0, 1):
-        seed_all(seed)
-        made.append(build.make(run, "neuron")(channels=4).state_dict())
+        with aside(seed):
+            made.append(build.make(run, "neuron")(channels=4).state_dict())
     random = [key for key in made[0] if not torch.equal(made[0][key], made[1][key])]
     if random:
         raise UserError(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -142,15 +142,9 @@ def table(comparison: Comparison) -> Table:
 
 def _accuracies(comparison: Comparison) -> Column:
     spreads = {(variant.label, T): comparison.accuracy(runs) for variant, T, runs in comparison.cells}
-    cells = {place: _accuracy(spread, comparison.seeds) for place, spread in spreads.items()}
+    cells = {place: str(spread) if comparison.seeds is None else spread.short for place, spread in spreads.items()}
     means = {place: spread.mean for place, spread in spreads.items()}
     return Column("accuracy %", means, cells, "{:.2f}".format, "higher")
-
-
-def _accuracy(spread: Spread, seeds: int | None) -> str:
-    if seeds is None:
-        return str(spread)
-    return f"{spread.mean:.2f}" + (f" ± {spread.std:.2f}" if spread.std is not None else "")
 
 
 def _column(comparison: Comparison, quantity: Quantity) -> Column:
@@ -169,18 +163,28 @@ def _column(comparison: Comparison, quantity: Quantity) -> Column:
 
 
 def _unequal(comparison: Comparison) -> list[str]:
-    """What of surrogate, threshold and reset is not the same for all neurons, though it is no neuron's own idea."""
-    notes = []
+    neurons = {variant.label: neuron(runs[0]) for variant in comparison.variants for runs in variant.runs.values()}
+    return [
+        f"{key}: " + ", ".join(f"{label} {_text(value)}" for label, value in values.items())
+        for key, values in unequal(neurons).items()
+    ]
+
+
+def unequal(neurons: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """What of surrogate, threshold and reset is not the same for all, though it is no neuron's own idea.
+
+    Args:
+        neurons: by label, flat recipes.
+
+    Returns:
+        By key, the value of each neuron that has it.
+    """
+    found = {}
     for key in CONSTANTS:
-        values = {
-            variant.label: found[f"neuron.{key}"]
-            for variant in comparison.variants
-            for runs in variant.runs.values()
-            if f"neuron.{key}" in (found := neuron(runs[0]))
-        }
+        values = {label: flat[f"neuron.{key}"] for label, flat in neurons.items() if f"neuron.{key}" in flat}
         if len({str(value) for value in values.values()}) > 1:
-            notes.append(f"{key}: " + ", ".join(f"{label} {_text(value)}" for label, value in values.items()))
-    return notes
+            found[key] = values
+    return found
 
 
 def _text(value: Any) -> str:
@@ -190,14 +194,9 @@ def _text(value: Any) -> str:
 def record(comparisons: Sequence[Comparison]) -> dict[str, Any]:
     """All of it for a JSON file: what was run where and how, and each run's values beside the means."""
     runs = [run for comparison in comparisons for _, _, cell in comparison.cells for run in cell]
-    machines: list[dict[str, Any]] = []
-    for run in runs:
-        machine = {key: run.environment.get(key) for key in ENVIRONMENT}
-        if machine not in machines:
-            machines.append(machine)
     return {
         "commands": sorted({run.command for run in runs}),
-        "machines": machines,
+        "machines": machines(runs),
         "units": {key: quantity.units[0].name or quantity.words for key, quantity in QUANTITIES.items()},
         "comparisons": [
             {
@@ -208,6 +207,16 @@ def record(comparisons: Sequence[Comparison]) -> dict[str, Any]:
             for comparison in comparisons
         ],
     }
+
+
+def machines(runs: Iterable[Run]) -> list[dict[str, Any]]:
+    """On what they were run, each once."""
+    found: list[dict[str, Any]] = []
+    for run in runs:
+        machine = {key: run.environment.get(key) for key in ENVIRONMENT}
+        if machine not in found:
+            found.append(machine)
+    return found
 
 
 def _cell(comparison: Comparison, variant: Variant, T: int) -> dict[str, Any]:
