@@ -28,8 +28,9 @@ def deployed_table(
     values = 0
     for trained, own in found:
         outcome = outcomes[trained]
-        accs = {row.name: _cell(row.acc, _measured(row, outcome)) for row in own}
-        values += sum(_measured(row, outcome) is not None for row in own)
+        spreads = {row.name: _measured(row, outcome) for row in own}
+        accs = {row.name: _cell(row.acc, spreads[row.name]) for row in own}
+        values += sum(spread is not None for spread in spreads.values())
         acc = outcome.row.acc
         itself = "unknown" if acc is None else _cell(acc, outcome.reproduced)
         table.lines.append([trained.partition("/")[2], itself, *(accs.get(name, "-") for name in names)])
