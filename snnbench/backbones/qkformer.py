@@ -24,19 +24,22 @@ class Entrance:
         parts: channels of the embedding's convolutions: dim divided by these.
         pools: which of them are followed by a pool.
         past: see ShortcutEmbedding.
-        token_stages: how many stages of token attention come before the last one; each has half as many channels as the
+        token_blocks: of each stage of token attention before the last one; a stage has half as many channels as the
             next.
+        between: like `pools`, of the two convolutions that lead from a stage to the next.
     """
 
     parts: tuple[int, ...]
     pools: tuple[bool, ...]
     past: int
-    token_stages: int
+    token_blocks: tuple[int, ...]
+    between: tuple[bool, bool] = (False, True)
 
 
 VARIANTS = {
-    "static": Entrance((8, 4), (False, False), past=1, token_stages=2),
-    "events": Entrance((16, 8, 4, 2), (False, True, True, True), past=2, token_stages=1),
+    "static": Entrance((8, 4), (False, False), past=1, token_blocks=(1, 1)),
+    "imagenet": Entrance((8, 4, 4), (True, True, False), past=2, token_blocks=(1, 2), between=(True, False)),
+    "events": Entrance((16, 8, 4, 2), (False, True, True, True), past=2, token_blocks=(1,)),
 }
 
 
@@ -57,12 +60,13 @@ class SeriesUnit(nn.Module):
 
 
 class QKFormer(Backbone):
-    """Embedding, stages of one block with token attention, a last one with self-attention; average, linear.
+    """Embedding, stages of blocks with token attention, a last one with self-attention; average, linear.
 
     Zhou et al., NeurIPS 2024, arXiv 2403.16552. Between two stages height and width are halved and channels doubled.
 
     Args:
-        variant: "static" (three stages, from 32x32 to 8x8 tokens) or "events" (two, from 128x128 to 8x8).
+        variant: "static" (three stages, from 32x32 to 8x8 tokens), "imagenet" (three, of 1, 2 and `depth` blocks, from
+            224x224 to 14x14) or "events" (two, from 128x128 to 8x8).
         width: channels of a token in the last stage.
         depth: number of blocks in the last stage.
         heads: of every attention.
@@ -93,7 +97,8 @@ class QKFormer(Backbone):
     ) -> None:
         form = VARIANTS[choice("backbone.variant", variant, VARIANTS)]
         width, depth = count("backbone.width", width), count("backbone.depth", depth)
-        reduction = 2 ** (sum(form.pools) + form.token_stages)
+        stages = len(form.token_blocks)
+        reduction = 2 ** (sum(form.pools) + stages)
         super().__init__(
             T=T, in_channels=in_channels, num_classes=num_classes, image_size=image_size, reduction=reduction
         )
@@ -108,10 +113,11 @@ class QKFormer(Backbone):
 
         widths = [in_channels, *(width // part for part in form.parts)]
         self.stages = nn.ModuleList([ShortcutEmbedding(widths, pools=form.pools, past=form.past, **makers)])
-        for n in range(form.token_stages, 0, -1):
+        for n, blocks in zip(range(stages, 0, -1), form.token_blocks, strict=True):
             before, after = width // 2**n, width // 2 ** (n - 1)
-            self.stages.append(block(before, TokenAttention(before, heads, neuron=own, unit=unit)))
-            self.stages.append(ShortcutEmbedding([before, after, after], pools=(False, True), **makers))
+            for _ in range(blocks):
+                self.stages.append(block(before, TokenAttention(before, heads, neuron=own, unit=unit)))
+            self.stages.append(ShortcutEmbedding([before, after, after], pools=form.between, **makers))
         for _ in range(depth):
             attention = SpikingSelfAttention(width, heads, neuron=own, scale=scale, keys_first=True, unit=unit)
             leave = SeriesUnit(norm(width), neuron(channels=width)) if series else None

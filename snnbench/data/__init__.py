@@ -3,5 +3,6 @@
 from snnbench.data.augment import Augment, Cutout, RandomRedErasing
 from snnbench.data.images.module import ImageData
 from snnbench.data.module import BenchData
+from snnbench.data.timm_augment import TimmAugment
 
-__all__ = ["Augment", "BenchData", "Cutout", "ImageData", "RandomRedErasing"]
+__all__ = ["Augment", "BenchData", "Cutout", "ImageData", "RandomRedErasing", "TimmAugment"]

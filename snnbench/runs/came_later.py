@@ -32,6 +32,7 @@ CAME_LATER: dict[str, Any] = {
     "SEWResNet.step_offset": False,
     **{f"{network}.bottleneck": False for network in ("ResNet", "SEWResNet")},
     "GLIF.hard_gates": False,
+    **{f"CosineSchedule.{option}": False for option in ("after_warmup", "per_batch")},
     "Augment.batch_epochs": None,
     "Augment.mixed": [],
     **{f"GLIF.{gate}": None for gate in ("alpha", "beta", "gamma")},

@@ -5,11 +5,8 @@ from __future__ import annotations
 import logging
 import math
 from pathlib import Path
-from typing import Any
 
-import lightning
 import torch
-from lightning.pytorch.callbacks import Callback
 from omegaconf import DictConfig, OmegaConf
 
 from snnbench import commands
@@ -115,15 +112,3 @@ def write(run: DictConfig, folder: Path) -> None:
         found["extended"] = OmegaConf.to_container(run.extended)
         if "epochs" in run.schedule:
             found["schedule"]["epochs"] = run.schedule.epochs
-
-
-class NewRates(Callback):
-    """Gives a resumed training the learning rate of its new schedule: the checkpoint has that of the old one."""
-
-    def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        scheduler: Any = trainer.lr_scheduler_configs[0].scheduler
-        if isinstance(scheduler, torch.optim.lr_scheduler.LambdaLR):
-            for group, base, factor in zip(
-                scheduler.optimizer.param_groups, scheduler.base_lrs, scheduler.lr_lambdas, strict=True
-            ):
-                group["lr"] = base * factor(scheduler.last_epoch)

@@ -141,14 +141,15 @@ class ConstantSchedule:
 class CosineSchedule:
     """Linear warm-up, cosine to a floor, constant cool-down; one value per epoch, counted from 0.
 
-    The cosine spans epochs 0 to `epochs - cooldown`, warm-up included, as in timm and PyTorch's annealing.
-
     Args:
         epochs: of the whole run.
         warmup: epochs of the linear rise from `warmup_lr`.
         warmup_lr: the learning rate of epoch 0 when there is a warm-up; at most the optimizer's.
         min_lr: the floor; at most the optimizer's learning rate.
         cooldown: epochs at the floor, at the end.
+        after_warmup: the cosine begins where the warm-up ends, as in MAE; else it spans epochs 0 to
+            `epochs - cooldown`, warm-up included, as in timm and PyTorch's annealing.
+        per_batch: the rate changes with every optimizer step, the epoch counted in fractions; see `rates.PerBatch`.
 
     Raises:
         UserError: a number outside its range, or no epoch left between warm-up and cool-down.
@@ -159,6 +160,8 @@ class CosineSchedule:
     warmup_lr: float = 0.0
     min_lr: float = 0.0
     cooldown: int = 0
+    after_warmup: bool = False
+    per_batch: bool = False
 
     def __post_init__(self) -> None:
         count("schedule.epochs", self.epochs)
@@ -166,27 +169,30 @@ class CosineSchedule:
         count("schedule.cooldown", self.cooldown, 0)
         number("schedule.warmup_lr", self.warmup_lr, "[0, inf)")
         number("schedule.min_lr", self.min_lr, "[0, inf)")
+        flag("schedule.after_warmup", self.after_warmup)
+        flag("schedule.per_batch", self.per_batch)
         if self.warmup + self.cooldown >= self.epochs:
             raise UserError(
                 f"schedule.warmup={self.warmup}, schedule.cooldown={self.cooldown}: together they must leave at least "
                 f"one of schedule.epochs={self.epochs}."
             )
 
-    def lr(self, epoch: int, peak: float) -> float:
+    def lr(self, epoch: float, peak: float) -> float:
         """The learning rate of `epoch` for an optimizer whose own is `peak`."""
         if epoch < self.warmup:
             return self.warmup_lr + (peak - self.warmup_lr) * epoch / self.warmup
-        span = self.epochs - self.cooldown
-        if epoch >= span:
+        begin, end = self.warmup if self.after_warmup else 0, self.epochs - self.cooldown
+        if epoch >= end:
             return self.min_lr
-        return self.min_lr + (peak - self.min_lr) * (1 + math.cos(math.pi * epoch / span)) / 2
+        part = (epoch - begin) / (end - begin)
+        return self.min_lr + (peak - self.min_lr) * (1 + math.cos(math.pi * part)) / 2
 
     def __call__(self, optimizer: Optimizer) -> LambdaLR:
         _check_rate("min_lr", self.min_lr, optimizer)
         _check_rate("warmup_lr", self.warmup_lr if self.warmup else 0.0, optimizer)
         return LambdaLR(optimizer, [partial(self._factor, float(group["lr"])) for group in optimizer.param_groups])
 
-    def _factor(self, peak: float, epoch: int) -> float:
+    def _factor(self, peak: float, epoch: float) -> float:
         return self.lr(epoch, peak) / peak
 
 

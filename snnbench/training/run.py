@@ -27,7 +27,7 @@ from snnbench.runs.data_paths import fix_data_paths
 from snnbench.runs.folder import locked, new_folder
 from snnbench.runs.result import read_result, threads_of
 from snnbench.runs.schema import CHECKPOINTS, CONFIG, LOG, RESULT, Result
-from snnbench.training import build, distributed, loggers, longer, moved, preflight, report
+from snnbench.training import build, distributed, loggers, longer, moved, preflight, rates, report
 from snnbench.training.checkpoint import AtomicCheckpointIO, last_checkpoint, remove_leftovers
 from snnbench.training.failure import Ending, ending_of, forget_notes, leave_note, note_of_another
 from snnbench.training.find_lr import find_lr
@@ -120,9 +120,11 @@ def _train(cfg: DictConfig, folder: Path | None, claim: Claim) -> Ended:
                 logging.getLogger("snnbench").info(choice.describe())
             remove_leftovers(folder)
             forget_notes(folder)
-        more = [longer.NewRates()] if cfg.get("extended") else []
-        if more and is_first():
-            longer.write(cfg, folder)
+        more: list[lightning.Callback] = [rates.PerBatch()] if cfg.schedule.get("per_batch") else []
+        if cfg.get("extended"):
+            more.append(rates.NewRates())
+            if is_first():
+                longer.write(cfg, folder)
         if cfg.resume is not None and is_first():
             moved.write(cfg, folder)
         history = History(folder, loggers.official(cfg))

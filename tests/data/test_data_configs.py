@@ -56,7 +56,7 @@ def test_data_configs_make_batches(name: str, everything: Path) -> None:
 def test_augmentations_fit_the_data(name: str, augment: str, everything: Path) -> None:
     if name == "imagenet" and not augment.startswith(("imagenet", "none")):
         pytest.skip("the recipe keeps the image's size, which differs in ImageNet")
-    if name == "mnist" and augment.startswith(("imagenet_fsta", "timm")):
+    if name == "mnist" and augment.startswith(("imagenet_fsta", "imagenet_timm", "timm")):
         pytest.skip("timm's RandAugment is for RGB")
     data = ready(image_data(name, augment, everything, verify=False, num_workers=0, batch_size=6))
     plain = ready(image_data(name, "none", everything, verify=False, num_workers=0, batch_size=6))

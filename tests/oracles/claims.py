@@ -35,7 +35,8 @@ def compared(oracle: Oracle, row: str, known: Iterable[str]) -> set[str]:
     found = TESTS.keys() - known_to_differ(oracle.system, known)
     if any(leaf["params"].keys() - leaf.get("init", {}).keys() for leaf in oracle.leaves):
         found -= {"initialization"}
-    if compose(row).augment.get("batch") and "loss_mixed" not in oracle.facts:
+    augment = compose(row).augment
+    if any(augment.get(key) for key in ("batch", "mixup", "cutmix")) and "loss_mixed" not in oracle.facts:
         found -= {"loss"}  # it is trained on mixed labels
     if SETTINGS - oracle.recipe["config"].keys() or oracle.other_settings(row):
         found -= {"settings"}

@@ -147,6 +147,11 @@ def test_warm_up_floor_and_cool_down_equal_timms():
     assert ours == pytest.approx(expected, rel=1e-9)
 
 
+def test_a_cosine_may_begin_where_the_warm_up_ends():
+    found = rates(CosineSchedule(epochs=6, warmup=2, min_lr=0.02, after_warmup=True), 6)
+    assert found == pytest.approx([0.0, 0.05, 0.1, 0.1 - 0.08 * 0.1464466094, 0.06, 0.02 + 0.08 * 0.1464466094])
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -204,10 +209,12 @@ def test_a_schedule_that_leaves_no_epoch_is_refused(bad):
         ("min_lr", math.nan),
         ("warmup_lr", -1e-5),
         ("warmup_lr", math.inf),
+        ("after_warmup", 1),
+        ("per_batch", "yes"),
     ],
 )
 def test_a_number_of_the_schedule_outside_its_range_is_named(key, value):
-    with pytest.raises(UserError, match=rf"^schedule.{key}={shown(value)}: must be a "):
+    with pytest.raises(UserError, match=rf"^schedule.{key}={shown(value)}: must be (a|true) "):
         CosineSchedule(**{"epochs": 5, key: value})
 
 
