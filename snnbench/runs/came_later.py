@@ -28,6 +28,7 @@ CAME_LATER: dict[str, Any] = {
     "ResNet19.conv_init": "fan_out",
     **{f"{network}.attention": None for network in ("ResNet", "ResNet20")},
     "ResNet.variant": "fsta",
+    "ResNet.balanced": False,
     "SEWResNet.pool": "max",
     "SEWResNet.step_offset": False,
     **{f"{network}.bottleneck": False for network in ("ResNet", "SEWResNet")},
