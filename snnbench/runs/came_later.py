@@ -23,7 +23,7 @@ CAME_LATER: dict[str, Any] = {
     "VGGSNN.dropout_per_step": False,
     "ResNet.stem": "imagenet",
     "VGGSNN.bias": True,
-    "LIF.detach_state": False,
+    **{f"LIF.{option}": False for option in ("detach_state", "membrane_norm")},
     **{f"ResNet19.{option}": False for option in ("balanced", "output_neuron")},
     "ResNet19.conv_init": "fan_out",
     **{f"{network}.attention": None for network in ("ResNet", "ResNet20")},
