@@ -152,6 +152,7 @@ class ResNet(Backbone):
         stem: "imagenet" or "cifar".
         bottleneck: whether the blocks are bottlenecks.
         zero_init_last: start the last norm of each block at 0.
+        balanced: a factor of 1 / sqrt(2) in the norms whose outputs are added (tdBN).
         attention: between each norm and its neuron, "fsta" or none.
     """
 
@@ -172,6 +173,7 @@ class ResNet(Backbone):
         stem: str = "imagenet",
         bottleneck: bool = False,
         zero_init_last: bool = False,
+        balanced: bool = False,
         attention: str | None = None,
     ) -> None:
         fsta = choice("backbone.variant", variant, self.VARIANTS) == "fsta"
@@ -190,7 +192,8 @@ class ResNet(Backbone):
         pool = AvgPool2d(3, 2, 1) if fsta else MaxPool2d(3, 2, 1)
         self.pool: nn.Module = nn.Identity() if small else pool
         plan = plan_stages(width, widths, blocks)
-        self.stages = basic_stages(plan, unit, norm, bottleneck=bottleneck, zero_init_last=zero_init_last)
+        flags = {"bottleneck": bottleneck, "balanced": flag("backbone.balanced", balanced)}
+        self.stages = basic_stages(plan, unit, norm, zero_init_last=zero_init_last, **flags)
         self.fc = nn.Linear(widths[-1], num_classes)
         init_convs(self)
         if fsta and not small:

@@ -11,13 +11,13 @@ from torch import Tensor, nn
 from snnbench.check import choice, flag, number
 from snnbench.errors import UserError
 from snnbench.kernels import State
-from snnbench.neurons.base import SpikingNeuron
+from snnbench.neurons.membrane_norm import MembraneNormed
 from snnbench.neurons.surrogate import Surrogate, Tanh
 
 SQUASHES: dict[str, Callable[[Tensor], Tensor]] = {"tanh": torch.tanh, "sigmoid": torch.sigmoid, "none": torch.clone}
 
 
-class DALIF(SpikingNeuron):
+class DALIF(MembraneNormed):
     """Dual adaptive LIF (Zhang, Yu et al., ICASSP 2025, arXiv 2502.10422).
 
     h = f(beta) v + f(alpha) x; s = H(h - v_th); v = reset(h, s), with one learnable alpha (spatial decay) and one
@@ -36,9 +36,7 @@ class DALIF(SpikingNeuron):
         squash: "tanh", "sigmoid" or "none".
         alpha_init, beta_init: initial values before squashing: a number, "randn" (each layer draws its own) or "ones".
         learn_alpha, learn_beta: false keeps the initial value for good.
-        membrane_norm: fire on BatchNorm(h) instead of h, with the statistics of one timestep at a time and one
-            set of running statistics for all (MPBN; yukairong/snn has it). The reset acts on h. Needs `channels`
-            and x of [T, B, C] or [T, B, C, H, W].
+        membrane_norm: see MembraneNormed; yukairong/snn has it.
         v_th, surrogate: see SpikingNeuron.
         options: the other arguments of SpikingNeuron.
     """
@@ -59,15 +57,10 @@ class DALIF(SpikingNeuron):
         surrogate: str | Mapping[str, Any] | Surrogate = Tanh(strict=True),  # noqa: B008  frozen
         **options: Any,
     ) -> None:
-        super().__init__(v_th=v_th, surrogate=surrogate, **options)
+        super().__init__(membrane_norm=membrane_norm, v_th=v_th, surrogate=surrogate, **options)
         self.squash = choice("neuron.squash", squash, tuple(SQUASHES))
         self.alpha, self.fixed_alpha = self._decay("alpha", alpha_init, learn_alpha)
         self.beta, self.fixed_beta = self._decay("beta", beta_init, learn_beta)
-        self.norm: nn.BatchNorm1d | None = None
-        if flag("neuron.membrane_norm", membrane_norm):
-            if self.channels is None:
-                raise UserError("neuron.membrane_norm=true: needs the number of channels; this layer has none.")
-            self.norm = nn.BatchNorm1d(self.channels)
 
     def _decay(self, key: str, init: float | str, learn: bool) -> tuple[nn.Parameter | None, float]:
         """The learnable decay before squashing, or None; and the squashed value that stands where it is None."""
@@ -79,32 +72,16 @@ class DALIF(SpikingNeuron):
         parameter = nn.Parameter(start) if learnt else None
         return parameter, float(SQUASHES[self.squash](start.double()))
 
-    @property
-    def not_fusable(self) -> str | None:
-        if self.norm is not None and self.training:
-            return "membrane_norm takes its statistics over the batch in the middle of a timestep"
-        return None
-
     def coefficients(self) -> dict[str, Tensor]:
         squash = SQUASHES[self.squash]
         learnt = {"alpha": self.alpha, "beta": self.beta}
         found = {name: squash(value) for name, value in learnt.items() if value is not None}
-        if self.norm is not None and not self.training:
-            gain = self.norm.weight * torch.rsqrt(self.norm.get_buffer("running_var") + self.norm.eps)
-            found |= {"gain": gain, "offset": self.norm.bias - self.norm.get_buffer("running_mean") * gain}
-        return found
+        return found | super().coefficients()
 
     def step(self, x: Tensor, state: State, c: Mapping[str, Tensor], spike: Surrogate) -> tuple[Tensor, State]:
         h = c.get("beta", self.fixed_beta) * state["v"] + c.get("alpha", self.fixed_alpha) * x
-        s = spike(self._normalised(h, c) - self.v_th)
+        s = spike(self.fired_on(h, c) - self.v_th)
         return s, {"v": self.reset(h, s)}
-
-    def _normalised(self, h: Tensor, c: Mapping[str, Tensor]) -> Tensor:
-        if self.norm is None:
-            return h
-        if not self.training:
-            return h * c["gain"] + c["offset"]
-        return self.norm(h.flatten(2) if h.dim() > 2 else h).view_as(h)
 
     def extra_repr(self) -> str:
         learnt = ", ".join(name for name in ("alpha", "beta") if getattr(self, name) is not None) or "nothing"

@@ -11,6 +11,7 @@ from snnbench.check import flag, number
 from snnbench.errors import UserError
 from snnbench.kernels import State
 from snnbench.neurons.base import SpikingNeuron
+from snnbench.neurons.membrane_norm import MembraneNormed
 from snnbench.neurons.surrogate import Surrogate
 
 
@@ -31,7 +32,7 @@ class IF(SpikingNeuron):
         return s, {"v": self.reset(h, s)}
 
 
-class LIF(SpikingNeuron):
+class LIF(MembraneNormed):
     """Leaky integrate and fire, in the three forms found in the literature.
 
     With v_r = v_reset, or 0 under soft reset:
@@ -48,7 +49,7 @@ class LIF(SpikingNeuron):
         leak: fraction of the membrane that is kept, in [0, 1]; where given, it replaces tau and decay_input.
         detach_state: if true, no gradient flows through time: what a timestep takes over from the one before is a
             constant to it (SLTT; Meng et al., ICCV 2023, arXiv 2302.14311).
-        options: the arguments of SpikingNeuron.
+        options: membrane_norm, see MembraneNormed, and the arguments of SpikingNeuron.
     """
 
     year = 1907
@@ -76,13 +77,15 @@ class LIF(SpikingNeuron):
             h = v * self.leak + x
         else:
             h = charge(v, x, 1 / self.tau, self.v_reset or 0.0, self.decay_input)
-        s = spike(h - self.v_th)
+        s = spike(self.fired_on(h, c) - self.v_th)
         return s, {"v": self.reset(h, s)}
 
     def extra_repr(self) -> str:
         decay = f"tau={self.tau:g}, decay_input={self.decay_input}" if self.leak is None else f"leak={self.leak:g}"
         if self.detach_state:
             decay += ", state detached"
+        if self.norm is not None:
+            decay += ", membrane normalised"
         return f"{decay}, {super().extra_repr()}"
 
 

@@ -87,6 +87,16 @@ def test_basic_block_formula(c_out, stride, average):
     assert 0 < expected.mean() < 1
 
 
+@pytest.mark.parametrize("name", ["spiking_resnet18", "resnet19"])
+def test_what_two_balanced_norms_add_up_to_has_the_deviation_of_one(build, name):
+    net = build(name, image_size=64, width=4, balanced=True)
+    gains = Counter(
+        (block.unit2.norm.gain, *[m.gain for m in block.shortcut if isinstance(m, BatchNorm)]) for block in net.stages
+    )
+    assert set(gains) == {(0.5**0.5,), (0.5**0.5, 0.5**0.5)}
+    assert net.unit.norm.gain == net.stages[0].unit1.norm.gain == 1
+
+
 @pytest.mark.parametrize(("c_out", "stride"), [(4, 1), (6, 2)])
 def test_preact_block_formula(c_out, stride):
     block = PreActBlock(4, c_out, stride, unit=unit_factory(BatchNorm, neuron), dropout=0.0)

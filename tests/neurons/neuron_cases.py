@@ -50,6 +50,9 @@ MORE = {
 STRAIGHT_THROUGH = {"glif hard_gates=true", "lif detach_state=true"}
 """Cases whose gradient is, on purpose, not that of what they compute forward."""
 
+OF_THE_BATCH = {"dsatgo"}
+"""Neurons whose training step reads the whole batch: here as in evaluation; their training has its own tests."""
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Smooth(Surrogate):
@@ -68,7 +71,8 @@ def make(name: str, T: int, channels: int | None = 3, **options: object) -> Spik
     if needed - options.keys():
         config = OmegaConf.create({"T": T, "neuron": _config(name)}).neuron
         options = {key: config[key] for key in needed} | options
-    return cls(channels=channels, **options)
+    neuron = cls(channels=channels, **options)
+    return neuron.eval() if name in OF_THE_BATCH else neuron
 
 
 @functools.cache

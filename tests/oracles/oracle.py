@@ -29,6 +29,7 @@ ALIKE = {  # the same blocks as a shallower one's, or the same network on other 
     *("psn_sew_resnet34", "sakd_resnet34_ann", "sakd_resnet34_lif", "fsta_imagenet_resnet34"),
     *("dalif_imagenet_resnet34", "dalif_dvs128gesture_resnet20", "clif_dvs128gesture_vgg11"),
     *("sltt_dvs128gesture_vgg11", "sdt_imagenet", "spikingformer_imagenet"),
+    *("tet_sew_resnet34", "tdbn_cifar10dvs_resnet19"),
 }
 PARTS = ("neuron", "backbone", "norm", "loss", "optimizer", "schedule", "epochs")
 
