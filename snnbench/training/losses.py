@@ -5,6 +5,8 @@ All are computed in float32, or in float64 where the logits are.
 
 from __future__ import annotations
 
+from itertools import accumulate
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -93,3 +95,55 @@ class RateMSE(nn.Module):
     def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
         mean = _wide(logits).mean(0)
         return F.mse_loss(mean, one_hot(labels, mean))
+
+
+class TMC(nn.Module):
+    """mean_t [CE(o_t, y) + (p_t / q_t)^((T - t) / T)], t from 0  (Temporal Model Calibration; Yan et al., ICML 2025).
+
+    p_t is the batch's mean of the label's probability, q_t that of all others' together, in the softmax of the mean of
+    o_0 ... o_t, of which o_t alone has a gradient.
+    """
+
+    def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
+        logits = _wide(logits)
+        T, seen = len(logits), logits.detach()
+        count = torch.arange(1, T + 1, device=logits.device, dtype=logits.dtype)
+        means = (torch.stack(list(accumulate(seen))) + (logits - seen)) / count[:, None, None]
+        shares, own = means.softmax(-1), one_hot(labels, logits)
+        ratio = (shares * own).sum(-1).mean(-1) / (shares * (1 - own)).sum(-1).mean(-1)
+        every = labels.repeat(T, *[1] * (labels.dim() - 1))
+        return _cross_entropy(logits.flatten(0, 1), every, 0.0) + (ratio ** (1 - (count - 1) / T)).mean()
+
+
+class TKS(nn.Module):
+    """(1 - a) CE(mean_t o_t, y) + a temperature^2 mean_t CE(o_t, softmax(z / temperature)): Temporal Knowledge Sharing.
+
+    z is the sum of the logits of those timesteps that are right by themselves, 0 where none is; it has a gradient, too.
+    a grows linearly with training, from 0 in the first epoch to `lam` in the last. In evaluation mode the loss is
+    CE(mean_t o_t, y). Dong et al., IEEE TAI 2024, arXiv 2304.06540.
+
+    Args:
+        lam: a of the last epoch, in [0, 1].
+        temperature: of the timesteps' shared target, above 0.
+    """
+
+    def __init__(self, lam: float, temperature: float) -> None:
+        super().__init__()
+        self.lam = number("loss.lam", lam, "[0, 1]")
+        self.temperature = number("loss.temperature", temperature, "(0, inf)")
+        self.progress = 0.0
+
+    def set_progress(self, fraction: float) -> None:
+        """How much of the training is over: 0 in its first epoch, 1 in its last."""
+        self.progress = fraction
+
+    def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
+        logits = _wide(logits)
+        together = _cross_entropy(logits.mean(0), labels, 0.0)
+        if not self.training:
+            return together
+        share, right = self.lam * self.progress, labels if labels.dim() == 1 else labels.argmax(-1)
+        taught = (logits * (logits.argmax(-1) == right)[..., None]).sum(0)
+        target = (taught / self.temperature).softmax(-1)
+        apart = -(target * logits.log_softmax(-1)).sum(-1).mean()
+        return (1 - share) * together + share * self.temperature**2 * apart
