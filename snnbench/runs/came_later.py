@@ -11,6 +11,7 @@ from typing import Any
 CAME_LATER: dict[str, Any] = {
     **{f"{optimizer}.lr_factors": {} for optimizer in ("Adam", "AdamW", "Lamb", "SGD")},
     **{f"{norm}.count_repeats": True for norm in ("BatchNorm", "BatchNormPerStep", "TDBatchNorm")},
+    "TDBatchNorm.in_weight": False,
     "eval_precision": None,
     "weights": None,
     "debug": None,
