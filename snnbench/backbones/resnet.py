@@ -21,6 +21,7 @@ from snnbench.backbones.layers import (
 )
 from snnbench.backbones.residual import EXPANSION, basic_stages, plan_stages
 from snnbench.check import choice, count, flag
+from snnbench.neurons.base import spiking_layers
 
 
 class ResNet20(Backbone):
@@ -90,6 +91,7 @@ class ResNet19(Backbone):
             the stem, too.
         output_neuron: a neuron layer after the last linear layer; its spikes are the logits (tdBN).
         conv_init: "fan_out", Kaiming normal over the fan out, or "default", PyTorch's (TET).
+        fixed_ends: whether the neurons of the stem and of the head learn nothing (LT-SNN).
     """
 
     VARIANTS = ("tdbn", "fsta", "sakd", "braincog")
@@ -110,6 +112,7 @@ class ResNet19(Backbone):
         balanced: bool = False,
         output_neuron: bool = False,
         conv_init: str = "fan_out",
+        fixed_ends: bool = False,
     ) -> None:
         super().__init__(T=T, in_channels=in_channels, num_classes=num_classes, image_size=image_size, reduction=4)
         choice("backbone.variant", variant, self.VARIANTS)
@@ -132,6 +135,9 @@ class ResNet19(Backbone):
         self.output = nn.Sequential()
         if flag("backbone.output_neuron", output_neuron):
             self.output.append(neuron(channels=num_classes))
+        if flag("backbone.fixed_ends", fixed_ends):
+            for layer in spiking_layers(nn.ModuleList([self.unit, self.hidden, self.output])).values():
+                layer.freeze()
         if conv_init == "fan_out" and variant != "sakd":
             init_convs(self)
         if variant == "fsta":

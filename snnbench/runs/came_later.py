@@ -25,7 +25,7 @@ CAME_LATER: dict[str, Any] = {
     "ResNet.stem": "imagenet",
     "VGGSNN.bias": True,
     "LIF.detach_state": False,
-    **{f"ResNet19.{option}": False for option in ("balanced", "output_neuron")},
+    **{f"ResNet19.{option}": False for option in ("balanced", "output_neuron", "fixed_ends")},
     "ResNet19.conv_init": "fan_out",
     **{f"{network}.attention": None for network in ("ResNet", "ResNet20")},
     "ResNet.variant": "fsta",

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from snnbench.check import number
+from snnbench.neurons.base import spiking_layers
 
 
 def one_hot(labels: Tensor, like: Tensor) -> Tensor:
@@ -67,15 +68,21 @@ class TET(nn.Module):
 
     Args:
         lam: weight of the regulariser, in [0, 1].
-        target: m, a number that every logit is pulled to, or "one_hot": the label itself.
+        target: m, a number that every logit is pulled to; or "one_hot": the label itself; or "threshold": the mean of
+            the learnable thresholds of the network that the loss follows, 1 without one (LT-SNN).
         label_smoothing: for the cross-entropy only, in [0, 1).
     """
 
     def __init__(self, lam: float = 0.05, target: float | str = 1.0, label_smoothing: float = 0.0) -> None:
         super().__init__()
         self.lam = number("loss.lam", lam, "[0, 1]")
-        self.target = number("loss.target", target, also=("one_hot",))
+        self.target = number("loss.target", target, also=("one_hot", "threshold"))
         self.label_smoothing = _smoothing(label_smoothing)
+        self._network: tuple[nn.Module, ...] = ()  # no submodule
+
+    def follow(self, network: nn.Module) -> None:
+        """Called once by the module that trains `network`."""
+        self._network = (network,)
 
     def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
         flat = _wide(logits).flatten(0, 1)
@@ -84,9 +91,15 @@ class TET(nn.Module):
         return loss + self.lam * F.mse_loss(flat, self._regulariser_target(flat, every))
 
     def _regulariser_target(self, logits: Tensor, labels: Tensor) -> Tensor:
-        if isinstance(self.target, str):
+        if self.target == "one_hot":
             return one_hot(labels, logits)
-        return torch.full_like(logits, self.target)
+        target = self._threshold() if isinstance(self.target, str) else self.target
+        return torch.ones_like(logits) * target
+
+    def _threshold(self) -> Tensor | float:
+        layers = [layer for network in self._network for layer in spiking_layers(network).values()]
+        found = [p.detach() for layer in layers for name, p in layer.named_parameters() if name == "threshold"]
+        return torch.stack(found).mean() if found else 1.0
 
 
 class RateMSE(nn.Module):

@@ -18,6 +18,7 @@ from snnbench.neurons.base import spiking_layers
 from snnbench.seeding import seed_all
 from snnbench.training.confusion import Confusion
 from snnbench.training.fused import align
+from snnbench.training.losses import TET
 
 Batch = tuple[Tensor, Tensor]
 
@@ -91,6 +92,8 @@ class SpikingClassifier(lightning.LightningModule):
         super().__init__()
         self.network = network
         self.loss = loss
+        if isinstance(loss, TET):
+            loss.follow(network)
         self.seed = seed
         self.eval_names = list(eval_names)
         self.meters = nn.ModuleDict({name: Meter() for name in ["fit", *self.eval_names]})

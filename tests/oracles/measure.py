@@ -55,6 +55,7 @@ def measure(system: str, *overrides: str) -> Measured:
     measured = Measured(match(oracle, network))
     fill(oracle, measured.leaves)
     loss_fn = build.make(cfg, "loss")
+    getattr(loss_fn, "follow", lambda network: None)(network)
     if oracle.facts["progress"] is not None:
         for part in (*spiking_layers(network).values(), loss_fn):
             getattr(part, "set_progress", lambda fraction: None)(oracle.facts["progress"])

@@ -154,7 +154,7 @@ def test_binary_cross_entropy_is_timms(smoothing):
         (lambda: TET(target="onehot"), "loss.target='onehot'"),
         (lambda: TET(lam=math.nan), "loss.lam=nan"),
         (lambda: TET(target=math.inf), "loss.target=inf"),
-        (lambda: TET(target=None), "loss.target=null: must be a finite number, or one_hot"),
+        (lambda: TET(target=None), "loss.target=null: must be a finite number, one_hot, or threshold"),
         (lambda: TET(label_smoothing=-0.1), "loss.label_smoothing=-0.1"),
         (lambda: TKS(lam=1.1, temperature=1.0), "loss.lam=1.1"),
         (lambda: TKS(lam=0.5, temperature=0.0), "loss.temperature=0.0"),
