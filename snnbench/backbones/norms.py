@@ -176,6 +176,8 @@ class TDBatchNorm(BatchNorm):
         channels, eps, momentum, count_repeats, gain: see BatchNorm.
         alpha: factor beside v_th, the same in every layer that this factory makes.
         v_th: the firing threshold of the neuron that follows.
+        in_weight: no factor stands beside the weight, which starts at gain * alpha * v_th instead of 1 and learns it
+            (BrainCog).
     """
 
     def __init__(
@@ -188,9 +190,15 @@ class TDBatchNorm(BatchNorm):
         gain: float = 1.0,
         alpha: float = 1.0,
         v_th: float = 1.0,
+        in_weight: bool = False,
     ) -> None:
-        scale = number("norm.alpha", alpha, "(0, inf)") * number("norm.v_th", v_th, "(0, inf)")
-        super().__init__(channels, eps=eps, momentum=momentum, count_repeats=count_repeats, gain=scale * gain)
+        scale = gain * number("norm.alpha", alpha, "(0, inf)") * number("norm.v_th", v_th, "(0, inf)")
+        learned = flag("norm.in_weight", in_weight)
+        super().__init__(
+            channels, eps=eps, momentum=momentum, count_repeats=count_repeats, gain=1.0 if learned else scale
+        )
+        if learned:
+            nn.init.constant_(self.bn.weight, scale)
 
 
 _OWN = {BatchNorm, BatchNormPerStep, TDBatchNorm}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from torch import Tensor, nn
@@ -20,6 +21,7 @@ from snnbench.backbones.layers import (
 )
 from snnbench.backbones.residual import EXPANSION, basic_stages, plan_stages
 from snnbench.check import choice, count, flag
+from snnbench.neurons.base import spiking_layers
 
 
 class ResNet20(Backbone):
@@ -77,18 +79,22 @@ class ResNet19(Backbone):
     layers; FC weights from N(0, 1 / fan_in^2).
     Variant "sakd" (the network without spikes of the SAKD repository): stem of 64 channels, head 512-classes; 12.50 M
     parameters, 17 layers of neurons; all weights at PyTorch's default.
+    Variant "braincog" (BrainCog repository): "tdbn" with a stem of 128 channels; the shortcut of the first block, whose
+    shape does not change, is normalised all the same; 12.70 M parameters.
 
     Args:
-        variant: "tdbn", "fsta" or "sakd".
+        variant: "tdbn", "fsta", "sakd" or "braincog".
         width: channels of the first stage; the stem of "tdbn" and "sakd" and the hidden layer follow from it.
         blocks: number of basic blocks in each of the three stages.
         zero_init_last: start the last norm of each block at 0.
-        balanced: a factor of 1 / sqrt(2) in the norms whose outputs are added (tdBN; not TET).
+        balanced: a factor of 1 / sqrt(2) in the norms whose outputs are added (tdBN; not TET), in "braincog" in that of
+            the stem, too.
         output_neuron: a neuron layer after the last linear layer; its spikes are the logits (tdBN).
         conv_init: "fan_out", Kaiming normal over the fan out, or "default", PyTorch's (TET).
+        fixed_ends: whether the neurons of the stem and of the head learn nothing (LT-SNN).
     """
 
-    VARIANTS = ("tdbn", "fsta", "sakd")
+    VARIANTS = ("tdbn", "fsta", "sakd", "braincog")
 
     def __init__(
         self,
@@ -106,25 +112,32 @@ class ResNet19(Backbone):
         balanced: bool = False,
         output_neuron: bool = False,
         conv_init: str = "fan_out",
+        fixed_ends: bool = False,
     ) -> None:
         super().__init__(T=T, in_channels=in_channels, num_classes=num_classes, image_size=image_size, reduction=4)
         choice("backbone.variant", variant, self.VARIANTS)
-        flag("backbone.balanced", balanced)
+        summand = {"gain": math.sqrt(0.5)} if flag("backbone.balanced", balanced) else {}
+        braincog, hidden = variant == "braincog", variant in ("tdbn", "braincog")
         choice("backbone.conv_init", conv_init, ("fan_out", "default"))
         widths = [count("backbone.width", width) * factor for factor in (1, 2, 4)]
-        stem = width if variant == "fsta" else max(1, width // 2)
+        stem = width if variant == "fsta" or braincog else max(1, width // 2)
         unit = unit_factory(norm, neuron)
         self.conv = conv3x3(in_channels, stem)
-        self.unit = unit(stem)
-        plan = plan_stages(stem, widths, blocks)
-        self.stages = basic_stages(plan, unit, norm, zero_init_last=zero_init_last, balanced=balanced)
+        self.unit = unit(stem, **(summand if braincog else {}))
+        first, *others = plan_stages(stem, widths, blocks)
+        options = {"zero_init_last": zero_init_last, "balanced": balanced}
+        self.stages = basic_stages([first], unit, norm, norm_shortcut=braincog, **options)
+        self.stages.extend(basic_stages(others, unit, norm, **options))
         self.hidden = nn.Sequential()
-        if variant == "tdbn":
+        if hidden:
             self.hidden.extend([nn.Linear(widths[-1], 2 * width), neuron(channels=2 * width)])
-        self.fc = nn.Linear(2 * width if variant == "tdbn" else widths[-1], num_classes)
+        self.fc = nn.Linear(2 * width if hidden else widths[-1], num_classes)
         self.output = nn.Sequential()
         if flag("backbone.output_neuron", output_neuron):
             self.output.append(neuron(channels=num_classes))
+        if flag("backbone.fixed_ends", fixed_ends):
+            for layer in spiking_layers(nn.ModuleList([self.unit, self.hidden, self.output])).values():
+                layer.freeze()
         if conv_init == "fan_out" and variant != "sakd":
             init_convs(self)
         if variant == "fsta":

@@ -162,6 +162,12 @@ class SpikingNeuron(nn.Module):
         Neurons with a schedule (MaskedPSN) override it.
         """
 
+    def freeze(self) -> None:
+        """From now on it learns nothing: its parameters are constants, and none of an optimizer's."""
+        for name, parameter in list(self.named_parameters(recurse=False)):
+            delattr(self, name)
+            self.register_buffer(name, parameter.detach())
+
     def reset_repr(self) -> str:
         """The kind of reset, as `repr` shows it."""
         kind = "soft" if self.v_reset is None else f"hard({self.v_reset:g})"

@@ -7,17 +7,18 @@ from dataclasses import dataclass
 
 from snnbench.results import labels
 
-# Okabe and Ito's colours without their yellow, which is too light for lines, and six more, chosen so that any two of
-# the thirteen are told apart by normal, red-blind and green-blind eyes (at least 7.6 apart in OKLab, of 100).
+# Okabe and Ito's colours without their yellow, which is too light for lines, and seven more, chosen so that any two of
+# the fourteen are told apart by normal, red-blind and green-blind eyes (at least 7.6 apart in OKLab, of 100).
 COLOURS = (
     *("#000000", "#D55E00", "#0072B2", "#009E73", "#CC79A7", "#56B4E9"),
-    *("#E69F00", "#662200", "#222288", "#884466", "#6688EE", "#0000EE", "#22DDAA"),
+    *("#E69F00", "#662200", "#222288", "#884466", "#6688EE", "#0000EE", "#22DDAA", "#771155"),
 )
 # As matplotlib and as Plotly write the same shapes.
-MARKERS = ("o", "s", "D", "^", "v", "P", "<", ">", "X", "p", "h", "*", "8")
+MARKERS = ("o", "s", "D", "^", "v", "P", "<", ">", "X", "p", "h", "*", "8", "d")
 SYMBOLS = (
     *("circle", "square", "diamond", "triangle-up", "triangle-down", "cross"),
     *("triangle-left", "triangle-right", "x", "pentagon", "hexagon", "star", "octagon"),
+    "diamond-tall",
 )
 OTHERS = ("#7F7F7F", "#A0522D", "#2F8F8F")
 """Of neurons that are not the project's."""

@@ -11,6 +11,7 @@ from typing import Any
 CAME_LATER: dict[str, Any] = {
     **{f"{optimizer}.lr_factors": {} for optimizer in ("Adam", "AdamW", "Lamb", "SGD")},
     **{f"{norm}.count_repeats": True for norm in ("BatchNorm", "BatchNormPerStep", "TDBatchNorm")},
+    "TDBatchNorm.in_weight": False,
     "eval_precision": None,
     "weights": None,
     "debug": None,
@@ -24,7 +25,7 @@ CAME_LATER: dict[str, Any] = {
     "ResNet.stem": "imagenet",
     "VGGSNN.bias": True,
     **{f"LIF.{option}": False for option in ("detach_state", "membrane_norm")},
-    **{f"ResNet19.{option}": False for option in ("balanced", "output_neuron")},
+    **{f"ResNet19.{option}": False for option in ("balanced", "output_neuron", "fixed_ends")},
     "ResNet19.conv_init": "fan_out",
     **{f"{network}.attention": None for network in ("ResNet", "ResNet20")},
     "ResNet.variant": "fsta",

@@ -5,11 +5,14 @@ All are computed in float32, or in float64 where the logits are.
 
 from __future__ import annotations
 
+from itertools import accumulate
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from snnbench.check import number
+from snnbench.neurons.base import spiking_layers
 
 
 def one_hot(labels: Tensor, like: Tensor) -> Tensor:
@@ -65,15 +68,21 @@ class TET(nn.Module):
 
     Args:
         lam: weight of the regulariser, in [0, 1].
-        target: m, a number that every logit is pulled to, or "one_hot": the label itself.
+        target: m, a number that every logit is pulled to; or "one_hot": the label itself; or "threshold": the mean of
+            the learnable thresholds of the network that the loss follows, 1 without one (LT-SNN).
         label_smoothing: for the cross-entropy only, in [0, 1).
     """
 
     def __init__(self, lam: float = 0.05, target: float | str = 1.0, label_smoothing: float = 0.0) -> None:
         super().__init__()
         self.lam = number("loss.lam", lam, "[0, 1]")
-        self.target = number("loss.target", target, also=("one_hot",))
+        self.target = number("loss.target", target, also=("one_hot", "threshold"))
         self.label_smoothing = _smoothing(label_smoothing)
+        self._network: tuple[nn.Module, ...] = ()  # no submodule
+
+    def follow(self, network: nn.Module) -> None:
+        """Called once by the module that trains `network`."""
+        self._network = (network,)
 
     def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
         flat = _wide(logits).flatten(0, 1)
@@ -82,9 +91,15 @@ class TET(nn.Module):
         return loss + self.lam * F.mse_loss(flat, self._regulariser_target(flat, every))
 
     def _regulariser_target(self, logits: Tensor, labels: Tensor) -> Tensor:
-        if isinstance(self.target, str):
+        if self.target == "one_hot":
             return one_hot(labels, logits)
-        return torch.full_like(logits, self.target)
+        target = self._threshold() if isinstance(self.target, str) else self.target
+        return torch.ones_like(logits) * target
+
+    def _threshold(self) -> Tensor | float:
+        layers = [layer for network in self._network for layer in spiking_layers(network).values()]
+        found = [p.detach() for layer in layers for name, p in layer.named_parameters() if name == "threshold"]
+        return torch.stack(found).mean() if found else 1.0
 
 
 class RateMSE(nn.Module):
@@ -93,3 +108,55 @@ class RateMSE(nn.Module):
     def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
         mean = _wide(logits).mean(0)
         return F.mse_loss(mean, one_hot(labels, mean))
+
+
+class TMC(nn.Module):
+    """mean_t [CE(o_t, y) + (p_t / q_t)^((T - t) / T)], t from 0  (Temporal Model Calibration; Yan et al., ICML 2025).
+
+    p_t is the batch's mean of the label's probability, q_t that of all others' together, in the softmax of the mean of
+    o_0 ... o_t, of which o_t alone has a gradient.
+    """
+
+    def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
+        logits = _wide(logits)
+        T, seen = len(logits), logits.detach()
+        count = torch.arange(1, T + 1, device=logits.device, dtype=logits.dtype)
+        means = (torch.stack(list(accumulate(seen))) + (logits - seen)) / count[:, None, None]
+        shares, own = means.softmax(-1), one_hot(labels, logits)
+        ratio = (shares * own).sum(-1).mean(-1) / (shares * (1 - own)).sum(-1).mean(-1)
+        every = labels.repeat(T, *[1] * (labels.dim() - 1))
+        return _cross_entropy(logits.flatten(0, 1), every, 0.0) + (ratio ** (1 - (count - 1) / T)).mean()
+
+
+class TKS(nn.Module):
+    """(1 - a) CE(mean_t o_t, y) + a temperature^2 mean_t CE(o_t, softmax(z / temperature)): Temporal Knowledge Sharing.
+
+    z is the sum of the logits of those timesteps that are right by themselves, 0 where none is; it has a gradient, too.
+    a grows linearly with training, from 0 in the first epoch to `lam` in the last. In evaluation mode the loss is
+    CE(mean_t o_t, y). Dong et al., IEEE TAI 2024, arXiv 2304.06540.
+
+    Args:
+        lam: a of the last epoch, in [0, 1].
+        temperature: of the timesteps' shared target, above 0.
+    """
+
+    def __init__(self, lam: float, temperature: float) -> None:
+        super().__init__()
+        self.lam = number("loss.lam", lam, "[0, 1]")
+        self.temperature = number("loss.temperature", temperature, "(0, inf)")
+        self.progress = 0.0
+
+    def set_progress(self, fraction: float) -> None:
+        """How much of the training is over: 0 in its first epoch, 1 in its last."""
+        self.progress = fraction
+
+    def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
+        logits = _wide(logits)
+        together = _cross_entropy(logits.mean(0), labels, 0.0)
+        if not self.training:
+            return together
+        share, right = self.lam * self.progress, labels if labels.dim() == 1 else labels.argmax(-1)
+        taught = (logits * (logits.argmax(-1) == right)[..., None]).sum(0)
+        target = (taught / self.temperature).softmax(-1)
+        apart = -(target * logits.log_softmax(-1)).sum(-1).mean()
+        return (1 - share) * together + share * self.temperature**2 * apart

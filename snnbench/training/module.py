@@ -18,6 +18,7 @@ from snnbench.neurons.base import spiking_layers
 from snnbench.seeding import seed_all
 from snnbench.training.confusion import Confusion
 from snnbench.training.fused import align
+from snnbench.training.losses import TET
 
 Batch = tuple[Tensor, Tensor]
 
@@ -59,7 +60,7 @@ class SpikingClassifier(lightning.LightningModule):
 
     Args:
         network: takes [B, C, H, W] or [T, B, C, H, W], returns logits [T, B, K].
-        loss: takes logits [T, B, K] and labels [B] or [B, K].
+        loss: takes logits [T, B, K] and labels [B] or [B, K]; one with `set_progress` is told the share of epochs done.
         optimizer: builds the optimizer from the network.
         schedule: builds the learning-rate scheduler, stepped once an epoch, from the optimizer.
         seed: of the run; the random state of a training step depends on it, the epoch, the batch and the device alone.
@@ -91,6 +92,8 @@ class SpikingClassifier(lightning.LightningModule):
         super().__init__()
         self.network = network
         self.loss = loss
+        if isinstance(loss, TET):
+            loss.follow(network)
         self.seed = seed
         self.eval_names = list(eval_names)
         self.meters = nn.ModuleDict({name: Meter() for name in ["fit", *self.eval_names]})
@@ -146,8 +149,12 @@ class SpikingClassifier(lightning.LightningModule):
             self._set_progress()  # of averaged weights, too, whose mean of it would be none of this epoch
 
     def _set_progress(self) -> None:
-        for layer in spiking_layers(self.network).values():
-            layer.set_progress(self.current_epoch / max((self.trainer.max_epochs or 1) - 1, 1))
+        fraction = self.current_epoch / max((self.trainer.max_epochs or 1) - 1, 1)
+        told: list[Any] = [*spiking_layers(self.network).values()]
+        if hasattr(self.loss, "set_progress"):
+            told.append(self.loss)
+        for part in told:
+            part.set_progress(fraction)
 
     def on_validation_epoch_end(self) -> None:
         counters: list[FiringRates | SynOps | Confusion] = [self.firing, self.synops, self.confusion]

@@ -15,6 +15,7 @@ REDUCED = {
     "resnet19": ({"image_size": 9}, {"width": 6, "variant": "tdbn"}),
     "resnet19_fsta": ({"image_size": 9}, {"width": 6, "variant": "fsta"}),
     "resnet19_sakd": ({"image_size": 9}, {"width": 6, "variant": "sakd"}),
+    "resnet19_braincog": ({"image_size": 9}, {"width": 6, "variant": "braincog", "balanced": True}),
     "resnet18": ({"image_size": 35}, {"width": 4}),
     "resnet18_cifar": ({"image_size": 9}, {"width": 4}),
     "resnet34": ({"image_size": 32}, {"width": 4}),
@@ -56,7 +57,8 @@ B, CLASSES = 5, 7
 def reduced(build, name, seed=0, **options):
     """A small network in float64 (no spike flips by rounding), without dropout, and a batch of images for it."""
     data, sizes = REDUCED[name]
-    config = {"resnet19_fsta": "resnet19", "resnet19_sakd": "resnet19", "sdt_dilated": "sdt"}.get(name, name)
+    variants = dict.fromkeys(("resnet19_fsta", "resnet19_sakd", "resnet19_braincog"), "resnet19")
+    config = {**variants, "sdt_dilated": "sdt"}.get(name, name)
     sizes = {**sizes, **(dict.fromkeys(("dropout", "hidden_dropout"), 0.0) if name.startswith("plif") else {})}
     torch.manual_seed(seed)
     net = build(config, num_classes=CLASSES, **{"in_channels": 3, **data, **sizes, **options}).double()

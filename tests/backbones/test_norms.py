@@ -163,6 +163,17 @@ def test_sync_batchnorm_conversion_finds_the_statistics(norm_class):
     torch.testing.assert_close(converted.eval()(x), norm_class(4).eval()(x))
 
 
+def test_tdbn_in_its_weight_starts_alike_and_learns_the_scale_itself():
+    x, given = sample((2, 3, 2, 4, 4)), {"alpha": 0.7, "v_th": 0.5, "gain": 0.8}
+    beside, within = (TDBatchNorm(2, **given, in_weight=flag).double() for flag in (False, True))
+    torch.testing.assert_close(within(x), beside(x))
+    torch.testing.assert_close(within.bn.weight.data, torch.full((2,), 0.28, dtype=torch.float64))
+    (beside(x).pow(2).sum() + within(x).pow(2).sum()).backward()
+    torch.testing.assert_close(0.28 * within.bn.weight.grad, beside.bn.weight.grad)
+    beside.eval(), within.eval()
+    torch.testing.assert_close(within(x), beside(x))
+
+
 def test_bad_input_is_refused():
     with pytest.raises(UserError, match=r"norm.momentum=0"):
         BatchNorm(3, momentum=0)
@@ -176,6 +187,8 @@ def test_bad_input_is_refused():
         TDBatchNorm(3, v_th=0.0)
     with pytest.raises(UserError, match=r"norm.alpha=-1"):
         TDBatchNorm(3, alpha=-1.0, v_th=1.0)
+    with pytest.raises(UserError, match=r"norm.in_weight=1: must be true or false"):
+        TDBatchNorm(3, in_weight=1)
     with pytest.raises(ValueError, match=r"\[T, B, C, H, W\] or \[T, B, C\]"):
         BatchNorm(3)(torch.zeros(2, 3, 4, 4))
     with pytest.raises(ValueError, match="single frame"):

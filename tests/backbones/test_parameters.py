@@ -45,6 +45,11 @@ def resnet19_sakd(classes):
     return conv(3, 64) + basic_stages(64, (128, 256, 512), (3, 3, 2)) + linear(512, classes)
 
 
+def resnet19_braincog(classes):
+    stages = basic_stages(128, (128, 256, 512), (3, 3, 2))
+    return conv(3, 128) + stages + 2 * 128 + linear(512, 256) + linear(256, classes)
+
+
 def resnet_cifar(blocks, classes):
     return conv(3, 64) + basic_stages(64, (64, 128, 256, 512), blocks) + linear(512, classes)
 
@@ -126,6 +131,8 @@ CASES = [
     ("resnet19", 3, 100, 32, {"variant": "fsta"}, 17, 12.62, resnet19_fsta(100)),
     ("resnet19", 3, 10, 32, {"variant": "sakd"}, 17, 12.50, resnet19_sakd(10)),
     ("resnet19", 3, 100, 32, {"variant": "sakd"}, 17, 12.55, resnet19_sakd(100)),
+    ("resnet19", 3, 10, 32, {"variant": "braincog"}, 18, 12.70, resnet19_braincog(10)),
+    ("resnet19", 3, 100, 32, {"variant": "braincog"}, 18, 12.72, resnet19_braincog(100)),
     ("resnet18_cifar", 3, 10, 32, {}, 17, 11.17, resnet_cifar((2, 2, 2, 2), 10)),
     ("resnet18_cifar", 3, 100, 32, {}, 17, 11.22, resnet_cifar((2, 2, 2, 2), 100)),
     ("resnet34_cifar", 3, 10, 32, {}, 33, 21.28, resnet_cifar((3, 4, 6, 3), 10)),

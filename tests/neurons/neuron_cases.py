@@ -48,6 +48,7 @@ MORE = {
     "sliding_psn": {"short": {"k": 3}},
 }
 STRAIGHT_THROUGH = {"glif hard_gates=true", "lif detach_state=true"}
+STRAIGHT_THROUGH |= {"ltsnn", "ltsnn v_reset=null", "ltsnn v_reset=-0.25"}
 """Cases whose gradient is, on purpose, not that of what they compute forward."""
 
 OF_THE_BATCH = {"dsatgo"}

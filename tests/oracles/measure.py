@@ -54,13 +54,14 @@ def measure(system: str, *overrides: str) -> Measured:
     network = build.build_network(cfg).double()
     measured = Measured(match(oracle, network))
     fill(oracle, measured.leaves)
+    loss_fn = build.make(cfg, "loss")
+    getattr(loss_fn, "follow", lambda network: None)(network)
     if oracle.facts["progress"] is not None:
-        for neuron in spiking_layers(network).values():
-            neuron.set_progress(oracle.facts["progress"])
+        for part in (*spiking_layers(network).values(), loss_fn):
+            getattr(part, "set_progress", lambda fraction: None)(oracle.facts["progress"])
     x, labels = oracle.batch
     with _watched(measured):
         logits = network.train()(x)
-        loss_fn = build.make(cfg, "loss")
         loss = loss_fn(logits, labels)
         loss.backward()
         measured.loss = loss.item()

@@ -1,10 +1,15 @@
 import math
 
+import lightning
 import pytest
 import torch
+from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
 
 from snnbench.errors import UserError
-from snnbench.training.losses import TET, MeanLogitBinaryCrossEntropy, MeanLogitCrossEntropy, RateMSE
+from snnbench.training.losses import TET, TKS, TMC, MeanLogitBinaryCrossEntropy, MeanLogitCrossEntropy, RateMSE
+from snnbench.training.module import SpikingClassifier
+from snnbench.training.optim import ConstantSchedule
 
 LOGITS = torch.tensor([[[0.0, 0.0], [2.0, 0.0]], [[4.0, 0.0], [0.0, 0.0]]])  # [T=2, B=2, K=2]
 LABELS = torch.tensor([0, 1])
@@ -43,9 +48,79 @@ def test_rate_mse_by_hand():
     assert RateMSE()(LOGITS, LABELS).item() == pytest.approx((1 + 0 + 1 + 1) / 4)
 
 
-@pytest.mark.parametrize(
-    "loss", [MeanLogitCrossEntropy(), MeanLogitBinaryCrossEntropy(), TET(), TET(target="one_hot"), RateMSE()]
-)
+def share(own: float, other: float) -> float:
+    """The softmax of the first of two logits."""
+    return 1 / (1 + math.exp(other - own))
+
+
+def test_tmc_by_hand():
+    cross = (ce(0, 0) + ce(0, 2) + ce(4, 0) + ce(0, 0)) / 4
+    first = (share(0, 0) + share(0, 2)) / (share(0, 0) + share(2, 0))  # after one step
+    both = (share(2, 0) + share(0, 1)) / (share(0, 2) + share(1, 0))  # of the mean of two, to the power of 1/2
+    assert TMC()(LOGITS, LABELS).item() == pytest.approx(cross + (first + both**0.5) / 2, rel=1e-6)
+
+
+def test_tmc_gives_each_timestep_the_gradient_of_its_own_term_alone():
+    logits = torch.randn(3, 4, 5, dtype=torch.float64, requires_grad=True)
+    labels = torch.tensor([0, 4, 2, 2])
+    TMC()(logits, labels).backward()
+    found, logits.grad = logits.grad, None
+    terms = torch.nn.functional.cross_entropy(logits.flatten(0, 1), labels.repeat(3))
+    for t in range(3):
+        mean = torch.cat([logits[:t].detach(), logits[t : t + 1]]).mean(0).softmax(-1)
+        own = mean[range(4), labels].mean()
+        terms = terms + (own / (1 - own)) ** ((3 - t) / 3) / 3
+    terms.backward()
+    torch.testing.assert_close(found, logits.grad)
+
+
+def tks(progress: float) -> TKS:
+    loss = TKS(lam=0.7, temperature=3.0)
+    loss.set_progress(progress)
+    return loss
+
+
+def test_tks_by_hand():
+    # right by themselves: of sample 0 both timesteps (a tie counts for the first class), of sample 1 none; so the
+    # shared logits are (4, 0) and (0, 0), over the temperature (4/3, 0) and (0, 0)
+    a, together = share(4 / 3, 0), (ce(2, 0) + ce(0, 1)) / 2
+    sample0 = a * ce(0, 0) + (1 - a) * ce(0, 0) + a * ce(4, 0) + (1 - a) * ce(0, 4)
+    sample1 = (ce(2, 0) + ce(0, 2)) / 2 + ce(0, 0)
+    apart = 9 * (sample0 + sample1) / 4
+    assert tks(0.0)(LOGITS, LABELS).item() == pytest.approx(together, rel=1e-6)
+    assert tks(0.5)(LOGITS, LABELS).item() == pytest.approx(0.65 * together + 0.35 * apart, rel=1e-6)
+    assert tks(1.0).eval()(LOGITS, LABELS).item() == pytest.approx(together, rel=1e-6)
+
+
+def test_training_tells_the_loss_how_far_it_is():
+    seen = []
+
+    class Noted(TKS):
+        def forward(self, logits, labels):
+            seen.append(self.progress)
+            return super().forward(logits, labels)
+
+    network = nn.Sequential(nn.Linear(2, 2), nn.Unflatten(0, (1, -1)))
+    module = SpikingClassifier(
+        network,
+        Noted(lam=1.0, temperature=1.0),
+        lambda network: torch.optim.SGD(network.parameters(), lr=0.1),
+        ConstantSchedule(),
+        seed=0,
+    )
+    silent = dict.fromkeys(["logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary"], False)
+    trainer = lightning.Trainer(max_epochs=3, accelerator="cpu", limit_val_batches=0, **silent)
+    trainer.fit(module, DataLoader(TensorDataset(torch.randn(4, 2), LABELS.repeat(2)), batch_size=4))
+    assert seen == [0.0, 0.5, 1.0]
+
+
+ALL = [
+    *(MeanLogitCrossEntropy(), MeanLogitBinaryCrossEntropy(), TET(), TET(target="one_hot"), RateMSE(), TMC()),
+    tks(0.5),
+]
+
+
+@pytest.mark.parametrize("loss", ALL)
 def test_one_hot_soft_labels_equal_hard_labels(loss):
     logits = torch.randn(3, 5, 7)
     labels = torch.arange(5)
@@ -53,7 +128,7 @@ def test_one_hot_soft_labels_equal_hard_labels(loss):
     torch.testing.assert_close(loss(logits, soft), loss(logits, labels))
 
 
-@pytest.mark.parametrize("loss", [MeanLogitCrossEntropy(), MeanLogitBinaryCrossEntropy(0.1), TET(), RateMSE()])
+@pytest.mark.parametrize("loss", [*ALL, MeanLogitBinaryCrossEntropy(0.1)])
 def test_half_precision_logits_give_a_float32_loss(loss):
     logits = torch.randn(2, 4, 3, dtype=torch.bfloat16, requires_grad=True)
     value = loss(logits, torch.tensor([0, 1, 2, 0]))
@@ -79,8 +154,10 @@ def test_binary_cross_entropy_is_timms(smoothing):
         (lambda: TET(target="onehot"), "loss.target='onehot'"),
         (lambda: TET(lam=math.nan), "loss.lam=nan"),
         (lambda: TET(target=math.inf), "loss.target=inf"),
-        (lambda: TET(target=None), "loss.target=null: must be a finite number, or one_hot"),
+        (lambda: TET(target=None), "loss.target=null: must be a finite number, one_hot, or threshold"),
         (lambda: TET(label_smoothing=-0.1), "loss.label_smoothing=-0.1"),
+        (lambda: TKS(lam=1.1, temperature=1.0), "loss.lam=1.1"),
+        (lambda: TKS(lam=0.5, temperature=0.0), "loss.temperature=0.0"),
         (lambda: MeanLogitCrossEntropy(label_smoothing=1.0), "loss.label_smoothing=1.0"),
         (lambda: MeanLogitBinaryCrossEntropy(label_smoothing="0.1"), "loss.label_smoothing='0.1'"),
     ],
@@ -91,9 +168,7 @@ def test_bad_arguments_are_named(build, key):
 
 
 @pytest.mark.parametrize("soft", [False, True])
-@pytest.mark.parametrize(
-    "loss", [MeanLogitCrossEntropy(), MeanLogitBinaryCrossEntropy(), TET(), TET(target="one_hot"), RateMSE()], ids=repr
-)
+@pytest.mark.parametrize("loss", ALL, ids=repr)
 def test_float64_logits_give_a_float64_loss_and_half_ones_a_float32_loss(loss, soft):
     labels = torch.tensor([[0.25, 0.75], [0.5, 0.5]]) if soft else LABELS
     logits = LOGITS.double().requires_grad_()
