@@ -29,6 +29,7 @@ CAME_LATER: dict[str, Any] = {
     **{f"{network}.attention": None for network in ("ResNet", "ResNet20")},
     "ResNet.variant": "fsta",
     "SEWResNet.pool": "max",
+    "SeqNet.dilations": None,
     "SEWResNet.step_offset": False,
     **{f"{network}.bottleneck": False for network in ("ResNet", "SEWResNet")},
     "GLIF.hard_gates": False,
