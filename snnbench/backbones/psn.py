@@ -14,7 +14,7 @@ from snnbench.backbones.base import Backbone, ImageSize
 from snnbench.backbones.layers import AvgPool2d, Conv2d, NeuronFactory, NormFactory, unit_factory
 from snnbench.check import count, counts
 from snnbench.errors import UserError
-from snnbench.neurons import SlidingPSN
+from snnbench.neurons.psn import SlidingPSN
 
 STAGES, CONVS = 2, 3
 

@@ -1,4 +1,4 @@
-"""The channel-wise PSN: a sliding PSN with a filter for each channel, which may skip timesteps and do without products."""
+"""The channel-wise PSN: a sliding PSN with a filter for each channel, which may skip timesteps, without products."""
 
 from __future__ import annotations
 
