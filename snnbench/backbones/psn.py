@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import functools
+import itertools
+from collections.abc import Iterator, Sequence
+from typing import Any
+
 from torch import Tensor, nn
 from torch.nn import functional
 
 from snnbench.backbones.base import Backbone, ImageSize
 from snnbench.backbones.layers import AvgPool2d, Conv2d, NeuronFactory, NormFactory, unit_factory
-from snnbench.check import count
+from snnbench.check import count, counts
 from snnbench.errors import UserError
+from snnbench.neurons.psn import SlidingPSN
 
 STAGES, CONVS = 2, 3
 
@@ -39,11 +45,12 @@ class PSNNet(Backbone):
         )
         height, columns = self.image_size
         cells = (height >> STAGES) * (columns >> STAGES)
-        self._build(neuron, norm, in_channels, num_classes, count("backbone.width", width), cells, (3, 3))
+        neurons = itertools.repeat(neuron)
+        self._build(neurons, norm, in_channels, num_classes, count("backbone.width", width), cells, (3, 3))
 
     def _build(
         self,
-        neuron: NeuronFactory,
+        neurons: Iterator[NeuronFactory],
         norm: NormFactory,
         c_in: int,
         num_classes: int,
@@ -51,19 +58,19 @@ class PSNNet(Backbone):
         cells: int,
         kernel: tuple[int, int],
     ) -> None:
-        unit = unit_factory(norm, neuron)
         pool = (2, 2 if kernel[1] > 1 else 1)
         padding = (kernel[0] // 2, kernel[1] // 2)
         self.layers = nn.ModuleList()
         for _ in range(STAGES):
             for _ in range(CONVS):
-                self.layers.extend([Conv2d(c_in, width, kernel, padding=padding, bias=False), unit(width)])
+                unit = unit_factory(norm, next(neurons))(width)
+                self.layers.extend([Conv2d(c_in, width, kernel, padding=padding, bias=False), unit])
                 c_in = width
             self.layers.append(AvgPool2d(pool))
         features = width * cells
         hidden = max(1, features // 4)
         self.head = nn.Sequential(
-            nn.Flatten(2), nn.Linear(features, hidden), neuron(channels=hidden), nn.Linear(hidden, num_classes)
+            nn.Flatten(2), nn.Linear(features, hidden), next(neurons)(channels=hidden), nn.Linear(hidden, num_classes)
         )
 
     def logits(self, x: Tensor, repeats: int) -> Tensor:
@@ -85,6 +92,8 @@ class SeqNet(PSNNet):
 
     Args:
         width: channels of every convolution.
+        dilations: how many timesteps lie between the inputs that a neuron sees, layer by layer, again and again from
+            the first. Sliding and channel-wise PSNs take it; other neurons have no dilation.
     """
 
     in_parts = True
@@ -99,6 +108,7 @@ class SeqNet(PSNNet):
         num_classes: int,
         image_size: ImageSize,
         width: int = 128,
+        dilations: Sequence[int] | None = None,
     ) -> None:
         Backbone.__init__(
             self, T=T, in_channels=in_channels, num_classes=num_classes, image_size=image_size, reduction=2**STAGES
@@ -108,7 +118,8 @@ class SeqNet(PSNNet):
             raise UserError(f"T={T}: the image has {columns} columns, and each timestep needs one. Use T={columns}.")
         self.strip = -(-columns // T)
         cells = height >> STAGES
-        self._build(neuron, norm, in_channels * self.strip, num_classes, count("backbone.width", width), cells, (3, 1))
+        neurons = itertools.repeat(neuron) if dilations is None else _dilated(neuron, dilations)
+        self._build(neurons, norm, in_channels * self.strip, num_classes, count("backbone.width", width), cells, (3, 1))
 
     def columns(self, image: Tensor) -> Tensor:
         """[B, C, H, W] as a sequence [T, B, C * strip, H, 1]."""
@@ -120,3 +131,15 @@ class SeqNet(PSNNet):
         if x.shape[0] != 1:
             raise ValueError(f"SeqNet reads still images [B, C, H, W] column by column, got frames {list(x.shape)}")
         return super().logits(self.columns(x[0]).contiguous(), 1)
+
+
+def _dilated(neuron: NeuronFactory, dilations: Sequence[int]) -> Iterator[NeuronFactory]:
+    """A factory for each layer in turn."""
+
+    def make(dilation: int, **options: Any) -> nn.Module:
+        layer = neuron(**options)
+        if isinstance(layer, SlidingPSN):
+            layer.dilation = dilation
+        return layer
+
+    return (functools.partial(make, dilation) for dilation in itertools.cycle(counts("backbone.dilations", dilations)))

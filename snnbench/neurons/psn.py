@@ -153,6 +153,7 @@ class SlidingPSN(ParallelNeuron):
 
     label = "sliding PSN"
     year = 2023
+    dilation: int = 1
 
     def __init__(self, *, k: int, init: str = "exponential", **options: Any) -> None:
         super().__init__(**options)
@@ -163,25 +164,38 @@ class SlidingPSN(ParallelNeuron):
             nn.init.uniform_(self.weight, -(k**-0.5), k**-0.5)
         self.bias = nn.Parameter(torch.tensor(-self.v_th))
 
+    @property
+    def reach(self) -> int:
+        """How many timesteps lie between the oldest input that a spike depends on and the spike."""
+        return (self.k - 1) * self.dilation
+
     def run(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
-        check_call(self, x, None, {})
+        check_call(self, x, None, {"weight": self.weight[..., 0]})
         past = self._past(x, state)
         with torch.autocast(x.device.type, enabled=False):
             seen = torch.cat([past, x.to(past.dtype)])
-            lag = torch.arange(seen.shape[0], device=x.device) - torch.arange(x.shape[0], device=x.device)[:, None]
-            inside = (lag >= 0) & (lag < self.k)
-            weight = self.weight.to(past.dtype)[lag.clamp(0, self.k - 1)] * inside
-            spikes = self.fire(seen, weight)
+            spikes = self.fire(seen, self.weight.to(past.dtype))
         return spikes.to(x.dtype), {"x": seen[x.shape[0] :]}
 
+    def fire(self, x: Tensor, weight: Tensor) -> Tensor:
+        """Spikes [T, B, ...] of the filter weight [k] over x [reach + T, B, ...]."""
+        return super().fire(x, self.over_time(weight, len(x) - self.reach))
+
+    def over_time(self, weight: Tensor, T: int) -> Tensor:
+        """The filter [..., k] as a matrix [..., T, reach + T], whose row t holds it where timestep t looks."""
+        lag = torch.arange(self.reach + T, device=weight.device) - torch.arange(T, device=weight.device)[:, None]
+        inside = (lag >= 0) & (lag <= self.reach) & (lag % self.dilation == 0)
+        return weight[..., (lag // self.dilation).clamp(0, self.k - 1)] * inside
+
     def _past(self, x: Tensor, state: State | None) -> Tensor:
-        """The k-1 inputs before x."""
-        shape, dtype = (self.k - 1, *x.shape[1:]), torch.promote_types(x.dtype, torch.float32)
+        """The inputs before x that its first spikes depend on."""
+        shape, dtype = (self.reach, *x.shape[1:]), torch.promote_types(x.dtype, torch.float32)
         if state is None:
             return x.new_zeros(shape, dtype=dtype)
         if set(state) != {"x"} or state["x"].shape != shape:
             got = {key: list(value.shape) for key, value in state.items()}
-            raise ValueError(f"SlidingPSN takes the state {{'x': {list(shape)}}}, its last k-1 inputs; got {got}")
+            name = type(self).__name__
+            raise ValueError(f"{name} takes the state {{'x': {list(shape)}}}, its last {self.reach} inputs; got {got}")
         return state["x"].to(dtype)
 
     def extra_repr(self) -> str:

@@ -46,8 +46,9 @@ MORE = {
     "glif": {"set gates": {"alpha": 0.6, "beta": 0.3, "gamma": 0.8}},
     "masked_psn": {"half": {"k": 2, "lambda_init": 0.5}},
     "sliding_psn": {"short": {"k": 3}},
+    "channelwise_psn": {"dilated": {"k": 3, "dilation": 2}},
 }
-STRAIGHT_THROUGH = {"glif hard_gates=true", "lif detach_state=true"}
+STRAIGHT_THROUGH = {"glif hard_gates=true", "lif detach_state=true", "channelwise_psn powers_of_two=true"}
 STRAIGHT_THROUGH |= {"ltsnn", "ltsnn v_reset=null", "ltsnn v_reset=-0.25"}
 """Cases whose gradient is, on purpose, not that of what they compute forward."""
 

@@ -160,7 +160,7 @@ def test_psn_refuses_a_state_and_another_t(cls):
 
 @pytest.mark.parametrize("state", [{}, {"v": torch.zeros(2, 5)}, {"x": torch.zeros(3, 5)}], ids=str)
 def test_sliding_psn_refuses_another_state(state):
-    with pytest.raises(ValueError, match=r"SlidingPSN takes the state \{'x': \[2, 5\]\}, its last k-1 inputs"):
+    with pytest.raises(ValueError, match=r"SlidingPSN takes the state \{'x': \[2, 5\]\}, its last 2 inputs"):
         SlidingPSN(k=3)(torch.zeros(4, 5), state)
 
 
@@ -214,7 +214,7 @@ def test_repr_names_the_engine_and_the_surrogate(name):
 def test_only_what_has_no_step_is_not_fusable():
     for case, (name, _) in CASES.items():
         assert (build(case, 4).not_fusable is None) == (name in STEPPED)
-    assert NEURONS.keys() - STEPPED == {"psn", "masked_psn", "sliding_psn"}
+    assert NEURONS.keys() - STEPPED == {"psn", "masked_psn", "sliding_psn", "channelwise_psn"}
     neuron = DALIF(membrane_norm=True, channels=3)
     assert "membrane_norm" in neuron.not_fusable
     assert neuron.eval().not_fusable is None
