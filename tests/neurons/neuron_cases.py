@@ -47,8 +47,6 @@ MORE = {
     "masked_psn": {"half": {"k": 2, "lambda_init": 0.5}},
     "sliding_psn": {"short": {"k": 3}},
 }
-STRAIGHT_THROUGH = {"glif hard_gates=true", "lif detach_state=true"}
-"""Cases whose gradient is, on purpose, not that of what they compute forward."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -119,6 +117,8 @@ def build(case: str, T: int, channels: int | None = 3, **options: object) -> Spi
 
 CASES = {f"{name} {form}".rstrip(): (name, options) for name in NEURONS for form, options in forms(name).items()}
 """By the name of the case: the neuron's, and the options."""
+STRAIGHT_THROUGH = {"glif hard_gates=true", "lif detach_state=true", *(c for c in CASES if c.startswith("graded_lif"))}
+"""Cases whose gradient is, on purpose, not that of what they compute forward."""
 STEPPED = [name for name, cls in NEURONS.items() if cls.step is not SpikingNeuron.step]
 """Those from whose step kernels are made."""
 ALL = list(CASES)

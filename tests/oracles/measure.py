@@ -59,6 +59,8 @@ def measure(system: str, *overrides: str) -> Measured:
             neuron.set_progress(oracle.facts["progress"])
     x, labels = oracle.batch
     with _watched(measured):
+        if "dropout_seed" in oracle.facts:
+            torch.manual_seed(oracle.facts["dropout_seed"])
         logits = network.train()(x)
         loss_fn = build.make(cfg, "loss")
         loss = loss_fn(logits, labels)
