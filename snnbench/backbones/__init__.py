@@ -2,6 +2,7 @@
 
 from snnbench.backbones.base import Backbone
 from snnbench.backbones.convnet import ConvNet
+from snnbench.backbones.ltmd import DenseNet, LTMDNet
 from snnbench.backbones.ms import MSResNet
 from snnbench.backbones.plif import PLIFNet
 from snnbench.backbones.preact import PreActResNet
@@ -19,7 +20,9 @@ __all__ = [
     "VGGSNN",
     "Backbone",
     "ConvNet",
+    "DenseNet",
     "GLIFResNet",
+    "LTMDNet",
     "MSResNet",
     "PLIFNet",
     "PSNNet",

@@ -1,4 +1,4 @@
-"""Layers of a network's head, over [T, B, ...]: dropout and voting."""
+"""Layers of a network's head, over [T, B, ...]: kinds of dropout, and voting."""
 
 from __future__ import annotations
 
@@ -35,6 +35,41 @@ class Dropout(nn.Module):
 
     def extra_repr(self) -> str:
         return f"p={self.p:g}" + (", per_step=True" if self.per_step else "")
+
+
+class ModerateDropout(nn.Module):
+    """LTMD's dropout: of a layer's neurons, those that give most are kept most often, with one mask for all timesteps.
+
+    With d the mean over time of each neuron's output, q = (d - min d) / (max d - min d), its extremes over neurons and
+    samples, a neuron is kept with probability r = 1 - (1 - q) p / (1 - mean q), at least 0, and divided by r. The mean
+    probability of dropping is p, as long as none would be above 1. As in the official code the gradient passes the
+    division by r, too.
+
+    Args:
+        p: mean probability of dropping, in [0, 1).
+        key: what the config calls p.
+    """
+
+    def __init__(self, p: float, *, key: str = "backbone.moderate_dropout") -> None:
+        super().__init__()
+        self.p = number(key, p, "[0, 1)")
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training or self.p == 0:
+            return x
+        kept = self.probability(x)
+        mask = torch.bernoulli(kept.detach())
+        return x * (mask / torch.where(kept > 0, kept, 1.0))
+
+    def probability(self, x: Tensor) -> Tensor:
+        """With which each neuron of x [T, B, F] is kept, [B, F]; where all give the same, 1 - p."""
+        mean = x.mean(0)
+        low, high = mean.min(), mean.max()
+        q = (mean - low) / torch.where(high > low, high - low, 1.0)
+        return (1 - (1 - q) * self.p / (1 - q.mean())).clamp(0, 1)
+
+    def extra_repr(self) -> str:
+        return f"p={self.p:g}"
 
 
 class Voting(nn.Module):

@@ -10,10 +10,10 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from snnbench.energy.fan_out import Synaptic
-from snnbench.energy.layer_counts import NeuronTally, Reduce, SynapseTally
+from snnbench.energy.layer_counts import NeuronTally, Reduce, SynapseTally, spikes_in
 from snnbench.energy.models import energy
 from snnbench.energy.operations import Neurons, Synapses
-from snnbench.neurons.base import spiking_layers
+from snnbench.neurons.base import SpikingNeuron, spiking_layers
 
 
 class SynOps:
@@ -27,7 +27,9 @@ class SynOps:
     - later, spikes, or sums of spikes (after the residual addition of SEW-ResNet): each spike is as many accumulates
       (AC) as there are outputs that it reaches; a 2 is two spikes;
     - averages of spikes: an accumulate wherever the average is not zero;
-    - anything else after the first neuron (a membrane led past it, a linear layer after a linear layer): MACs.
+    - signed spikes: an accumulate of each, as of its absolute value;
+    - anything else after the first neuron (a membrane led past it, a linear layer after a linear layer), and whatever
+      follows a neuron with graded outputs: MACs.
 
     The ANN counterpart sees one frame once. Where the network has `in_parts` set, its timesteps are parts of one input
     (the columns of an image), and the ANN makes as many passes.
@@ -57,7 +59,7 @@ class SynOps:
         self._synapses: dict[str, SynapseTally] = {}
         self._neurons: dict[str, NeuronTally] = {}
         self._hooks: list[RemovableHandle] = []
-        self._batch, self._fired, self._area = 1, False, 1
+        self._batch, self._outputs, self._area = 1, "", 1
 
     def start(self) -> None:
         """Forget earlier counts and count from now on."""
@@ -114,12 +116,12 @@ class SynOps:
     def _begin(self, network: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         x = inputs[0]
         self._batch = x.shape[0] if x.dim() == 4 else x.shape[1]
-        self._fired, self._area = False, 1
+        self._outputs, self._area = "", 1
         self.samples += self._batch
 
     def _count_neurons(self, tally: NeuronTally) -> Any:
         def count(layer: nn.Module, inputs: Any, spikes: Tensor) -> None:
-            self._fired, self._area = True, spikes.shape[3:].numel()
+            self._outputs, self._area = tally.layer.outputs, spikes.shape[3:].numel()
             tally.add(spikes)
 
         return count
@@ -128,16 +130,22 @@ class SynOps:
         def count(layer: nn.Module, inputs: tuple[Tensor, ...], named: dict[str, Tensor], outputs: Tensor) -> None:
             x = inputs[0] if inputs else named["input"]
             other = inputs[1] if len(inputs) > 1 else None
-            tally.add(x, outputs, batch=self._batch, real=not self._fired, area=self._area, other=other)
+            real = self._outputs in ("", "graded")  # before the first neuron, or after one that hands on no spikes
+            if self._outputs == "signed":
+                x = x.abs()
+            tally.add(x, outputs, batch=self._batch, real=real, area=self._area, other=other)
 
         return count
 
 
 class FiringRates:
-    """Counts the spikes of every neuron layer between `start` and `stop`, on the device, without a sync."""
+    """Counts the spikes of every neuron layer between `start` and `stop`, on the device, without a sync.
+
+    A signed spike counts as one, of whichever sign. Layers whose outputs are graded fire no spikes, and have no rate.
+    """
 
     def __init__(self, network: nn.Module) -> None:
-        self.layers = spiking_layers(network)
+        self.layers = {name: layer for name, layer in spiking_layers(network).items() if layer.outputs != "graded"}
         self._hooks: list[RemovableHandle] = []
         self._spikes: dict[str, Tensor] = {}
         self._sites: dict[str, int] = {}
@@ -171,10 +179,10 @@ class FiringRates:
         return sum(float(spikes) for spikes in self._spikes.values()) / sites if sites else None
 
     def _counter(self, name: str) -> Any:
-        def count(module: nn.Module, inputs: Any, spikes: Tensor) -> None:
-            total = spikes.sum(dtype=torch.float32).double()
+        def count(module: SpikingNeuron, inputs: Any, outputs: Tensor) -> None:
+            total = spikes_in(module, outputs)
             self._spikes[name] = self._spikes[name] + total if name in self._spikes else total
-            self._sites[name] = self._sites.get(name, 0) + spikes.numel()
+            self._sites[name] = self._sites.get(name, 0) + outputs.numel()
 
         return count
 

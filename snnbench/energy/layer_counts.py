@@ -55,7 +55,7 @@ class SynapseTally:
             x, outputs: of the layer; channels and space last, before them time and batch, or the two folded.
             other: the matrix that a product has in the place of weights.
             batch: number of samples.
-            real: whether no neuron has fired yet, so that x is not made of spikes.
+            real: whether x is not made of spikes: no neuron has fired yet, or the last one's outputs are graded.
             area: positions of the map that the last neurons fired on: what a global average divides by.
         """
         x = x.detach()
@@ -136,11 +136,11 @@ class NeuronTally:
     def ran(self) -> bool:
         return self._spikes is not None
 
-    def add(self, spikes: Tensor) -> None:
-        """Count one call from its spikes [T, B, ...]."""
-        self._updates += spikes.numel()
-        self._sites += spikes[0].numel()
-        total = spikes.sum(dtype=torch.float32).double()
+    def add(self, outputs: Tensor) -> None:
+        """Count one call from its outputs [T, B, ...]."""
+        self._updates += outputs.numel()
+        self._sites += outputs[0].numel()
+        total = spikes_in(self.layer, outputs)
         self._spikes = total if self._spikes is None else self._spikes + total
 
     def sum_over_devices(self, reduce: Reduce) -> None:
@@ -159,6 +159,12 @@ class NeuronTally:
         assert self._spikes is not None
         steps, spikes = self._updates / self._sites, float(self._spikes)
         return Neurons(self._sites / samples, steps, spikes / samples, **neuron_work(self.layer))
+
+
+def spikes_in(layer: SpikingNeuron, outputs: Tensor) -> Tensor:
+    """How many of the outputs of a layer are spikes, of either sign, float64; of graded ones, how many are not 0."""
+    fired = outputs if layer.outputs == "spikes" else outputs != 0
+    return fired.sum(dtype=torch.float32).double()
 
 
 def _frames(leading: torch.Size, batch: int) -> int:

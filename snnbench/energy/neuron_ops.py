@@ -11,6 +11,7 @@ from snnbench.kernels.plans import plan_of
 from snnbench.neurons import SpikingNeuron
 from snnbench.neurons.psn import ParallelNeuron
 
+COMPARISONS = {"ge", "gt", "le", "lt"}
 PRODUCTS = {"mul", "div", "reciprocal", "pow", "addcmul", "addcdiv", "lerp"}
 
 
@@ -32,7 +33,7 @@ def neuron_work(layer: SpikingNeuron) -> dict[str, int]:
     if program is None:
         raise UserError(f"energy=lemaire: cannot tell what the neurons compute: {plan.obstacle}. Use energy=45nm.")
     nodes = needed([program.spikes, *program.next_states])
-    gates, after = _of_spikes(program, nodes)
+    gates, after = _of_spikes(program, nodes, layer.outputs)
     states = len(program.states)
     return {
         "products": sum(node.op.split(".")[0] in PRODUCTS and gates.isdisjoint(node.inputs) for node in nodes),
@@ -42,14 +43,18 @@ def neuron_work(layer: SpikingNeuron) -> dict[str, int]:
     }
 
 
-def _of_spikes(program: Program, nodes: Sequence[Node]) -> tuple[set[Node], set[Node]]:
-    """The nodes that follow from spikes and coefficients alone; and all that spikes have a part in."""
+def _of_spikes(program: Program, nodes: Sequence[Node], outputs: str) -> tuple[set[Node], set[Node]]:
+    """The nodes that follow from spikes and coefficients alone; and all that spikes have a part in.
+
+    Where outputs are no plain spikes, what says whether a neuron fires is a comparison.
+    """
     stored = {("v", number) for number, state in enumerate(program.next_states) if state is program.spikes}
     known: set[Node] = set()
     after: set[Node] = set()
     for node in nodes:
         inputs = set(node.inputs)
-        spike = node is program.spikes or (node.op == "input" and node.args in stored)
+        fires = node is program.spikes if outputs == "spikes" else node.op in COMPARISONS
+        spike = fires or (node.op == "input" and node.args in stored and outputs != "graded")
         fixed = node.op == "constant" or (node.op == "input" and node.args[0] == "c")
         if spike or fixed or (inputs and inputs <= known):
             known.add(node)

@@ -45,7 +45,7 @@ class Neurons:
     Attributes:
         neurons: how many there are.
         steps: timesteps that each of them makes.
-        spikes: how many they fire.
+        spikes: how many they fire; where their outputs are graded, how many of these are not 0.
         products: multiplications of one neuron in one timestep.
         resets: state variables that a spike changes.
         reads, writes: state variables that one neuron reads and writes in one timestep.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from torch import Tensor, nn
 
@@ -29,6 +29,9 @@ class SpikingNeuron(nn.Module):
         label: how papers write its name; the class's name, unless the class says otherwise.
         config_name: what configs call it; from the class's name (MaskedPSN: masked_psn), unless it says otherwise.
         year: in which it was published; orders tables and figures.
+        outputs: what it hands on: "spikes", 0 or 1; "signed" spikes, -1, 0 or 1, each of which is an accumulate to
+            what it reaches; or "graded" values, of which no firing rate tells and each product is a
+            multiply-accumulate.
         states: the names of the state variables; each starts at 0, also where v_reset is another number
             (SpikingJelly starts at v_reset).
         per_step: the names of the coefficients whose first dimension is time.
@@ -49,6 +52,7 @@ class SpikingNeuron(nn.Module):
     label: ClassVar[str] = ""
     config_name: ClassVar[str] = ""
     year: ClassVar[int | None] = None
+    outputs: ClassVar[Literal["spikes", "signed", "graded"]] = "spikes"
     states: tuple[str, ...] = ("v",)
     per_step: tuple[str, ...] = ()
     gates: tuple[str, ...] = ()
@@ -101,7 +105,7 @@ class SpikingNeuron(nn.Module):
             spike: the surrogate; `spike(u)` is 1 where u >= 0.
 
         Returns:
-            The spikes, shaped like x, and the new states.
+            The outputs, shaped like x, and the new states.
         """
         raise NotImplementedError(f"{type(self).__name__} defines no step")
 
@@ -122,7 +126,7 @@ class SpikingNeuron(nn.Module):
             state: the state to start from; zeros when None.
 
         Returns:
-            Spikes (0 or 1), with x's shape and dtype.
+            Outputs, of the kind that `outputs` says, with x's shape and dtype.
         """
         if type(self).run is not SpikingNeuron.run:
             return self.run(x, state)[0]

@@ -44,6 +44,7 @@ REPEATS = {
     "backbone.image_size": "data.image_size",
     "neuron.T": "T",
     "neuron.engine": "engine",
+    "backbone.head_neuron.engine": "engine",
     "trainer.max_epochs": "epochs",
 }
 # Whose numbers depend on how many epochs are planned: of these, a run of fewer ones is not the beginning of another.

@@ -33,6 +33,11 @@ def _smoothing(value: float) -> float:
     return number("loss.label_smoothing", value, "[0, 1)")
 
 
+def for_passes(labels: Tensor, logits: Tensor) -> Tensor:
+    """The labels [B, ...] of logits [T, n B, K]: once more for each of the n passes that the network made."""
+    return labels.repeat(logits.shape[1] // len(labels), *[1] * (labels.dim() - 1))
+
+
 class MeanLogitCrossEntropy(nn.Module):
     """CE(mean_t o_t, y): the loss of the Guo line and of the DA-LIF precursor."""
 
@@ -160,3 +165,29 @@ class TKS(nn.Module):
         target = (taught / self.temperature).softmax(-1)
         apart = -(target * logits.log_softmax(-1)).sum(-1).mean()
         return (1 - share) * together + share * self.temperature**2 * apart
+
+
+class Consistent(nn.Module):
+    """A loss on both passes of a network, and how far they are apart (LTMD).
+
+    With p and q the time-mean logits [B, K] of the two passes: (loss_p + loss_q) / 2 + weight (KL(q || p) +
+    KL(p || q)) / 2, the divergences of their softmax averaged over batch and classes, as the official code does.
+    Of a network that makes one pass, as in evaluation, the loss alone.
+
+    Args:
+        loss: of one pass.
+        weight: of the divergences, at least 0.
+    """
+
+    def __init__(self, loss: nn.Module, weight: float = 0.5) -> None:
+        super().__init__()
+        self.loss = loss
+        self.weight = number("loss.weight", weight, "[0, inf)")
+
+    def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
+        loss: Tensor = self.loss(logits, for_passes(labels, logits))
+        if logits.shape[1] == len(labels):
+            return loss
+        p, q = (part.log_softmax(-1) for part in _wide(logits).mean(0).chunk(2))
+        apart = F.kl_div(p, q, log_target=True, reduction="mean") + F.kl_div(q, p, log_target=True, reduction="mean")
+        return loss + self.weight * apart / 2

@@ -19,7 +19,7 @@ from snnbench.seeding import seed_all
 from snnbench.training.clips import verdict
 from snnbench.training.confusion import Confusion
 from snnbench.training.fused import align
-from snnbench.training.losses import TET
+from snnbench.training.losses import TET, for_passes
 
 Batch = tuple[Tensor, Tensor]
 
@@ -39,8 +39,8 @@ class Meter(Metric):
             self.add_state(name, torch.zeros((), dtype=dtype), dist_reduce_fx="sum")
 
     def update(self, loss: Tensor, logits: Tensor, labels: Tensor) -> None:
-        """Add a batch: its mean loss, logits [T, B, K], and labels [B] or [B, K]."""
-        hard = labels.argmax(1) if labels.dim() == 2 else labels
+        """Add a batch: its mean loss, logits [T, B, K], or [T, n B, K] of n passes, and labels [B] or [B, K]."""
+        hard = for_passes(labels.argmax(1) if labels.dim() == 2 else labels, logits)
         self.loss.add_(loss.detach() * len(hard))  # += would go through Module.__setattr__, which costs more
         self.correct.add_((logits.detach().float().mean(0).argmax(1) == hard).sum())
         self.samples.add_(len(hard))

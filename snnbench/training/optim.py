@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import inspect
 import math
+from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import pairwise
 from typing import Any
 
 from torch import nn
@@ -15,7 +17,7 @@ from torch.nn.utils.parametrize import ParametrizationList
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import CosineAnnealingLR, LambdaLR, LRScheduler
 
-from snnbench.check import choices, count, flag, number, numbers, shown
+from snnbench.check import choices, count, counts, flag, number, numbers, shown
 from snnbench.errors import UserError
 from snnbench.neurons import SpikingNeuron
 
@@ -194,6 +196,37 @@ class CosineSchedule:
 
     def _factor(self, peak: float, epoch: float) -> float:
         return self.lr(epoch, peak) / peak
+
+
+@dataclass(frozen=True)
+class PiecewiseSchedule:
+    """The optimizer's learning rate, then from each milestone on another one.
+
+    Where parameter groups have rates of their own, all are changed by the same factor.
+
+    Args:
+        milestones: epochs from which on the rates hold, counted from 0, ascending.
+        rates: one for each milestone, at most the optimizer's.
+
+    Raises:
+        UserError: milestones that do not ascend, or not as many rates.
+    """
+
+    milestones: Sequence[int]
+    rates: Sequence[float]
+
+    def __post_init__(self) -> None:
+        milestones = counts("schedule.milestones", self.milestones)
+        if any(later <= earlier for earlier, later in pairwise(milestones)):
+            raise UserError(f"schedule.milestones={list(milestones)}: must ascend.")
+        numbers("schedule.rates", self.rates, "[0, inf)", length=len(milestones))
+
+    def __call__(self, optimizer: Optimizer) -> LambdaLR:
+        peak = float(optimizer.defaults["lr"])
+        for rate in self.rates:
+            _check_rate("rates", rate, optimizer)
+        factors = [1.0, *(rate / peak for rate in self.rates)]
+        return LambdaLR(optimizer, lambda epoch: factors[bisect_right(self.milestones, epoch)])
 
 
 def checked(schedule: Callable[[Optimizer], LRScheduler]) -> Callable[[Optimizer], LRScheduler]:

@@ -9,10 +9,13 @@ from snnbench.backbones.attention import SpikeMatmul
 from tests.backbones.test_networks import REDUCED, reduced
 from tests.energy.scripted import count
 
+LTMD_HEAD = {"head.hidden.1.conv", "head.classes.0", "head.classes.1.conv"}  # they read currents and graded outputs
 REAL_AFTER_NEURONS = {
     "resnet18_glif": {"fc.1"},
     "spikingformer": {"fc"},
     "ms_resnet18_glif": {"fc.0", "fc.1", *(f"blocks.{n}.shortcut.0" for n in (2, 4, 6))},  # they read potentials
+    "ltmdnet": LTMD_HEAD,
+    **{name: {*LTMD_HEAD, "layers.3"} for name in ("densenet", "densenet_pooled")},  # which reads normalised spikes
 }
 ADDS_SPIKES = ("sew", "spikformer", "qkformer")  # in residual connections
 OTHERS = {

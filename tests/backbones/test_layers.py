@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from snnbench.backbones.heads import Dropout, Voting
+from snnbench.backbones.heads import Dropout, ModerateDropout, Voting
 from snnbench.backbones.layers import Conv2d, MaxPool2d, SpikingUnit, over_time
 from snnbench.backbones.norms import BatchNorm
 from snnbench.neurons import LIF
@@ -79,6 +79,37 @@ def test_dropout_per_step_draws_a_mask_for_each_timestep():
     assert kept.float().mean().item() == pytest.approx(0.7, abs=0.02)
     torch.testing.assert_close(y[kept], x[kept] / 0.7)
     assert layer.eval()(x) is x
+
+
+def test_moderate_dropout_keeps_those_that_give_most():
+    layer = ModerateDropout(0.2)
+    x = torch.tensor([[[1.0, 5.0], [3.0, 0.0]], [[1.0, 3.0], [5.0, 2.0]]])  # mean over T: (1, 4), (4, 1)
+    kept = layer.probability(x)  # q: (0, 1), (1, 0), so mean q = 1/2
+    torch.testing.assert_close(kept, torch.tensor([[0.6, 1.0], [1.0, 0.6]]))
+    torch.manual_seed(0)
+    for _ in range(20):
+        y = layer(x)
+        assert torch.equal(y[:, 0, 1], x[:, 0, 1])
+        dropped = y[:, 0, 0] == 0
+        assert torch.equal(dropped, dropped[:1].expand(2)), "one mask for all timesteps"
+        torch.testing.assert_close(y[:, 0, 0][~dropped], x[:, 0, 0][~dropped] / 0.6)
+    assert layer.eval()(x) is x
+
+
+def test_moderate_dropout_drops_as_many_as_it_says():
+    torch.manual_seed(0)
+    x = torch.rand(3, 200, 100)
+    assert (ModerateDropout(0.3)(x)[0] == 0).float().mean().item() == pytest.approx(0.3, abs=0.01)
+
+
+@pytest.mark.parametrize("value", [0.0, 0.7])
+def test_moderate_dropout_of_a_layer_that_gives_the_same_everywhere_is_plain(value):
+    torch.manual_seed(0)
+    x = torch.full((2, 50, 60), value, requires_grad=True)
+    y = ModerateDropout(0.2)(x)
+    y.sum().backward()
+    torch.testing.assert_close(ModerateDropout(0.2).probability(x), torch.full((50, 60), 0.8))
+    assert x.grad.isfinite().all()
 
 
 def test_voting_averages_each_class():

@@ -45,6 +45,12 @@ REDUCED = {
     "plifnet_nmnist": ({"image_size": [9, 8], "in_channels": 2}, {"width": 6, "hidden": 24}),
     "plifnet_cifar10dvs": ({"image_size": 16, "in_channels": 2}, {"width": 6, "hidden": 24}),
     "plifnet_dvs128gesture": ({"image_size": 32, "in_channels": 2}, {"width": 6, "hidden": 24}),
+    "ltmdnet": ({"image_size": 12, "in_channels": 1}, {"stages": [1, 1], "width": 8, "hidden": 24}),
+    "densenet": ({"image_size": [9, 10]}, {"blocks": [2, 1], "growth": 3, "stem": 6, "hidden": 24}),
+    "densenet_pooled": (
+        {"image_size": 17, "in_channels": 2},
+        {"blocks": [1, 2], "growth": 3, "stem": 6, "hidden": 24, "pool_first": True},
+    ),
 }
 NAMES = list(REDUCED)
 SOME = [
@@ -58,10 +64,14 @@ def reduced(build, name, seed=0, **options):
     """A small network in float64 (no spike flips by rounding), without dropout, and a batch of images for it."""
     data, sizes = REDUCED[name]
     variants = dict.fromkeys(("resnet19_fsta", "resnet19_sakd", "resnet19_braincog"), "resnet19")
-    config = {**variants, "sdt_dilated": "sdt"}.get(name, name)
+    config = {**variants, "sdt_dilated": "sdt"}.get(name, name).removesuffix("_pooled")
     sizes = {**sizes, **(dict.fromkeys(("dropout", "hidden_dropout"), 0.0) if name.startswith("plif") else {})}
+    sizes |= {"moderate_dropout": 0.0} if config in ("ltmdnet", "densenet") else {}
     torch.manual_seed(seed)
     net = build(config, num_classes=CLASSES, **{"in_channels": 3, **data, **sizes, **options}).double()
+    for layer in net.head.modules() if config in ("ltmdnet", "densenet") else ():
+        if isinstance(layer, nn.Linear):
+            layer.weight.data *= 12  # so that neurons whose outputs are the logits do not stay silent
     return net, torch.randn(B, net.in_channels, *net.image_size, dtype=torch.float64) * 2
 
 
@@ -110,7 +120,7 @@ def test_static_stem_runs_once(build, name, expanded):
             module.register_forward_hook(lambda m, args, out, key=key: seen.setdefault(key, []).append(args[0].shape))
     net(x.expand(3, *x.shape) if expanded else x)
     convs = [key for key in seen if isinstance(net.get_submodule(key), Conv2d)]
-    assert seen[convs[0]] == [torch.Size([1, *x.shape])]
+    assert [shape[:2] for shape in seen[convs[0]]] == [(1, B)]
     assert all(shapes[0][0] == 3 and len(shapes) == 1 for key, shapes in seen.items() if key in convs[1:])
     units = [shapes[0][0] for key, shapes in seen.items() if key not in convs]
     assert units[0] == 1
@@ -124,6 +134,7 @@ def test_every_parameter_learns(build, name):
     target = torch.arange(B) % CLASSES
     nn.functional.cross_entropy(net(frames).mean(0), target).backward()
     before_norm = {f"{key}.bias" for key, module in net.named_modules() if isinstance(module, nn.Conv2d)}
+    before_norm |= {"layers.2.bn.bias"} if name.startswith("densenet") else set()  # behind a convolution and a pool
     for key, parameter in net.named_parameters():
         assert parameter.grad is not None, key
         assert parameter.grad.isfinite().all(), key
@@ -191,10 +202,13 @@ def test_wrong_input_is_refused(build, shape, message):
         ("qkformer_dvs", 16),
         ("plifnet_mnist", 4),
         ("plifnet_dvs128gesture", 32),
+        ("densenet", 4),
+        ("densenet_pooled", 8),
     ],
 )
 def test_smallest_image(build, name, smallest):
     _, sizes = REDUCED[name]
+    name = name.removesuffix("_pooled")
     net = build(name, image_size=smallest, **sizes).eval()
     assert net(torch.randn(3, 3, smallest, smallest)).shape == (2, 3, 10)
     with pytest.raises(UserError, match=rf"(?s)backbone.image_size=40x{smallest - 1} .*data.image_size"):
@@ -319,3 +333,14 @@ def test_sew_connections_on_spikes(build, connect):
         "iand": (~branch & identity).double(),
     }
     assert torch.equal(seen["out"], expected[connect])
+
+
+def test_a_head_with_moderate_dropout_makes_two_passes_in_training(build):
+    net, x = reduced(build, "densenet", moderate_dropout=0.3)
+    calls = []
+    net.conv.register_forward_hook(lambda m, args, out: calls.append(out.shape[1]))
+    first, second = net(x).split(B, 1)
+    assert calls == [B], "what comes before the dropout runs once"
+    assert first.shape == second.shape == (2, B, CLASSES)
+    assert not torch.equal(first, second)
+    assert net.eval()(x).shape == (2, B, CLASSES)

@@ -250,7 +250,8 @@ def test_one_training_step_of_each_backbone_on_each_data_set(row):
     cfg.engine = "reference"  # nothing to compile
     if cfg.backbone.name != "seqnet" and cfg.T > 2:
         cfg.T = 2
-    cfg.backbone.width = 16
+    for key, value in ({"growth": 4, "stem": 16} if "growth" in cfg.backbone else {"width": 16}).items():
+        cfg.backbone[key] = value
     if "heads" in cfg.backbone:
         cfg.backbone.heads = 4
     cfg.data.image_size = min(cfg.data.image_size, 128 if "multipliers" in cfg.backbone else 64)  # it has seven pools

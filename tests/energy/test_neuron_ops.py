@@ -5,7 +5,21 @@ import torch
 from torch import nn
 
 from snnbench.errors import UserError
-from snnbench.neurons import ARLIF, CLIF, DALIF, GLIF, IF, KLIF, LIF, PLIF, PSN, SlidingPSN, SpikingNeuron
+from snnbench.neurons import (
+    ARLIF,
+    CLIF,
+    DALIF,
+    GLIF,
+    IF,
+    KLIF,
+    LIF,
+    LTLIF,
+    PLIF,
+    PSN,
+    GradedLIF,
+    SlidingPSN,
+    SpikingNeuron,
+)
 from tests.energy.scripted import Chain, count
 from tests.neurons.neuron_cases import NEURONS, make
 
@@ -21,6 +35,8 @@ from tests.neurons.neuron_cases import NEURONS, make
         (DALIF(), 2, 1, 1),
         (CLIF(), 3, 2, 2),
         (ARLIF(), 5, 2, 2),  # leak v, a tanh(x), c x, and the two halves of the memory times their gates
+        (LTLIF(), 1, 1, 1),
+        (GradedLIF(), 1, 1, 1),  # leak v; what is handed on is let through or not
         (GLIF(T=3), 2, 1, 2),  # decay v and gain x; the stored spike gates the rest and is no state that is reset
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, SpikingNeuron) else str(value),

@@ -48,9 +48,6 @@ MORE = {
     "sliding_psn": {"short": {"k": 3}},
     "channelwise_psn": {"dilated": {"k": 3, "dilation": 2}},
 }
-STRAIGHT_THROUGH = {"glif hard_gates=true", "lif detach_state=true", "channelwise_psn powers_of_two=true"}
-STRAIGHT_THROUGH |= {"ltsnn", "ltsnn v_reset=null", "ltsnn v_reset=-0.25"}
-"""Cases whose gradient is, on purpose, not that of what they compute forward."""
 
 OF_THE_BATCH = {"dsatgo"}
 """Neurons whose training step reads the whole batch: here as in evaluation; their training has its own tests."""
@@ -125,6 +122,10 @@ def build(case: str, T: int, channels: int | None = 3, **options: object) -> Spi
 
 CASES = {f"{name} {form}".rstrip(): (name, options) for name in NEURONS for form, options in forms(name).items()}
 """By the name of the case: the neuron's, and the options."""
+STRAIGHT_THROUGH = {"glif hard_gates=true", "lif detach_state=true", "channelwise_psn powers_of_two=true"}
+STRAIGHT_THROUGH |= {"ltsnn", "ltsnn v_reset=null", "ltsnn v_reset=-0.25"}
+STRAIGHT_THROUGH |= {case for case in CASES if case.startswith("graded_lif")}
+"""Cases whose gradient is, on purpose, not that of what they compute forward."""
 STEPPED = [name for name, cls in NEURONS.items() if cls.step is not SpikingNeuron.step]
 """Those from whose step kernels are made."""
 ALL = list(CASES)

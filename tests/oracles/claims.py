@@ -35,6 +35,8 @@ def compared(oracle: Oracle, row: str, known: Iterable[str]) -> set[str]:
     found = TESTS.keys() - known_to_differ(oracle.system, known)
     if any(leaf["params"].keys() - leaf.get("init", {}).keys() for leaf in oracle.leaves):
         found -= {"initialization"}
+    if "dropout_seed" in oracle.facts:
+        found |= {"dropout"}
     augment = compose(row).augment
     if any(augment.get(key) for key in ("batch", "mixup", "cutmix")) and "loss_mixed" not in oracle.facts:
         found -= {"loss"}  # it is trained on mixed labels
@@ -56,7 +58,7 @@ def parts_of(row: str) -> set[str]:
 
 
 def _has_dropout(cfg: DictConfig) -> bool:
-    return any(cfg.backbone.get(key) for key in ("dropout", "hidden_dropout"))
+    return any(cfg.backbone.get(key) for key in ("dropout", "hidden_dropout", "moderate_dropout"))
 
 
 def commit_of(oracle: Oracle) -> str:

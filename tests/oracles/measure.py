@@ -61,6 +61,8 @@ def measure(system: str, *overrides: str) -> Measured:
             getattr(part, "set_progress", lambda fraction: None)(oracle.facts["progress"])
     x, labels = oracle.batch
     with _watched(measured):
+        if "dropout_seed" in oracle.facts:
+            torch.manual_seed(oracle.facts["dropout_seed"])
         logits = network.train()(x)
         loss = loss_fn(logits, labels)
         loss.backward()

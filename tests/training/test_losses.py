@@ -7,7 +7,15 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from snnbench.errors import UserError
-from snnbench.training.losses import TET, TKS, TMC, MeanLogitBinaryCrossEntropy, MeanLogitCrossEntropy, RateMSE
+from snnbench.training.losses import (
+    TET,
+    TKS,
+    TMC,
+    Consistent,
+    MeanLogitBinaryCrossEntropy,
+    MeanLogitCrossEntropy,
+    RateMSE,
+)
 from snnbench.training.module import SpikingClassifier
 from snnbench.training.optim import ConstantSchedule
 
@@ -46,6 +54,20 @@ def test_tet_one_hot_target_by_hand():
 def test_rate_mse_by_hand():
     # time means (2, 0) and (1, 0) against (1, 0) and (0, 1)
     assert RateMSE()(LOGITS, LABELS).item() == pytest.approx((1 + 0 + 1 + 1) / 4)
+
+
+def test_two_passes_are_pulled_together_by_hand():
+    second = torch.tensor([[[1.0, 0.0], [0.0, 0.0]], [[1.0, 0.0], [0.0, 2.0]]])  # time means (1, 0) and (0, 1)
+    each = (ce(2, 0) + ce(0, 1)) / 2, (ce(1, 0) + ce(1, 0)) / 2
+    apart = 0.0
+    for a, b in ((2, 1), (1, -1)):  # how far the first logit is above the second: of one pass and of the other
+        for s, t in ((a, b), (b, a)):
+            p, q = [1 / (1 + math.exp(-s)), 1 / (1 + math.exp(s))], [1 / (1 + math.exp(-t)), 1 / (1 + math.exp(t))]
+            apart += sum(x * math.log(x / y) for x, y in zip(p, q, strict=True)) / 4  # of 2 samples and 2 classes
+    loss = Consistent(MeanLogitCrossEntropy(), weight=0.6)
+    found = loss(torch.cat([LOGITS, second], 1), LABELS)
+    assert found.item() == pytest.approx(sum(each) / 2 + 0.6 * apart / 2, rel=1e-6)
+    assert loss(LOGITS, LABELS) == MeanLogitCrossEntropy()(LOGITS, LABELS), "of one pass nothing is apart"
 
 
 def share(own: float, other: float) -> float:
@@ -160,6 +182,7 @@ def test_binary_cross_entropy_is_timms(smoothing):
         (lambda: TKS(lam=0.5, temperature=0.0), "loss.temperature=0.0"),
         (lambda: MeanLogitCrossEntropy(label_smoothing=1.0), "loss.label_smoothing=1.0"),
         (lambda: MeanLogitBinaryCrossEntropy(label_smoothing="0.1"), "loss.label_smoothing='0.1'"),
+        (lambda: Consistent(RateMSE(), weight=-1), "loss.weight=-1"),
     ],
 )
 def test_bad_arguments_are_named(build, key):

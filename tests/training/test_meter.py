@@ -42,3 +42,10 @@ def test_soft_labels_count_by_their_largest_class_and_a_loss_that_is_nan_stays_s
     found = meter.collect()
     assert found["acc"] == pytest.approx(100 * 5 / 6)
     assert found["loss"] != found["loss"]
+
+
+def test_of_two_passes_each_counts():
+    logits = torch.eye(2)[torch.tensor([0, 1, 0, 0])][None]  # the second passes of both samples behind the first
+    meter = Meter()
+    meter.update(torch.tensor(1.5), logits, torch.tensor([0, 1]))
+    assert meter.collect() == {"loss": 1.5, "acc": 75.0}

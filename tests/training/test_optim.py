@@ -12,6 +12,7 @@ from snnbench.neurons import GLIF, KLIF
 from snnbench.training.optim import (
     ConstantSchedule,
     CosineSchedule,
+    PiecewiseSchedule,
     check_optimizer,
     checked,
     parameter_groups,
@@ -287,3 +288,31 @@ def test_the_order_is_that_of_the_modules():
     network = small_network()
     network.append(network[2])
     assert [id(p) for p, _ in parameters_with_kinds(network)] == [id(p) for p in network.parameters()]
+
+
+def test_rates_hold_from_their_milestones_on():
+    found = rates(PiecewiseSchedule(milestones=[2, 3], rates=[0.05, 0.002]), 6)
+    assert found == pytest.approx([0.1, 0.1, 0.05, 0.002, 0.002, 0.002])
+
+
+def test_groups_of_other_rates_fall_by_the_same_factor():
+    groups = [{"params": [nn.Parameter(torch.zeros(1))]}, {"params": [nn.Parameter(torch.zeros(1))], "lr": 0.01}]
+    optimizer = torch.optim.SGD(groups, lr=0.1)
+    scheduler = PiecewiseSchedule(milestones=[1], rates=[0.05])(optimizer)
+    optimizer.step()
+    scheduler.step()
+    assert scheduler.get_last_lr() == pytest.approx([0.05, 0.005])
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"milestones": [3, 3], "rates": [0.1, 0.1]}, r"schedule.milestones=\[3, 3\]: must ascend"),
+        ({"milestones": [0], "rates": [0.1]}, r"schedule.milestones=\[0\]"),
+        ({"milestones": [2, 3], "rates": [0.1]}, r"schedule.rates=\[0.1\]: must be a list .* of length 2"),
+        ({"milestones": [2], "rates": [0.2]}, r"schedule.rates=0.2: must be a number in \[0, 0.1\]"),
+    ],
+)
+def test_milestones_and_rates_that_make_no_sense_are_refused(options, message):
+    with pytest.raises(UserError, match=message):
+        rates(PiecewiseSchedule(**options), 2)
