@@ -56,7 +56,7 @@ def test_other_precisions_are_refused(words, message):
 def test_rows_evaluate_as_their_authors_code_does(row):
     """Autocast in training only, or, as in FSTA-SNN's code (DA-LIF's rows) and timm's for still images, in both."""
     cfg = compose_row(row)
-    alone = ("clif", "arlif", "psn", "sew", "sakd", "sltt", "glif")
+    alone = ("clif", "arlif", "psn", "chwpsn", "sew", "sakd", "sltt", "glif")
     alone += ("spikformer", "spikingformer", "qkformer") if "EventData" in cfg.data._target_ else ()
     float32 = cfg.trainer.precision == "16-mixed" and cfg.row.paper in alone and not cfg.backbone.name.startswith("sdt")
     assert cfg.eval_precision == ("32-true" if float32 else None)
