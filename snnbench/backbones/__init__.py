@@ -3,6 +3,7 @@
 from snnbench.backbones.base import Backbone
 from snnbench.backbones.convnet import ConvNet
 from snnbench.backbones.ms import MSResNet
+from snnbench.backbones.nf import NFResNet
 from snnbench.backbones.plif import PLIFNet
 from snnbench.backbones.preact import PreActResNet
 from snnbench.backbones.psn import PSNNet, SeqNet
@@ -21,6 +22,7 @@ __all__ = [
     "ConvNet",
     "GLIFResNet",
     "MSResNet",
+    "NFResNet",
     "PLIFNet",
     "PSNNet",
     "PreActResNet",

@@ -12,6 +12,7 @@ from tests.energy.scripted import count
 REAL_AFTER_NEURONS = {
     "resnet18_glif": {"fc.1"},
     "spikingformer": {"fc"},
+    "nf_resnet34": {"fc"},
     "ms_resnet18_glif": {"fc.0", "fc.1", *(f"blocks.{n}.shortcut.0" for n in (2, 4, 6))},  # they read potentials
 }
 ADDS_SPIKES = ("sew", "spikformer", "qkformer")  # in residual connections
