@@ -1,7 +1,8 @@
 """The weights that a run starts from: `weights=<run or file>`, and which ones they are, whatever their file is called.
 
 They are known by a digest of their file, which enters the run's config and with it the recipe; the path does not. A row
-may give the digest beforehand, or its beginning, such as the eight digits in the names of torchvision's files.
+may give the digest beforehand, or its beginning, such as the eight digits in the names of torchvision's files. Or it
+names the recipe of the run that they must be of, where the training before is everybody's own: then that one counts.
 """
 
 from __future__ import annotations
@@ -15,9 +16,12 @@ from omegaconf import DictConfig, OmegaConf
 from snnbench import commands
 from snnbench.check import shown
 from snnbench.errors import UserError
+from snnbench.runs.read import read_run
+from snnbench.runs.result import Unreadable
 from snnbench.runs.schema import CHECKPOINTS
 
 KEYS = ("path", "skip", "digest")
+RECIPE = "recipe"
 EXPORTED = "model.safetensors"
 LENGTH, LEAST = 16, 8  # digits of a digest, and of one that is given
 
@@ -28,18 +32,22 @@ def identify(cfg: DictConfig) -> None:
     Where a digest is there already, of a row or of a run that goes on, nothing is changed.
 
     Raises:
-        UserError: there is no such file.
+        UserError: there is no such file, or it is not of a finished run of the recipe that is asked for.
     """
     given: Any = OmegaConf.to_container(cfg, resolve=True).get("weights")  # type: ignore[union-attr]
-    if given is None or (isinstance(given, dict) and set(given) == set(KEYS) and _read(given) and given["digest"]):
+    whole = isinstance(given, dict) and set(given) - {RECIPE} == set(KEYS)
+    if given is None or (whole and _read(given) and given["digest"]):
         return
     path, skip = _read(given)
     file = _file(path)
     wanted = given.get("digest") if isinstance(given, dict) else None
     if wanted is not None and not matches(file, wanted):
         raise UserError(f"weights.digest={shown(wanted)}: is not that of {file}, which is {digest(file)}.")
-    found = wanted or digest(file)
-    cfg.weights = {"path": commands.literal(str(file.absolute())), "skip": skip, "digest": found}
+    found = {"path": commands.literal(str(file.absolute())), "skip": skip, "digest": wanted or digest(file)}
+    if isinstance(given, dict) and given.get(RECIPE) is not None:
+        _check_recipe(file.absolute(), given[RECIPE])
+        found[RECIPE] = given[RECIPE]
+    cfg.weights = found
 
 
 def matches(file: Path, given: Any) -> bool:
@@ -67,7 +75,7 @@ def digest(file: Path) -> str:
 def _read(given: Any) -> tuple[str, list[str]]:
     if isinstance(given, str) and given.strip():
         return given, []
-    if not isinstance(given, dict) or not isinstance(given.get("path"), str) or not given.keys() <= set(KEYS):
+    if not isinstance(given, dict) or not isinstance(given.get("path"), str) or not given.keys() <= {*KEYS, RECIPE}:
         hint = "must be a run's folder or a file of weights, or {path: <that>, skip: [<layer>, ...]}"
         raise UserError(f"weights={shown(given)}: {hint}.")
     skip = given.get("skip") or []
@@ -89,3 +97,16 @@ def _file(given: str) -> Path:
         )
         raise UserError(f"weights={given}: {what}. Give a run's folder, or a file such as <run>/checkpoints/best.ckpt.")
     return found
+
+
+def _check_recipe(file: Path, wanted: Any) -> None:
+    """Refuse weights that are not those of a finished run of this recipe: `file` lies in its folder of checkpoints."""
+    asked = f"weights.recipe={shown(wanted)}"
+    try:
+        run = read_run(file.parent.parent)
+    except Unreadable as error:
+        raise UserError(f"{asked}: weights={file} must be of a run; {error}.") from error
+    if run.recipe != wanted or run.status != "finished":
+        raise UserError(
+            f"{asked}: weights={run.folder} must be a finished run of this recipe; it is {run.status}, of {run.recipe}."
+        )

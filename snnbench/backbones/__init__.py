@@ -4,6 +4,7 @@ from snnbench.backbones.base import Backbone
 from snnbench.backbones.convnet import ConvNet
 from snnbench.backbones.ltmd import DenseNet, LTMDNet
 from snnbench.backbones.ms import MSResNet
+from snnbench.backbones.nf import NFResNet
 from snnbench.backbones.plif import PLIFNet
 from snnbench.backbones.preact import PreActResNet
 from snnbench.backbones.psn import PSNNet, SeqNet
@@ -24,6 +25,7 @@ __all__ = [
     "GLIFResNet",
     "LTMDNet",
     "MSResNet",
+    "NFResNet",
     "PLIFNet",
     "PSNNet",
     "PreActResNet",

@@ -59,11 +59,16 @@ class Conv2d(nn.Conv2d):
         return hand_on(y, y.unflatten(0, input.shape[:2]))
 
     def _convolve(self, x: Tensor) -> Tensor:
+        kernel = self.kernel()
         if _has_kernels(self) and self._plain:
-            found = convolve(x, self.weight, self.bias, self.stride[0], int(self.padding[0]), keeps=self.keeps_recipe)
+            found = convolve(x, kernel, self.bias, self.stride[0], int(self.padding[0]), keeps=self.keeps_recipe)
             if found is not None:
                 return found
-        return super().forward(x)
+        return self._conv_forward(x, kernel, self.bias)
+
+    def kernel(self) -> Tensor:
+        """What it convolves with, [C_out, C_in / groups, k, k]: the weights, or what a subclass makes of them."""
+        return self.weight
 
     @property
     def _plain(self) -> bool:

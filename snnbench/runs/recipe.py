@@ -91,6 +91,8 @@ def flat(config: Mapping[str, Any], code: Code | None = None) -> dict[str, Any]:
             found[prefix] = normal(node)
         if prefix in NOT_RECIPE or (prefix in REPEATS and _repeats(config, prefix, code or {})):
             return
+        if prefix == "weights.digest" and lookup(config, "weights.recipe") is not None:
+            return
         if prefix == "callbacks":
             found.update(_callbacks(node, code or {}))
         elif isinstance(node, Mapping) and node:

@@ -13,6 +13,7 @@ LTMD_HEAD = {"head.hidden.1.conv", "head.classes.0", "head.classes.1.conv"}  # t
 REAL_AFTER_NEURONS = {
     "resnet18_glif": {"fc.1"},
     "spikingformer": {"fc"},
+    "nf_resnet34": {"fc"},
     "ms_resnet18_glif": {"fc.0", "fc.1", *(f"blocks.{n}.shortcut.0" for n in (2, 4, 6))},  # they read potentials
     "ltmdnet": LTMD_HEAD,
     **{name: {*LTMD_HEAD, "layers.3"} for name in ("densenet", "densenet_pooled")},  # which reads normalised spikes

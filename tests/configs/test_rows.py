@@ -15,6 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from snnbench import config
 from snnbench.data.augment import Augment, BatchTransform
 from snnbench.neurons import LIF, ReLU, SpikingNeuron
+from snnbench.runs.code import row_recipe
 from snnbench.runs.recipe import recipe_hash
 from snnbench.training import build
 from tests.conftest import CONFIGS
@@ -32,6 +33,10 @@ def compose(row: str) -> DictConfig:
         cfg = hydra.compose("train", [f"experiment={row}", "paths.output_dir=out"])
     config.check(cfg)
     return cfg
+
+
+def head(row: str) -> str:
+    return (CONFIGS / "experiment" / f"{row}.yaml").read_text().partition("defaults:")[0]
 
 
 def conv(c_in, c_out, kernel=3, bias=False):
@@ -143,6 +148,20 @@ def test_every_row_has_a_recipe_on_record():
 def test_the_recipe_of_a_row_is_the_one_on_record(row):
     """A change un-counts the row's runs: look at it, then `python -m tests.configs.write_recipes`."""
     assert recipe_hash(OmegaConf.to_container(compose(row), resolve=True)) == RECIPES[row]
+
+
+STAGED = {
+    row: words for row in ROWS if (words := re.findall(r"^# python train.py (.+ weights=null .+)$", head(row), re.M))
+}
+
+
+@pytest.mark.parametrize("row", STAGED)
+def test_a_row_of_two_stages_asks_for_weights_of_its_first(row):
+    (words,) = STAGED[row]
+    with hydra.initialize_config_dir(str(CONFIGS), version_base="1.3"):
+        first = hydra.compose("train", words.split())
+    config.check(first)
+    assert compose(row).weights.recipe == row_recipe(OmegaConf.to_container(first, resolve=True))
 
 
 def decimals(value: float) -> int:

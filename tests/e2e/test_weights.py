@@ -7,6 +7,7 @@ import torch
 import yaml
 
 from snnbench import weights
+from snnbench.runs.read import read_run
 from snnbench.runs.recipe import recipe_hash
 from tests.conftest import TINY
 from tests.e2e.test_resume import assert_same_run, checkpoint, start
@@ -109,6 +110,27 @@ def test_the_weights_are_part_of_the_recipe_and_their_path_is_not(command, sourc
     fresh = command("train", "-m", *WORDS, "seed=0")
     assert len({recipe_hash(config(folder)) for folder in fresh.folders}) == len(fresh.folders) == 3, other.err
     assert config(first.folders[0])["weights"]["digest"] == weights.digest(source / "checkpoints" / "last.ckpt")
+
+
+def test_weights_of_a_recipe_count_as_that_and_no_other_run_s_are_taken(command, source, tmp_path):
+    wanted = read_run(source).recipe
+    done = command("train", *WORDS, FROZEN, f"weights={{path: {source}, recipe: '{wanted}'}}")
+    assert done.code == 0, done.err
+    assert_began_with(done.folder, network(source))
+    given = config(done.folder)
+    assert given["weights"]["digest"] == weights.digest(source / "checkpoints" / "last.ckpt")
+    row = {**given, "weights": {"path": "elsewhere", "skip": [], "recipe": wanted}}
+    other = {**given, "weights": {**given["weights"], "recipe": "0123456789"}}
+    assert recipe_hash(row) == recipe_hash(given) != recipe_hash(other)
+    for path, recipe, needle in (
+        (source, "'0123456789'", f"must be a finished run of this recipe; it is finished, of {wanted}"),
+        (saved(source, tmp_path / "w.tensors", "tensors"), f"'{wanted}'", "must be of a run"),
+    ):
+        refused = command(
+            "train", *WORDS, f"weights={{path: {path}, recipe: {recipe}}}", f"paths.output_dir={tmp_path}/no"
+        )
+        assert refused.code == 2
+        assert needle in refused.err
 
 
 def test_a_run_goes_on_without_the_file_once_an_epoch_is_over_and_with_that_very_file_before(command, source, tmp_path):

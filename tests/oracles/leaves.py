@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from snnbench.backbones.fsta import FSTA
+from snnbench.backbones.nf import SkipGain
 from snnbench.backbones.norms import BatchNorm
 from snnbench.backbones.sew import StepOffset
 from snnbench.neurons import ReLU, SpikingNeuron
@@ -22,6 +23,7 @@ KINDS: dict[str, type[nn.Module] | tuple[type[nn.Module], ...]] = {
     "neuron": (SpikingNeuron, ReLU),
     "attention": FSTA,
     "offset": StepOffset,
+    "skip": SkipGain,
 }
 
 
@@ -136,7 +138,7 @@ def _value(oracle: Oracle, leaf: dict[str, Any], name: str, z: Tensor) -> Tensor
         return torch.tensor(rule["start"], dtype=z.dtype) + rule["scale"] * z
     if name == "bias":
         return 0.1 * z
-    if leaf["kind"] == "norm":
+    if leaf["kind"] in ("norm", "skip") or name == "gain":
         return gain * (1 + 0.1 * z)
     return gain * z * (2 / z[0].numel()) ** 0.5
 
