@@ -16,7 +16,6 @@ from torchmetrics import Metric
 from snnbench.energy.counter import FiringRates, SynOps
 from snnbench.neurons.base import spiking_layers
 from snnbench.seeding import seed_all
-from snnbench.training.clips import verdict
 from snnbench.training.confusion import Confusion
 from snnbench.training.fused import align
 from snnbench.training.losses import TET, for_passes
@@ -60,8 +59,7 @@ class SpikingClassifier(lightning.LightningModule):
     """Trains a network that maps images to logits per timestep.
 
     Args:
-        network: takes [B, C, H, W] or [T, B, C, H, W], returns logits [T, B, K]. An evaluation's batch may have n B
-            samples for B labels: the n clips of each recording, of which more than half must be right.
+        network: takes [B, C, H, W] or [T, B, C, H, W], returns logits [T, B, K].
         loss: takes logits [T, B, K] and labels [B] or [B, K]; one with `set_progress` is told the share of epochs done.
         optimizer: builds the optimizer from the network.
         schedule: builds the learning-rate scheduler, stepped once an epoch, from the optimizer.
@@ -142,11 +140,9 @@ class SpikingClassifier(lightning.LightningModule):
             self._count(name)
         with nullcontext() if self._eval_autocast else torch.autocast(x.device.type, enabled=False):
             logits = self(x)
-            clips = logits.shape[1] // max(1, len(labels))
-            loss = self.loss(logits, labels.repeat_interleave(clips, 0) if clips > 1 else labels)
-        decided = verdict(logits, clips) if clips > 1 else logits
-        self._meter(name).update(loss, decided, labels)
-        self.confusion.update(decided[..., : logits.shape[-1]], labels)
+            loss = self.loss(logits, labels)
+        self._meter(name).update(loss, logits, labels)
+        self.confusion.update(logits, labels)
 
     def on_validation_epoch_start(self) -> None:
         if self.trainer.state.fn == "fit":

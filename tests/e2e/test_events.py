@@ -30,8 +30,7 @@ RUNS = [
          "recipe=fsta_cifar10dvs", "schedule=cosine", "neuron=lif", "data.remainder=drop"],
         marks=NO_AEDAT,
     ),
-    ("ibm", ["data=dvs128gesture", "data.image_size=32", "neuron=arlif", "data.train_frames=1",
-             "data.slicing=duration", "data.duration=20000", "data.clips=3"]),
+    ("ibm", ["data=dvs128gesture", "data.image_size=32", "neuron=arlif", "data.train_frames=1"]),
     ("tonic", ["data=dvs128gesture", "data.source=tonic", "data.split=tonic", "data.image_size=16", "neuron=lif",
                "backbone=resnet20", "recipe=fsta_gesture", "schedule=cosine", "batch_size=8"]),
 ]  # fmt: skip

@@ -1,6 +1,6 @@
 """The packed cache: all frames of a data set in one .npy, with a .json beside it that says what they are.
 
-The .npy holds integer counts [N, frames, 2, H, W] of the sensor's size. Both files are named by a hash of everything
+The .npy holds integer counts [N, T, 2, H, W] of the sensor's own size. Both files are named by a hash of everything
 that shapes them: the rule of slicing, the sensor, each sample's name, label and part, the content of all files that the
 source reads (recordings, label files, lists), and the code of a source. They hold no time, host or path, so that two
 builds are equal byte for byte. The .json is written last: without it, or with one that does not fit, there is no cache.
@@ -67,7 +67,7 @@ class Plan(NamedTuple):
 
     @property
     def shape(self) -> tuple[int, int, int, int, int]:
-        return len(self.samples), self.rule.frames, 2, self.source.height, self.source.width
+        return len(self.samples), self.rule.T, 2, self.source.height, self.source.width
 
 
 def plan(folder: Path, dataset: str, source: EventSource, rule: FrameRule) -> Plan:
@@ -89,7 +89,7 @@ def plan(folder: Path, dataset: str, source: EventSource, rule: FrameRule) -> Pl
         "dataset": dataset,
         "source": source.name,
         "code": _code(type(source)),
-        "frames": rule.described(),
+        "frames": rule._asdict(),
         "sensor": [source.height, source.width],
         "recordings": listing.hexdigest(),
         "content": files["content"],
@@ -129,7 +129,6 @@ class Pack:
     Attributes:
         labels: int64 [N].
         samples: What each row is.
-        clips: How many clips a row's frames are, one after the other.
     """
 
     def __init__(self, path: Path, header: dict[str, Any]) -> None:
@@ -137,12 +136,11 @@ class Pack:
         columns = (header["names"], header["labels"], header["parts"], header["numbers"])
         self.samples = [Sample(*row) for row in zip(*columns, strict=True)]
         self.labels = np.array(header["labels"], np.int64)
-        self.clips: int = header["frames"].get("clips", 1)
         self._frames: NDArray[np.unsignedinteger] | None = None
 
     @property
     def frames(self) -> NDArray[np.unsignedinteger]:
-        """Counts [N, frames, 2, H, W], read-only."""
+        """Counts [N, T, 2, H, W], read-only."""
         if self._frames is None:
             self._frames = np.load(self.path, mmap_mode="r")
         return self._frames

@@ -12,11 +12,10 @@ from torch.utils.data import Dataset
 
 from snnbench.data.events.cache import Pack
 from snnbench.data.sampler import Key
-from snnbench.seeding import mix_each
 
 
 class ClipDataset(Dataset[Any]):
-    """Samples of a pack: counts [B, frames, 2, H, W] as stored (uint8 unless a count is larger), y int64 [B].
+    """Samples of a pack: counts [B, T, 2, H, W] as stored (uint8 unless a count is larger), y int64 [B].
 
     Where clips will be augmented, a batch has a third part: for each clip the key that its random numbers follow from.
 
@@ -24,16 +23,12 @@ class ClipDataset(Dataset[Any]):
         pack: Where they come from.
         positions: Which of them belong to this data set.
         keyed: Hand over the keys.
-        drawn: Where a recording has several clips, hand over one of them, which follows from this seed and the key;
-            None: all, one after the other.
     """
 
     batched = True  # read in the training process: workers would only carry batches over
 
-    def __init__(
-        self, pack: Pack, positions: NDArray[np.int64], *, keyed: bool = False, drawn: int | None = None
-    ) -> None:
-        self.pack, self.positions, self.keyed, self.drawn = pack, positions, keyed, drawn
+    def __init__(self, pack: Pack, positions: NDArray[np.int64], *, keyed: bool = False) -> None:
+        self.pack, self.positions, self.keyed = pack, positions, keyed
         self.labels = torch.from_numpy(pack.labels[positions])
 
     def __len__(self) -> int:
@@ -46,13 +41,7 @@ class ClipDataset(Dataset[Any]):
     def __getitems__(self, keys: Sequence[Key]) -> Any:
         indices = [index for _, index in keys]
         positions = self.positions[indices]
-        counts = torch.from_numpy(self._frames(positions, np.array([draw for draw, _ in keys])))
+        counts = torch.from_numpy(self.pack.frames[positions])
         if not self.keyed:
             return counts, self.labels[indices]
         return counts, self.labels[indices], [(draw, int(p)) for (draw, _), p in zip(keys, positions, strict=True)]
-
-    def _frames(self, positions: NDArray[np.int64], draws: NDArray[np.int64]) -> NDArray[np.unsignedinteger]:
-        if self.drawn is None or self.pack.clips == 1:
-            return self.pack.frames[positions]
-        clips = self.pack.frames.reshape(len(self.pack), self.pack.clips, -1, *self.pack.frames.shape[2:])
-        return clips[positions, mix_each(self.drawn, draws, positions) % np.uint64(self.pack.clips)]

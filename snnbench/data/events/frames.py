@@ -1,4 +1,4 @@
-"""Events to frames: slices of a recording, each summed up per polarity and pixel."""
+"""Events to frames: T slices of a recording, each summed up per polarity and pixel."""
 
 from __future__ import annotations
 
@@ -7,9 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from snnbench.data.events.slices import clip_bounds
-
-SLICINGS = ("number", "time", "duration")
+SLICINGS = ("number", "time")
 REMAINDERS = ("last", "drop")
 ORDERS = ("strict", "file", "sort")
 COUNTS = (np.uint8, np.uint16, np.uint32)
@@ -36,34 +34,19 @@ class FrameRule(NamedTuple):
     """How events become frames; all of it is part of a result.
 
     Args:
-        T: Number of frames, of each clip.
+        T: Number of frames.
         slicing: "number": slice i is events [i w, (i + 1) w), w = N // T. "time": those with
-            t_0 + i w <= t < t_0 + (i + 1) w, w = (t_last - t_0) // T. "duration": w is given, and the slices are those
-            of one or more clips (`snnbench.data.events.slices`).
+            t_0 + i w <= t < t_0 + (i + 1) w, w = (t_last - t_0) // T.
         remainder: "last": the last slice also takes what the division leaves over, so that every event is kept, as
-            SpikingJelly and the papers' code do. "drop": it is left out, as tonic does. Clips leave it out anyway.
+            SpikingJelly and the papers' code do. "drop": it is left out, as tonic does.
         time_order: "strict": timestamps that go back are an error. "file": events are taken in the order of the
             file, whatever their timestamps. "sort": they are sorted by time first, stably.
-        duration: Microseconds of a frame, for slicing "duration"; None for others.
-        clips: How many clips of T frames; more than 1 for slicing "duration" alone.
     """
 
     T: int
     slicing: str = "number"
     remainder: str = "last"
     time_order: str = "strict"
-    duration: int | None = None
-    clips: int = 1
-
-    @property
-    def frames(self) -> int:
-        """Of all clips."""
-        return self.clips * self.T
-
-    def described(self) -> dict[str, Any]:
-        """What it says, by name; of duration and clips only where there is one: older caches have neither."""
-        later = {"duration", "clips"} if self.duration is None else set()
-        return {key: value for key, value in self._asdict().items() if key not in later}
 
 
 def complaint(events: Events, height: int, width: int, time_order: str) -> str:
@@ -86,14 +69,12 @@ def complaint(events: Events, height: int, width: int, time_order: str) -> str:
 
 
 def slice_bounds(t: NDArray[np.int64], rule: FrameRule) -> NDArray[np.int64]:
-    """First event of each slice and the first after it, int64 [frames, 2]; equal where a slice is empty.
+    """First event of each slice and the first after it, int64 [T, 2]; equal where a slice is empty.
 
     Args:
-        t: Times [N], N > 0; ascending but for slicing "number".
-        rule: How to slice.
+        t: Times [N], N > 0; ascending for slicing "time".
+        rule: T, slicing and remainder.
     """
-    if rule.slicing == "duration":
-        return clip_bounds(t, rule)
     if rule.slicing == "number":
         edges = np.arange(rule.T + 1, dtype=np.int64) * (len(t) // rule.T)
     else:
@@ -114,11 +95,11 @@ def to_frames(events: Events, height: int, width: int, rule: FrameRule) -> NDArr
         rule: How to slice.
 
     Returns:
-        [frames, 2, height, width], channel 0 the OFF events; of the first type in COUNTS that holds the largest count.
+        [T, 2, height, width], channel 0 the OFF events; of the first type in COUNTS that holds the largest count.
     """
     x, y, p, t = sort_by_time(events) if rule.time_order == "sort" else events
     pixels = 2 * height * width
-    frames = np.empty((rule.frames, pixels), COUNTS[0])
+    frames = np.empty((rule.T, pixels), COUNTS[0])
     narrow: type[np.signedinteger[Any]] = np.int16 if pixels <= 2**15 else np.int64  # 128x128 just fits
     for i, (start, stop) in enumerate(slice_bounds(t, rule)):
         # slice by slice, so that the positions and the counts stay in the cache
@@ -131,7 +112,7 @@ def to_frames(events: Events, height: int, width: int, rule: FrameRule) -> NDArr
         if (highest := counts.max()) > np.iinfo(frames.dtype).max:
             frames = frames.astype(count_type(int(highest)))
         frames[i] = counts
-    return frames.reshape(rule.frames, 2, height, width)
+    return frames.reshape(rule.T, 2, height, width)
 
 
 def count_type(highest: int) -> type[np.unsignedinteger]:

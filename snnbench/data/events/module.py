@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from snnbench.check import choice, count, flag, shown
+from snnbench.check import choice, count, flag
 from snnbench.data.augment import Augment, augment_of
 from snnbench.data.events.cache import Pack, Plan, plan
 from snnbench.data.events.clips import INTERPOLATIONS, ClipBatchTransform, RandomFrames, to_input
@@ -34,9 +34,7 @@ class EventData(BenchData):
     """Frames of event recordings, packed once. See `BenchData` for the other arguments.
 
     A loader yields integer counts [B, T, 2, H, W]; on the device they become float32 [T, B, 2, H, W], are resized and,
-    in training, augmented, each clip by random numbers that follow from (seed, epoch, sample) alone. Where recordings
-    have several clips, training draws one of them each time it meets a recording, and an evaluation sees all: there the
-    device gets [T, B * clips, 2, H, W] and B labels.
+    in training, augmented, each clip by random numbers that follow from (seed, epoch, sample) alone.
 
     Args:
         sources: Makes each source: `sources[source](root, download=..., verify=..., subset=...)`.
@@ -45,11 +43,9 @@ class EventData(BenchData):
         split: Which samples are test samples; one of the source's.
         split_seed: For the split "random".
         T: Number of frames.
-        slicing: Equal slices by event "number" or by "time", or slices of a given "duration".
+        slicing: Equal slices by event "number" or by "time".
         remainder: "last" keeps every event; "drop" leaves out what the division leaves over.
         time_order: "strict", "file" or "sort"; see `FrameRule`.
-        duration: Microseconds of a frame, with slicing "duration".
-        clips: How many clips of T such frames each recording has, evenly spread over it.
         resize: How frames reach `image_size`: "nearest" or "bilinear".
         antialias: Whether "bilinear" averages over all pixels that it shrinks to one.
         values: What a pixel holds: "counts", or "bytes" as in a PIL image of the frame; see `to_input`.
@@ -76,8 +72,6 @@ class EventData(BenchData):
         slicing: str = "number",
         remainder: str = "last",
         time_order: str = "strict",
-        duration: int | None = None,
-        clips: int = 1,
         resize: str = "bilinear",
         antialias: bool = True,
         values: str = "counts",
@@ -96,7 +90,7 @@ class EventData(BenchData):
         choice("data.source", source, sources)
         self.source = sources[source](root, download=download, verify=verify, subset=subset)
         choice("data.split", split, self.source.splits, hint=f"data.source={source} has no others.")
-        self.rule = _rule(T, slicing, remainder, time_order, duration, clips)
+        self.rule = _rule(T, slicing, remainder, time_order)
         self.split_name, self.split_seed = split, count("data.split_seed", split_seed, 0)
         if split_seed and split != "random":
             raise UserError(f"data.split_seed={split_seed}: has no effect on data.split={split}; only random is drawn.")
@@ -117,8 +111,8 @@ class EventData(BenchData):
         self._files: Files | None = None
         seeded = f" seed {split_seed}" if split == "random" else ""
         self.split = f"{split}{seeded} of source {source}{self.held_out}"
-        looks = {"resize": resize, "antialias": antialias, "values": values}
-        self.details = {"source": source, "split": split, "frames": self.rule.described(), **looks}
+        shown = {"resize": resize, "antialias": antialias, "values": values}
+        self.details = {"source": source, "split": split, "frames": self.rule._asdict(), **shown}
 
     def _drawn(self, frames: int) -> RandomFrames:
         if self.augment.batch:
@@ -175,26 +169,22 @@ class EventData(BenchData):
             positions["val"] = positions["train"][held_out.numpy()]
             positions["train"] = positions["train"][kept.numpy()]
         self._try_augment()
-        train = self._part(positions.pop("train"), keyed=bool(self.augment.sample), drawn=self.seed)
+        train = self._part(positions.pop("train"), keyed=bool(self.augment.sample))
         return train, {name: self._part(members) for name, members in positions.items()}
 
     def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> tuple[Tensor, Tensor]:
-        """On the device: (counts [B, T, 2, H, W], y[, keys]) to (x float32 [T, B, 2, H, W], y).
-
-        Of several clips the counts are [B, clips * T, 2, H, W], and x is [T, B * clips, 2, H, W].
-        """
+        """On the device: (counts [B, T, 2, H, W], y[, keys]) to (x float32 [T, B, 2, H, W], y)."""
         counts, labels, *keys = batch
-        counts = counts.unflatten(1, (-1, self.rule.T)).flatten(0, 1)
         x = to_input(counts, (self.image_size, self.image_size), self.resize, self.antialias, self.values)
         x = self._augmented(x, keys[0]) if keys else x
         plugin = getattr(self.trainer, "precision_plugin", None)  # it has seen the counts, which are no floats
         return (plugin.convert_input(x) if plugin else x), labels
 
-    def _part(self, positions: NDArray[np.int64], keyed: bool = False, drawn: int | None = None) -> ClipDataset:
+    def _part(self, positions: NDArray[np.int64], keyed: bool = False) -> ClipDataset:
         assert self.pack is not None
         if self.limit is not None:
             positions = positions[spread(torch.from_numpy(self.pack.labels[positions]), self.limit).numpy()]
-        return ClipDataset(self.pack, positions, keyed=keyed, drawn=drawn)
+        return ClipDataset(self.pack, positions, keyed=keyed)
 
     def _augmented(self, x: Tensor, keys: list[tuple[int, int]]) -> Tensor:
         with torch.random.fork_rng(devices=[]):
@@ -225,20 +215,13 @@ class EventData(BenchData):
             raise UserError(f"augment={self.augment.name}: clips come out as {tuple(shape)}, not {tuple(clip.shape)}.")
 
 
-def _rule(T: int, slicing: str, remainder: str, time_order: str, duration: int | None, clips: int) -> FrameRule:
+def _rule(T: int, slicing: str, remainder: str, time_order: str) -> FrameRule:
     rule = FrameRule(
         count("data.T", T),
         choice("data.slicing", slicing, SLICINGS),
         choice("data.remainder", remainder, REMAINDERS),
         choice("data.time_order", time_order, ORDERS),
-        count("data.duration", duration, also=(None,)),
-        count("data.clips", clips),
     )
-    if slicing != "number" and time_order == "file":
-        raise UserError(f"data.time_order=file: slices by {slicing} need ascending times; set strict or sort.")
-    if (slicing == "duration") != (duration is not None):
-        given = "must be a number of microseconds" if duration is None else "has no effect"
-        raise UserError(f"data.duration={shown(duration)}: {given} with data.slicing={slicing}.")
-    if clips > 1 and slicing != "duration":
-        raise UserError(f"data.clips={clips}: must be 1 with data.slicing={slicing}, whose frames are all there is.")
+    if slicing == "time" and time_order == "file":
+        raise UserError("data.time_order=file: slices by time need ascending times; set strict or sort.")
     return rule

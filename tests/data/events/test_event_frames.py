@@ -6,7 +6,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from snnbench.data.events.frames import Events, FrameRule, complaint, sort_by_time, to_frames
-from snnbench.data.events.slices import clip_starts
 from tests.data.events.event_files import make_events
 
 H, W = 9, 13
@@ -51,52 +50,6 @@ def test_frames_are_those_of_a_plain_loop(times, T, slicing, remainder):
     np.testing.assert_array_equal(frames, loop(events, rule))
     if remainder == "last":
         assert frames.sum() == len(times)
-
-
-def clip_loop(events: Events, rule: FrameRule) -> np.ndarray:
-    """Clip by clip and event by event, straight from the definition."""
-    frames = np.zeros((rule.clips, rule.T, 2, H, W), np.int64)
-    times = [int(t) - int(events.t[0]) for t in events.t]
-    used = [i for i, t in enumerate(times) if t < times[-1] or times[-1] == 0]
-    width = rule.T * rule.duration
-    for clip, start in zip(frames, clip_starts(times[used[-1]], width, rule.clips).tolist(), strict=True):
-        inside = [i for i in used if start <= times[i] < start + width]
-        for i in inside:
-            frame = (times[i] - times[inside[0]]) // rule.duration
-            clip[frame, events.p[i], events.y[i], events.x[i]] += 1
-    return frames.reshape(-1, 2, H, W)
-
-
-@settings(max_examples=150, deadline=None)
-@given(
-    times=st.lists(st.integers(0, 200), min_size=1, max_size=90).map(sorted),
-    T=st.integers(1, 9),
-    duration=st.integers(1, 40),
-    clips=st.integers(1, 7),
-)
-def test_frames_of_clips_are_those_of_a_plain_loop(times, T, duration, clips):
-    rule, events = FrameRule(T, "duration", duration=duration, clips=clips), events_of(times)
-    np.testing.assert_array_equal(to_frames(events, H, W, rule), clip_loop(events, rule))
-
-
-@pytest.mark.parametrize(
-    ("length", "width", "clips", "starts"),
-    [
-        (100, 10, 4, [0, 25, 50, 75]),  # 60 to spare: 15 between two clips
-        (103, 10, 4, [0, 25, 50, 75]),
-        (25, 10, 4, [0, 7, 14, 15]),  # 15 too many: each begins 3 earlier; the last ends with the recording
-        (10, 10, 2, [0, 0]),  # as long as one
-        (6, 10, 3, [-4, -4, -4]),  # shorter than one: all of it, each time
-        (100, 10, 1, [0]),
-    ],
-)
-def test_clips_lie_evenly_over_a_recording(length, width, clips, starts):
-    assert clip_starts(length, width, clips).tolist() == starts
-
-
-def test_a_rule_without_clips_is_described_as_before_there_were_any():
-    assert FrameRule(4).described() == {"T": 4, "slicing": "number", "remainder": "last", "time_order": "strict"}
-    assert FrameRule(4, "duration", duration=100).described()["clips"] == 1
 
 
 @pytest.mark.parametrize("slicing", ["number", "time"])

@@ -114,27 +114,6 @@ def test_fewer_frames_that_cannot_be_are_refused(words, message, event_data):
         event_data("cifar10dvs", "T=3", *words)
 
 
-CLIPS = ["data.slicing=duration", "data.duration=10000", "data.clips=4", "T=3", "batch_size=5", "data.image_size=128"]
-
-
-def test_training_draws_a_clip_and_an_evaluation_sees_all(tmp_path, event_data):
-    write("aedat2", tmp_path)
-    data = ready(event_data("cifar10dvs", *CLIPS))
-    assert data.pack.frames.shape[1] == data.rule.frames == 12
-    clips = torch.from_numpy(data.pack.frames[data.eval_sets["test"].positions[:5]]).view(5, 4, 3, 2, 128, 128)
-    x, y = data.on_after_batch_transfer(next(iter(data.val_dataloader()[0])), 0)
-    assert torch.equal(y, data.eval_sets["test"].labels[:5])
-    assert torch.equal(x, clips.flatten(0, 1).transpose(0, 1).float())
-    first, again, other = (epoch(data, number) for number in (0, 0, 1))
-    assert first[0][0].shape == (3, 5, 2, 128, 128)
-    assert same(first, again)
-    seen = [{clip.numpy().tobytes() for x, _ in batches for clip in x.unbind(1)} for batches in (first, other)]
-    assert len(seen[0]) == len(data.train_set)
-    assert 0 < len(seen[0] & seen[1]) < len(seen[0])
-    known = data.pack.frames[data.train_set.positions].reshape(-1, 3, 2, 128, 128).astype("float32")
-    assert set.union(*seen) <= {clip.tobytes() for clip in known}
-
-
 @pytest.mark.parametrize("split", ["first100_test", "last100_test", "last10pct_lexicographic", "random"])
 def test_no_sample_stands_on_both_sides(split, tmp_path, event_data):
     files.write_cifar10dvs(tmp_path, "aedat2", numbers=(*range(12), 99, *range(900, 904)))
@@ -231,10 +210,6 @@ REFUSED = [
     ("nmnist", ["data.values=bytes", "data.antialias=false"], "data.antialias=false: must be true with"),
     ("nmnist", ["data.split_seed=3"], "data.split_seed=3: has no effect"),
     ("nmnist", ["data.time_order=file", "data.slicing=time"], "slices by time need ascending times"),
-    ("nmnist", ["data.slicing=duration"], "data.duration=null: must be a number of microseconds with data.slicing"),
-    ("nmnist", ["data.slicing=duration", "data.duration=0"], "data.duration=0: must be a whole number of at least 1"),
-    ("nmnist", ["data.duration=1000"], "data.duration=1000: has no effect with data.slicing=number"),
-    ("nmnist", ["data.slicing=time", "data.clips=3"], "data.clips=3: must be 1 with data.slicing=time"),
     ("nmnist", ["data.split_seed=-1"], "data.split_seed=-1"),
     ("nmnist", ["data.limit=0"], "data.limit=0"),
     ("nmnist", ["data.T=0"], "data.T=0: must be a whole number"),
