@@ -20,6 +20,7 @@ CAME_LATER: dict[str, Any] = {
     "EventData.antialias": True,
     "EventData.values": "counts",
     "EventData.train_frames": None,
+    "EventData.windows": None,
     **{f"{data}.val_split": "random" for data in ("EventData", "ImageData")},
     "VGGSNN.dropout_per_step": False,
     "ResNet.stem": "imagenet",

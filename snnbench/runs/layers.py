@@ -24,10 +24,8 @@ def layers(run: Run) -> Layers | None:
 
 
 def rates(layers: Layers) -> Measured | None:
-    """Spikes per neuron and timestep; None where not every layer has a rate."""
-    if any(RATE not in quantities for quantities in layers.values()):
-        return None
-    return {layer: (quantities[RATE], None) for layer, quantities in layers.items()}
+    """Spikes per neuron and timestep, of the layers that fire spikes; None where none has a rate."""
+    return {layer: (quantities[RATE], None) for layer, quantities in layers.items() if RATE in quantities} or None
 
 
 def learned(layers: Layers) -> dict[str, Measured] | None:

@@ -12,6 +12,7 @@ import torch
 
 from snnbench.errors import UserError
 from snnbench.neurons import SpikingNeuron
+from snnbench.neurons.base import spiking_layers
 from snnbench.runs.confusion import write_confusion
 from snnbench.runs.curves import write_layers, write_metrics
 from snnbench.runs.schema import EPOCH, MEAN, RATE, STD, TEST_ACC, TEST_RATE
@@ -130,10 +131,10 @@ class History(lightning.Callback):
 
 
 def layer_rows(module: SpikingClassifier, evaluated: bool) -> list[tuple[str, str, float]]:
-    """(layer, quantity, value) of each neuron layer: its firing rate, where just evaluated, and what it learned."""
+    """(layer, quantity, value) of each neuron layer: the firing rate, where it was measured, and what it learned."""
     rates = module.firing.rates() if evaluated else {}
     rows: list[tuple[str, str, float]] = []
-    for name, layer in module.firing.layers.items():
+    for name, layer in spiking_layers(module.network).items():
         if name in rates:
             rows.append((name, RATE, rates[name]))
         rows += [(name, quantity, value) for quantity, value in learned(layer).items()]

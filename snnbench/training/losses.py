@@ -1,5 +1,6 @@
 """Losses over logits per timestep. Each takes logits [T, B, K] and labels: int64 [B], or soft [B, K].
 
+Of a network that makes n passes in training the logits are [T, n B, K], one pass of all samples behind the other.
 All are computed in float32, or in float64 where the logits are.
 """
 
@@ -46,7 +47,7 @@ class MeanLogitCrossEntropy(nn.Module):
         self.label_smoothing = _smoothing(label_smoothing)
 
     def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
-        return _cross_entropy(_wide(logits).mean(0), labels, self.label_smoothing)
+        return _cross_entropy(_wide(logits).mean(0), for_passes(labels, logits), self.label_smoothing)
 
 
 class MeanLogitBinaryCrossEntropy(nn.Module):
@@ -62,7 +63,7 @@ class MeanLogitBinaryCrossEntropy(nn.Module):
 
     def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
         mean = _wide(logits).mean(0)
-        target = one_hot(labels, mean)
+        target = one_hot(for_passes(labels, logits), mean)
         if labels.dim() == 1:
             target = target * (1 - self.label_smoothing) + self.label_smoothing / logits.shape[-1]
         return F.binary_cross_entropy_with_logits(mean, target)
@@ -91,7 +92,7 @@ class TET(nn.Module):
 
     def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
         flat = _wide(logits).flatten(0, 1)
-        every = labels.repeat(len(logits), *[1] * (labels.dim() - 1))
+        every = for_passes(labels, logits).repeat(len(logits), *[1] * (labels.dim() - 1))
         loss = (1 - self.lam) * _cross_entropy(flat, every, self.label_smoothing)
         return loss + self.lam * F.mse_loss(flat, self._regulariser_target(flat, every))
 
@@ -112,7 +113,7 @@ class RateMSE(nn.Module):
 
     def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
         mean = _wide(logits).mean(0)
-        return F.mse_loss(mean, one_hot(labels, mean))
+        return F.mse_loss(mean, one_hot(for_passes(labels, logits), mean))
 
 
 class TMC(nn.Module):
@@ -185,7 +186,7 @@ class Consistent(nn.Module):
         self.weight = number("loss.weight", weight, "[0, inf)")
 
     def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
-        loss: Tensor = self.loss(logits, for_passes(labels, logits))
+        loss: Tensor = self.loss(logits, labels)
         if logits.shape[1] == len(labels):
             return loss
         p, q = (part.log_softmax(-1) for part in _wide(logits).mean(0).chunk(2))

@@ -5,6 +5,8 @@ import torch
 from torch import nn
 
 from snnbench.energy.counter import FiringRates
+from snnbench.training.history import layer_rows
+from snnbench.training.module import SpikingClassifier
 from tests.energy.scripted import Chain, Scripted, count
 
 VALUES = torch.tensor([[0.0, -1.0, 1.0, 0.0], [1.0, 1.0, 0.0, -1.0]]).view(2, 1, 4)  # [T, B, F]
@@ -49,3 +51,22 @@ def test_spikes_of_either_sign_count_and_graded_values_have_no_rate():
 def test_neurons_are_charged_for_what_they_hand_on():
     signed, graded = count(Chain(Signed(VALUES), Graded(VALUES * 0.37)), torch.rand(2, 1, 1, 2, 2)).neurons().values()
     assert signed.spikes == graded.spikes == 5
+
+
+def test_what_a_layer_with_graded_outputs_learns_is_on_record():
+    class Learning(Graded):
+        def __init__(self):
+            super().__init__(VALUES * 0.37)
+            self.gain = nn.Parameter(torch.tensor(2.0))
+
+        def coefficients(self):
+            return {"gain": self.gain}
+
+    net = Chain(Scripted(VALUES.abs()), Learning())
+    module = SpikingClassifier(net, nn.Identity(), nn.Identity(), nn.Identity(), seed=0)
+    module.firing.start()
+    net(torch.rand(2, 1, 1, 2, 2))
+    assert layer_rows(module, evaluated=True) == [
+        ("parts.0", "firing_rate", pytest.approx(5 / 8)),
+        ("parts.1", "gain", 2.0),
+    ]

@@ -150,6 +150,15 @@ def test_one_hot_soft_labels_equal_hard_labels(loss):
     torch.testing.assert_close(loss(logits, soft), loss(logits, labels))
 
 
+@pytest.mark.parametrize("soft", [False, True])
+@pytest.mark.parametrize("loss", [MeanLogitCrossEntropy(), MeanLogitBinaryCrossEntropy(0.1), TET(), RateMSE()])
+def test_of_several_passes_it_is_the_mean(loss, soft):
+    labels = torch.rand(5, 7).softmax(1) if soft else torch.arange(5)
+    passes = [torch.randn(3, 5, 7, dtype=torch.float64) for _ in range(3)]
+    each = torch.stack([loss(logits, labels) for logits in passes])
+    torch.testing.assert_close(loss(torch.cat(passes, 1), labels), each.mean())
+
+
 @pytest.mark.parametrize("loss", [*ALL, MeanLogitBinaryCrossEntropy(0.1)])
 def test_half_precision_logits_give_a_float32_loss(loss):
     logits = torch.randn(2, 4, 3, dtype=torch.bfloat16, requires_grad=True)

@@ -89,7 +89,7 @@ def plan(folder: Path, dataset: str, source: EventSource, rule: FrameRule) -> Pl
         "dataset": dataset,
         "source": source.name,
         "code": _code(type(source)),
-        "frames": rule._asdict(),
+        "frames": rule.described(),
         "sensor": [source.height, source.width],
         "recordings": listing.hexdigest(),
         "content": files["content"],

@@ -142,9 +142,9 @@ def to_input(
         size: Rows and columns wanted.
         interpolation: "nearest" or "bilinear".
         antialias: whether "bilinear" averages over what it shrinks, or takes the mean of two pixels in each direction.
-
-        values: "counts"; or "bytes", those of a PIL image of each frame, resized by PIL's rules and divided by 255
-            (`snnbench.data.events.pil`).
+        values: "counts"; "binary", 1 where there was an event; "binary_merged", that of both polarities together in
+            channel 0, with channel 1 left at 0; or "bytes", those of a PIL image of each frame, resized by PIL's rules
+            and divided by 255 (`snnbench.data.events.pil`).
 
     Returns:
         float32 [T, B, 2, *size].
@@ -161,6 +161,10 @@ def to_input(
 def _to_input(
     counts: Tensor, size: Sequence[int], interpolation: str, antialias: bool, values: str, same: bool
 ) -> Tensor:
+    if values == "binary_merged":
+        counts = torch.cat([counts.amax(2, keepdim=True), torch.zeros_like(counts[:, :, 1:])], 2)
+    if values.startswith("binary"):
+        counts = counts > 0
     x = counts.transpose(0, 1).to(torch.float32, memory_format=torch.contiguous_format)
     if values == "bytes":
         x = pil.to_bytes(x)

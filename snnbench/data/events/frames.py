@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-SLICINGS = ("number", "time")
+SLICINGS = ("number", "time", "windows")
+ORIGINS = ("first", "clock")
 REMAINDERS = ("last", "drop")
 ORDERS = ("strict", "file", "sort")
 COUNTS = (np.uint8, np.uint16, np.uint32)
@@ -30,23 +31,45 @@ class Events(NamedTuple):
         return Events(self.x[which], self.y[which], self.p[which], self.t[which])
 
 
+class Windows(NamedTuple):
+    """Frames of a fixed duration; events outside of all of them are left out.
+
+    Args:
+        width: Of each, in microseconds.
+        starts: Where each begins, in microseconds after the origin; one for each frame.
+        origin: The time of a sample's "first" event, or zero of the recording's "clock".
+    """
+
+    width: int
+    starts: tuple[int, ...]
+    origin: str = "first"
+
+
 class FrameRule(NamedTuple):
     """How events become frames; all of it is part of a result.
 
     Args:
         T: Number of frames.
         slicing: "number": slice i is events [i w, (i + 1) w), w = N // T. "time": those with
-            t_0 + i w <= t < t_0 + (i + 1) w, w = (t_last - t_0) // T.
+            t_0 + i w <= t < t_0 + (i + 1) w, w = (t_last - t_0) // T. "windows": see `Windows`.
         remainder: "last": the last slice also takes what the division leaves over, so that every event is kept, as
             SpikingJelly and the papers' code do. "drop": it is left out, as tonic does.
         time_order: "strict": timestamps that go back are an error. "file": events are taken in the order of the
             file, whatever their timestamps. "sort": they are sorted by time first, stably.
+        windows: For slicing "windows", T of them.
     """
 
     T: int
     slicing: str = "number"
     remainder: str = "last"
     time_order: str = "strict"
+    windows: Windows | None = None
+
+    def described(self) -> dict[str, Any]:
+        """All of it that is set, by name, as JSON has it."""
+        given = self._asdict()
+        windows = given.pop("windows")
+        return given if windows is None else {**given, "windows": {**windows._asdict(), "starts": [*windows.starts]}}
 
 
 def complaint(events: Events, height: int, width: int, time_order: str) -> str:
@@ -72,9 +95,12 @@ def slice_bounds(t: NDArray[np.int64], rule: FrameRule) -> NDArray[np.int64]:
     """First event of each slice and the first after it, int64 [T, 2]; equal where a slice is empty.
 
     Args:
-        t: Times [N], N > 0; ascending for slicing "time".
-        rule: T, slicing and remainder.
+        t: Times [N], N > 0; ascending unless slicing is "number".
+        rule: T, slicing, remainder and windows.
     """
+    if rule.windows is not None:
+        begin = np.array(rule.windows.starts, np.int64) + (int(t[0]) if rule.windows.origin == "first" else 0)
+        return np.stack([np.searchsorted(t, edge) for edge in (begin, begin + rule.windows.width)], axis=1)
     if rule.slicing == "number":
         edges = np.arange(rule.T + 1, dtype=np.int64) * (len(t) // rule.T)
     else:

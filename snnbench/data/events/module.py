@@ -11,12 +11,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from snnbench.check import choice, count, flag
+from snnbench.check import choice, count, counts, flag
 from snnbench.data.augment import Augment, augment_of
 from snnbench.data.events.cache import Pack, Plan, plan
 from snnbench.data.events.clips import INTERPOLATIONS, ClipBatchTransform, RandomFrames, to_input
 from snnbench.data.events.dataset import ClipDataset
-from snnbench.data.events.frames import ORDERS, REMAINDERS, SLICINGS, FrameRule
+from snnbench.data.events.frames import ORDERS, ORIGINS, REMAINDERS, SLICINGS, FrameRule, Windows
 from snnbench.data.events.pack import ensure
 from snnbench.data.events.source import EventSource
 from snnbench.data.files import folder_path
@@ -26,7 +26,7 @@ from snnbench.errors import UserError
 from snnbench.runs.fingerprint import Files, Fingerprint
 from snnbench.seeding import seed_cpu
 
-VALUES = ("counts", "bytes")
+VALUES = ("counts", "binary", "binary_merged", "bytes")
 TRIED = 8  # draws of an augmentation
 
 
@@ -43,12 +43,13 @@ class EventData(BenchData):
         split: Which samples are test samples; one of the source's.
         split_seed: For the split "random".
         T: Number of frames.
-        slicing: Equal slices by event "number" or by "time".
+        slicing: Equal slices by event "number" or by "time", or "windows" of a fixed duration.
         remainder: "last" keeps every event; "drop" leaves out what the division leaves over.
         time_order: "strict", "file" or "sort"; see `FrameRule`.
+        windows: For slicing "windows": `width`, `starts` and `origin` of `Windows`; else None.
         resize: How frames reach `image_size`: "nearest" or "bilinear".
         antialias: Whether "bilinear" averages over all pixels that it shrinks to one.
-        values: What a pixel holds: "counts", or "bytes" as in a PIL image of the frame; see `to_input`.
+        values: What a pixel holds: "counts", "binary", "binary_merged", or "bytes" as in a PIL image; see `to_input`.
         cache: Folder of the packed frames.
         augment: What happens to training clips; None: nothing.
         train_frames: With how many of the T frames, drawn for each batch, the network is trained; None: with all.
@@ -72,6 +73,7 @@ class EventData(BenchData):
         slicing: str = "number",
         remainder: str = "last",
         time_order: str = "strict",
+        windows: Mapping[str, Any] | None = None,
         resize: str = "bilinear",
         antialias: bool = True,
         values: str = "counts",
@@ -90,7 +92,7 @@ class EventData(BenchData):
         choice("data.source", source, sources)
         self.source = sources[source](root, download=download, verify=verify, subset=subset)
         choice("data.split", split, self.source.splits, hint=f"data.source={source} has no others.")
-        self.rule = _rule(T, slicing, remainder, time_order)
+        self.rule = _rule(T, slicing, remainder, time_order, windows)
         self.split_name, self.split_seed = split, count("data.split_seed", split_seed, 0)
         if split_seed and split != "random":
             raise UserError(f"data.split_seed={split_seed}: has no effect on data.split={split}; only random is drawn.")
@@ -112,7 +114,7 @@ class EventData(BenchData):
         seeded = f" seed {split_seed}" if split == "random" else ""
         self.split = f"{split}{seeded} of source {source}{self.held_out}"
         shown = {"resize": resize, "antialias": antialias, "values": values}
-        self.details = {"source": source, "split": split, "frames": self.rule._asdict(), **shown}
+        self.details = {"source": source, "split": split, "frames": self.rule.described(), **shown}
 
     def _drawn(self, frames: int) -> RandomFrames:
         if self.augment.batch:
@@ -215,13 +217,29 @@ class EventData(BenchData):
             raise UserError(f"augment={self.augment.name}: clips come out as {tuple(shape)}, not {tuple(clip.shape)}.")
 
 
-def _rule(T: int, slicing: str, remainder: str, time_order: str) -> FrameRule:
+def _rule(T: int, slicing: str, remainder: str, time_order: str, windows: Mapping[str, Any] | None) -> FrameRule:
     rule = FrameRule(
         count("data.T", T),
         choice("data.slicing", slicing, SLICINGS),
         choice("data.remainder", remainder, REMAINDERS),
         choice("data.time_order", time_order, ORDERS),
+        None if windows is None else _windows(windows, T),
     )
-    if slicing == "time" and time_order == "file":
+    if (slicing == "windows") != (windows is not None):
+        raise UserError(f"data.slicing={slicing}: data.windows says which windows, and is null for other slicings.")
+    if slicing == "windows" and remainder != "drop":
+        raise UserError(f"data.remainder={remainder}: windows leave out what lies outside of them; set drop.")
+    if slicing != "number" and time_order == "file":
         raise UserError("data.time_order=file: slices by time need ascending times; set strict or sort.")
     return rule
+
+
+def _windows(given: Mapping[str, Any], T: int) -> Windows:
+    if set(given) != set(Windows._fields):
+        raise UserError(f"data.windows: has the keys {', '.join(Windows._fields)}, not {', '.join(map(str, given))}.")
+    hint = f"One for each of T={T} frames."
+    return Windows(
+        count("data.windows.width", given["width"]),
+        counts("data.windows.starts", given["starts"], least=-(2**62), length=T, hint=hint),
+        choice("data.windows.origin", given["origin"], ORIGINS),
+    )

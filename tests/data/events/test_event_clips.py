@@ -144,6 +144,12 @@ def test_input_is_time_first_float_and_resized(kind):
     assert not torch.allclose(to_input(counts, (3, 3), "bilinear")[:, 2], thirds)
 
 
+def test_binary_frames_say_where_there_were_events():
+    counts = torch.tensor([[[[[0, 3]], [[1, 0]]]]], dtype=torch.uint8)  # [B, T, 2, H, W] of 1 x 2 pixels
+    assert to_input(counts, (1, 2), "nearest", values="binary").tolist() == [[[[[0, 1]], [[1, 0]]]]]
+    assert to_input(counts, (1, 2), "nearest", values="binary_merged").tolist() == [[[[[1, 1]], [[0, 0]]]]]
+
+
 @pytest.mark.parametrize("values", ["counts", "bytes"])
 @pytest.mark.parametrize(("interpolation", "antialias"), [("nearest", True), ("bilinear", True), ("bilinear", False)])
 def test_timesteps_come_out_as_they_would_all_at_once(values, interpolation, antialias):

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from snnbench.data.events.frames import Events, FrameRule, complaint, sort_by_time, to_frames
+from snnbench.data.events.frames import Events, FrameRule, Windows, complaint, sort_by_time, to_frames
 from tests.data.events.event_files import make_events
 
 H, W = 9, 13
@@ -50,6 +50,24 @@ def test_frames_are_those_of_a_plain_loop(times, T, slicing, remainder):
     np.testing.assert_array_equal(frames, loop(events, rule))
     if remainder == "last":
         assert frames.sum() == len(times)
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    times=st.lists(st.integers(3, 60), min_size=1, max_size=90).map(sorted),
+    width=st.integers(1, 20),
+    starts=st.lists(st.integers(-5, 60), min_size=1, max_size=6),
+    origin=st.sampled_from(["first", "clock"]),
+)
+def test_windows_hold_what_happens_within_them(times, width, starts, origin):
+    events = events_of(times)
+    frames = to_frames(events, H, W, FrameRule(len(starts), "windows", "drop", windows=Windows(width, starts, origin)))
+    expected = np.zeros(frames.shape)
+    zero = times[0] if origin == "first" else 0
+    for frame, start in zip(expected, starts, strict=True):
+        for x, y, p, t in zip(*events, strict=True):
+            frame[p, y, x] += start <= t - zero < start + width
+    np.testing.assert_array_equal(frames, expected)
 
 
 @pytest.mark.parametrize("slicing", ["number", "time"])

@@ -91,6 +91,20 @@ def test_frames_may_pass_through_pil_images(tmp_path, event_data):
     assert data.details["values"] == "bytes"
 
 
+def test_frames_may_be_windows_of_a_fixed_duration(tmp_path, event_data):
+    write("aedat2", tmp_path)
+    words = ["data.slicing=windows", "data.remainder=drop", "data.values=binary", "data.image_size=128", "batch_size=5"]
+    data = ready(event_data("cifar10dvs", f"data.windows={WINDOWS}", *words, "T=2"))
+    counts, labels = next(iter(data.val_dataloader()[0]))
+    x, _ = data.on_after_batch_transfer((counts, labels), 0)
+    assert torch.equal(x, (counts.transpose(0, 1) > 0).float())
+    assert data.details["frames"]["windows"] == {"width": 1000, "starts": [0, 500], "origin": "clock"}
+    sliced = ready(event_data("cifar10dvs", "T=2"))
+    assert "windows" not in sliced.details["frames"]
+    assert sliced.pack.frames.shape == data.pack.frames.shape
+    assert not torch.equal(torch.from_numpy(sliced.pack.frames[0]), torch.from_numpy(data.pack.frames[0]))
+
+
 def test_training_may_see_fewer_frames(tmp_path, event_data):
     write("aedat2", tmp_path)
     data = ready(event_data("cifar10dvs", "data.train_frames=2", "T=3", "batch_size=5"))
@@ -190,6 +204,7 @@ def test_limit_takes_the_classes_in_turn_and_marks_the_data(tmp_path, event_data
     assert data.provenance == "subset"
 
 
+WINDOWS = "{width:1000,starts:[0,500],origin:clock}"
 REFUSED = [
     (
         "cifar10dvs",
@@ -202,11 +217,17 @@ REFUSED = [
         ["data.split=tonic"],
         "data.split='tonic': unknown. Allowed: official, first78. data.source=ibm has no",
     ),
-    ("nmnist", ["data.slicing=count"], "data.slicing='count': unknown. Allowed: number, time"),
+    ("nmnist", ["data.slicing=count"], "data.slicing='count': unknown. Allowed: number, time, windows"),
     ("nmnist", ["data.remainder=keep"], "data.remainder='keep': unknown"),
     ("nmnist", ["data.resize=cubic"], "data.resize='cubic': unknown"),
     ("nmnist", ["data.antialias=often"], "data.antialias='often': must be true or false"),
-    ("nmnist", ["data.values=floats"], "data.values='floats': unknown. Allowed: counts, bytes"),
+    ("nmnist", ["data.values=floats"], "data.values='floats': unknown. Allowed: counts, binary, binary_merged, bytes"),
+    ("nmnist", ["data.slicing=windows"], "data.slicing=windows: data.windows says which windows"),
+    ("nmnist", ["T=2", f"data.windows={WINDOWS}"], "data.slicing=number: data.windows says which windows"),
+    ("nmnist", ["T=2", "data.slicing=windows", f"data.windows={WINDOWS}"], "data.remainder=last: windows leave out"),
+    ("nmnist", ["data.windows={width:0,starts:[0],origin:first}"], "data.windows.width=0: must be a whole number"),
+    ("nmnist", ["T=3", f"data.windows={WINDOWS}"], "data.windows.starts=.* of length 3. One for each of T=3 frames"),
+    ("nmnist", ["data.windows={width:5,start:[0]}"], "data.windows: has the keys width, starts, origin, not width"),
     ("nmnist", ["data.values=bytes", "data.antialias=false"], "data.antialias=false: must be true with"),
     ("nmnist", ["data.split_seed=3"], "data.split_seed=3: has no effect"),
     ("nmnist", ["data.time_order=file", "data.slicing=time"], "slices by time need ascending times"),
