@@ -175,7 +175,8 @@ class SpikingUnit(nn.Module):
         Args:
             x: [T, B, C, ...]; T = 1 where repeats > 1.
             repeats: how many timesteps the one frame of x stands for. It is normalised once, and expanded with
-                stride 0 in time: the repeated input is never stored.
+                stride 0 in time: the repeated input is never stored. Only a norm that tells timesteps apart (TAB)
+                gives a frame of each.
             residual: added to the normalised input, [T * repeats, B, C, ...].
 
         Returns:
@@ -185,7 +186,7 @@ class SpikingUnit(nn.Module):
         if found is not None:
             return found
         current = self.norm(x, repeats)
-        if repeats > 1:
+        if len(current) < repeats:
             current = repeat(current, repeats)
         if residual is not None:
             current = current + residual
