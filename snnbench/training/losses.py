@@ -7,6 +7,7 @@ All are computed in float32, or in float64 where the logits are.
 from __future__ import annotations
 
 from itertools import accumulate
+from typing import Protocol, runtime_checkable
 
 import torch
 import torch.nn.functional as F
@@ -14,6 +15,22 @@ from torch import Tensor, nn
 
 from snnbench.check import number
 from snnbench.neurons.base import spiking_layers
+
+
+@runtime_checkable
+class Scheduled(Protocol):
+    """A part that changes with training: a neuron, or a loss."""
+
+    def set_progress(self, fraction: float) -> None:
+        """Called at the start of each epoch with the share of epochs that are over: 0 in the first, 1 in the last."""
+
+
+@runtime_checkable
+class Follower(Protocol):
+    """A loss that depends on the network, too."""
+
+    def follow(self, network: nn.Module) -> None:
+        """Called once by what trains `network`."""
 
 
 def one_hot(labels: Tensor, like: Tensor) -> Tensor:
@@ -87,7 +104,6 @@ class TET(nn.Module):
         self._network: tuple[nn.Module, ...] = ()  # no submodule
 
     def follow(self, network: nn.Module) -> None:
-        """Called once by the module that trains `network`."""
         self._network = (network,)
 
     def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
@@ -153,7 +169,6 @@ class TKS(nn.Module):
         self.progress = 0.0
 
     def set_progress(self, fraction: float) -> None:
-        """How much of the training is over: 0 in its first epoch, 1 in its last."""
         self.progress = fraction
 
     def forward(self, logits: Tensor, labels: Tensor) -> Tensor:

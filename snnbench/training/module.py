@@ -18,7 +18,7 @@ from snnbench.neurons.base import spiking_layers
 from snnbench.seeding import seed_all
 from snnbench.training.confusion import Confusion
 from snnbench.training.fused import align
-from snnbench.training.losses import TET, for_passes
+from snnbench.training.losses import Follower, Scheduled, for_passes
 
 Batch = tuple[Tensor, Tensor]
 
@@ -60,7 +60,7 @@ class SpikingClassifier(lightning.LightningModule):
 
     Args:
         network: takes [B, C, H, W] or [T, B, C, H, W], returns logits [T, B, K].
-        loss: takes logits [T, B, K] and labels [B] or [B, K]; one with `set_progress` is told the share of epochs done.
+        loss: takes logits [T, B, K] and labels [B] or [B, K]; may be Scheduled, and a Follower.
         optimizer: builds the optimizer from the network.
         schedule: builds the learning-rate scheduler, stepped once an epoch, from the optimizer.
         seed: of the run; the random state of a training step depends on it, the epoch, the batch and the device alone.
@@ -92,7 +92,7 @@ class SpikingClassifier(lightning.LightningModule):
         super().__init__()
         self.network = network
         self.loss = loss
-        if isinstance(loss, TET):
+        if isinstance(loss, Follower):
             loss.follow(network)
         self.seed = seed
         self.eval_names = list(eval_names)
@@ -150,11 +150,9 @@ class SpikingClassifier(lightning.LightningModule):
 
     def _set_progress(self) -> None:
         fraction = self.current_epoch / max((self.trainer.max_epochs or 1) - 1, 1)
-        told: list[Any] = [*spiking_layers(self.network).values()]
-        if hasattr(self.loss, "set_progress"):
-            told.append(self.loss)
-        for part in told:
-            part.set_progress(fraction)
+        for part in (*spiking_layers(self.network).values(), self.loss):
+            if isinstance(part, Scheduled):
+                part.set_progress(fraction)
 
     def on_validation_epoch_end(self) -> None:
         counters: list[FiringRates | SynOps | Confusion] = [self.firing, self.synops, self.confusion]

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from snnbench.neurons.base import spiking_layers
 from snnbench.training import build
+from snnbench.training.losses import Follower, Scheduled
 from tests.oracles.leaves import Leaf, fill, fill_evaluation, match
 from tests.oracles.oracle import load, normal
 
@@ -55,10 +56,12 @@ def measure(system: str, *overrides: str) -> Measured:
     measured = Measured(match(oracle, network))
     fill(oracle, measured.leaves)
     loss_fn = build.make(cfg, "loss")
-    getattr(loss_fn, "follow", lambda network: None)(network)
+    if isinstance(loss_fn, Follower):
+        loss_fn.follow(network)
     if oracle.facts["progress"] is not None:
         for part in (*spiking_layers(network).values(), loss_fn):
-            getattr(part, "set_progress", lambda fraction: None)(oracle.facts["progress"])
+            if isinstance(part, Scheduled):
+                part.set_progress(oracle.facts["progress"])
     x, labels = oracle.batch
     with _watched(measured):
         if "dropout_seed" in oracle.facts:
