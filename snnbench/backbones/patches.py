@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from snnbench.backbones.layers import MaxPool2d, NeuronFactory, NormFactory, conv1x1, conv3x3, unit_factory
 from snnbench.check import flag, shown
 from snnbench.errors import UserError
+from snnbench.kernels import repeat
 
 
 def overlapping_pool(pools: bool) -> nn.Module:
@@ -24,7 +25,10 @@ def check_pools(pools: Sequence[bool]) -> list[bool]:
 
 
 class ConvStage(nn.Module):
-    """conv 3x3, norm, neuron and perhaps a pool, which stands behind the neuron or before it."""
+    """conv 3x3, norm, neuron and perhaps a pool, which stands behind the neuron or before it.
+
+    One frame that stands for `repeats` timesteps goes through what comes before the neuron once.
+    """
 
     def __init__(
         self, c_in: int, c_out: int, *, neuron: NeuronFactory, norm: NormFactory, pools: bool, pool_first: bool = False
@@ -40,7 +44,8 @@ class ConvStage(nn.Module):
 
     def forward(self, x: Tensor, repeats: int = 1) -> Tensor:
         if self.pool_first:
-            return self.neuron(self.pool(self.norm(self.conv(x))))
+            current = self.pool(self.norm(self.conv(x), repeats))
+            return self.neuron(repeat(current, repeats) if repeats > 1 else current)
         return self.pool(self.unit(self.conv(x), repeats))
 
 
