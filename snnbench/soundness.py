@@ -62,7 +62,11 @@ def check_frames(config: Mapping[str, Any]) -> None:
     frames = config["data"].get("train_frames")
     if frames is None or frames == config["T"]:
         return
-    fixed = {"neuron": "T" in config["neuron"], "backbone": bool(config["backbone"].get("step_offset"))}
+    backbone = config["backbone"]
+    fixed = {
+        "neuron": "T" in config["neuron"],
+        "backbone": bool(backbone.get("step_offset") or backbone.get("attention")),
+    }
     for group, learns in fixed.items():
         if learns:
             raise UserError(

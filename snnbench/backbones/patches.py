@@ -25,7 +25,10 @@ def check_pools(pools: Sequence[bool]) -> list[bool]:
 
 
 class ConvStage(nn.Module):
-    """conv 3x3, norm, neuron and perhaps a pool, which stands behind the neuron or before it."""
+    """conv 3x3, norm, neuron and perhaps a pool, which stands behind the neuron or before it.
+
+    One frame that stands for `repeats` timesteps goes through what comes before the neuron once.
+    """
 
     def __init__(
         self, c_in: int, c_out: int, *, neuron: NeuronFactory, norm: NormFactory, pools: bool, pool_first: bool = False

@@ -21,6 +21,7 @@ from snnbench.backbones.layers import (
 )
 from snnbench.backbones.residual import EXPANSION, basic_stages, plan_stages
 from snnbench.check import choice, count, flag
+from snnbench.errors import UserError
 from snnbench.neurons.base import spiking_layers
 
 
@@ -78,7 +79,7 @@ class ResNet19(Backbone):
     Variant "fsta" (MPBN, FSTA-SNN repositories): stem of 128 channels, head 512-classes; 12.57 M parameters, 17 neuron
     layers; FC weights from N(0, 1 / fan_in^2).
     Variant "sakd" (the network without spikes of the SAKD repository): stem of 64 channels, head 512-classes; 12.50 M
-    parameters, 17 layers of neurons; all weights at PyTorch's default.
+    parameters, 17 layers of neurons; FC weights at PyTorch's default.
     Variant "braincog" (BrainCog repository): "tdbn" with a stem of 128 channels; the shortcut of the first block, whose
     shape does not change, is normalised all the same; 12.70 M parameters.
 
@@ -90,7 +91,7 @@ class ResNet19(Backbone):
         balanced: a factor of 1 / sqrt(2) in the norms whose outputs are added (tdBN; not TET), in "braincog" in that of
             the stem, too.
         output_neuron: a neuron layer after the last linear layer; its spikes are the logits (tdBN).
-        conv_init: "fan_out", Kaiming normal over the fan out, or "default", PyTorch's (TET).
+        conv_init: "fan_out", Kaiming normal over the fan out, or "default", PyTorch's (TET, SAKD).
         fixed_ends: whether the neurons of the stem and of the head learn nothing (LT-SNN).
     """
 
@@ -138,7 +139,7 @@ class ResNet19(Backbone):
         if flag("backbone.fixed_ends", fixed_ends):
             for layer in spiking_layers(nn.ModuleList([self.unit, self.hidden, self.output])).values():
                 layer.freeze()
-        if conv_init == "fan_out" and variant != "sakd":
+        if conv_init == "fan_out":
             init_convs(self)
         if variant == "fsta":
             init_linear(self.fc, 1 / self.fc.in_features)
@@ -156,7 +157,7 @@ class ResNet(Backbone):
     Variant "fsta" (MPBN, FSTA-SNN repositories): average pool, FC weights from N(0, 1 / fan_in^2).
     Variant "sew" (the plain Spiking ResNet of the SEW-ResNet repository): max pool, linear layer at PyTorch's default.
     Stem "cifar" (SAKD repository) is for small images: conv 3x3 stride 1, norm, neuron, and no pool; linear layer at
-    PyTorch's default.
+    PyTorch's default. Variants do not differ there.
 
     Args:
         variant: "fsta" or "sew".
@@ -167,6 +168,9 @@ class ResNet(Backbone):
         zero_init_last: start the last norm of each block at 0.
         balanced: a factor of 1 / sqrt(2) in the norms whose outputs are added (tdBN).
         attention: between each norm and its neuron, "fsta" or none.
+
+    Raises:
+        UserError: a size that does not fit, or variant "sew" where it has no effect.
     """
 
     VARIANTS = ("fsta", "sew")
@@ -191,6 +195,10 @@ class ResNet(Backbone):
     ) -> None:
         fsta = choice("backbone.variant", variant, self.VARIANTS) == "fsta"
         small = choice("backbone.stem", stem, ("imagenet", "cifar")) == "cifar"
+        if small and not fsta:
+            raise UserError(
+                'backbone.variant=sew: has no effect with backbone.stem=cifar, which has no pool; set "fsta".'
+            )
         reduction = 8 if small else 32
         super().__init__(
             T=T, in_channels=in_channels, num_classes=num_classes, image_size=image_size, reduction=reduction

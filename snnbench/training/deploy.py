@@ -133,7 +133,9 @@ def words(deployed: Mapping[str, Any]) -> list[str]:
         starts = ", ".join(f"{name} {value:g}" for name, value in deployed["initial"].items())
         lines.append(f"not learned, but as the neuron's config starts them: {starts}")
     if deployed["row"]:
-        lines.append(f"this is the row {deployed['row']}; tables.py shows it")
+        lines.append(
+            f"measured as the row {deployed['row']} says; tables.py shows it if the run counts for its own row"
+        )
     return lines
 
 
