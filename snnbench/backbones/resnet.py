@@ -21,6 +21,8 @@ from snnbench.backbones.layers import (
 from snnbench.backbones.residual import EXPANSION, basic_stages, plan_stages
 from snnbench.check import choice, count, flag
 
+CONV_INITS = ("fan_out", "default")
+
 
 class ResNet20(Backbone):
     """The widened ResNet-20: three convolutions, pool, four stages of 64, 128, 256 and 512 channels.
@@ -110,7 +112,7 @@ class ResNet19(Backbone):
         super().__init__(T=T, in_channels=in_channels, num_classes=num_classes, image_size=image_size, reduction=4)
         choice("backbone.variant", variant, self.VARIANTS)
         flag("backbone.balanced", balanced)
-        choice("backbone.conv_init", conv_init, ("fan_out", "default"))
+        choice("backbone.conv_init", conv_init, CONV_INITS)
         widths = [count("backbone.width", width) * factor for factor in (1, 2, 4)]
         stem = width if variant == "fsta" else max(1, width // 2)
         unit = unit_factory(norm, neuron)
@@ -153,6 +155,7 @@ class ResNet(Backbone):
         bottleneck: whether the blocks are bottlenecks.
         zero_init_last: start the last norm of each block at 0.
         attention: between each norm and its neuron, "fsta" or none.
+        conv_init: "fan_out", Kaiming normal over the fan out, or "default", PyTorch's (ASGL).
     """
 
     VARIANTS = ("fsta", "sew")
@@ -173,6 +176,7 @@ class ResNet(Backbone):
         bottleneck: bool = False,
         zero_init_last: bool = False,
         attention: str | None = None,
+        conv_init: str = "fan_out",
     ) -> None:
         fsta = choice("backbone.variant", variant, self.VARIANTS) == "fsta"
         small = choice("backbone.stem", stem, ("imagenet", "cifar")) == "cifar"
@@ -192,7 +196,8 @@ class ResNet(Backbone):
         plan = plan_stages(width, widths, blocks)
         self.stages = basic_stages(plan, unit, norm, bottleneck=bottleneck, zero_init_last=zero_init_last)
         self.fc = nn.Linear(widths[-1], num_classes)
-        init_convs(self)
+        if choice("backbone.conv_init", conv_init, CONV_INITS) == "fan_out":
+            init_convs(self)
         if fsta and not small:
             init_linear(self.fc, 1 / self.fc.in_features)
 

@@ -172,7 +172,7 @@ class FiringRates:
 
     def _counter(self, name: str) -> Any:
         def count(module: nn.Module, inputs: Any, spikes: Tensor) -> None:
-            total = spikes.sum(dtype=torch.float32).double()
+            total = spikes.count_nonzero().double()
             self._spikes[name] = self._spikes[name] + total if name in self._spikes else total
             self._sites[name] = self._sites.get(name, 0) + spikes.numel()
 

@@ -140,7 +140,7 @@ class NeuronTally:
         """Count one call from its spikes [T, B, ...]."""
         self._updates += spikes.numel()
         self._sites += spikes[0].numel()
-        total = spikes.sum(dtype=torch.float32).double()
+        total = spikes.count_nonzero().double()
         self._spikes = total if self._spikes is None else self._spikes + total
 
     def sum_over_devices(self, reduce: Reduce) -> None:

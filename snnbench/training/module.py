@@ -18,6 +18,7 @@ from snnbench.neurons.base import spiking_layers
 from snnbench.seeding import seed_all
 from snnbench.training.confusion import Confusion
 from snnbench.training.fused import align
+from snnbench.training.optim import StepwiseLR
 
 Batch = tuple[Tensor, Tensor]
 
@@ -166,6 +167,9 @@ class SpikingClassifier(lightning.LightningModule):
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
         align(optimizer)
+        scheduler = self.lr_schedulers()
+        if isinstance(scheduler, StepwiseLR):
+            scheduler.warm_up(self.trainer.global_step)
 
     def _share(self, samples: int, batch_idx: int) -> float:
         """What makes accumulated gradients those of the whole batch, also where its last group is not full.

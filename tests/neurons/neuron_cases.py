@@ -47,7 +47,7 @@ MORE = {
     "masked_psn": {"half": {"k": 2, "lambda_init": 0.5}},
     "sliding_psn": {"short": {"k": 3}},
 }
-STRAIGHT_THROUGH = {"glif hard_gates=true", "lif detach_state=true"}
+STRAIGHT_THROUGH = {"glif hard_gates=true", "lif detach_state=true", "dsr"}
 """Cases whose gradient is, on purpose, not that of what they compute forward."""
 
 

@@ -43,8 +43,8 @@ def test_names_as_configs_spell_them(cls, name):
 
 def test_the_projects_neurons_stand_in_the_order_of_their_years():
     names = list(registry.own())
-    assert names[:9] == ["lif", "plif", "glif", "klif", "psn", "clif", "arlif", "dalif", "mpdagl"]
-    assert set(names[9:]) == {"if", "lif_no_reset", "masked_psn", "sliding_psn"}
+    assert names[:11] == ["lif", "plif", "dsr", "glif", "asgl", "klif", "psn", "clif", "arlif", "dalif", "mpdagl"]
+    assert set(names[11:]) == {"if", "lif_no_reset", "masked_psn", "sliding_psn"}
     assert (known()["dalif"].label, known()["plif"].label) == ("DA-LIF", "PLIF")
     assert list(known())[: len(names)] == names
 
