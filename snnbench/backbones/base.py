@@ -107,13 +107,19 @@ def size_pair(image_size: ImageSize) -> tuple[int, int]:
     return height, width
 
 
-def init_convs(net: nn.Module, *, zero_bias: bool = False) -> None:
-    """Convolution weights from N(0, 2 / (k^2 C_out)), that is Kaiming normal over the fan out; attention's stay."""
+def init_convs(net: nn.Module, *, zero_bias: bool = False, std: float | None = None) -> None:
+    """Convolution weights from N(0, std^2); by default 2 / (k^2 C_out), Kaiming normal over the fan out.
+
+    Those of an attention stay.
+    """
     attentions = [unit.attention for unit in net.modules() if isinstance(unit, SpikingUnit) and unit.attention]
     apart = {part for attention in attentions for part in attention.modules()}
     for module in net.modules():
         if isinstance(module, nn.Conv2d) and module not in apart:
-            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+            if std is None:
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+            else:
+                nn.init.normal_(module.weight, std=std)
             if zero_bias and module.bias is not None:
                 nn.init.zeros_(module.bias)
 

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from snnbench.backbones.layers import UnitFactory
 from snnbench.check import flag, number
 
 
@@ -70,6 +71,22 @@ class ModerateDropout(nn.Module):
 
     def extra_repr(self) -> str:
         return f"p={self.p:g}"
+
+
+class OutputUnit(nn.Module):
+    """A norm and a neuron layer behind the last linear layer, whose outputs are the logits: [T, B, classes] (DSR).
+
+    Where the neuron weights timesteps (`weights`, as DSR does), so do the logits: their plain mean is the weighted one.
+    """
+
+    def __init__(self, classes: int, unit: UnitFactory) -> None:
+        super().__init__()
+        self.unit = unit(classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.unit(x)
+        weights = getattr(self.unit.neuron, "weights", None)
+        return out if weights is None else out * out.new_tensor(weights)[:, None, None]
 
 
 class Voting(nn.Module):

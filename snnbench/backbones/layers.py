@@ -200,7 +200,7 @@ class SpikingUnit(nn.Module):
         if not (x.device.type in self.fuses and isinstance(neuron, SpikingNeuron)) or self.attention is not None:
             return None
         kind = type(neuron)
-        own = kind.run is SpikingNeuron.run and kind.forward is SpikingNeuron.forward
+        own = all(getattr(kind, name) is getattr(SpikingNeuron, name) for name in ("run", "forward", "start"))
         if not (own and unhooked(norm) and unhooked(neuron)):
             return None
         operation = getattr(norm, "operation", None)

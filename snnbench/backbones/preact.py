@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from snnbench.backbones.base import Backbone, ImageSize, init_convs
-from snnbench.backbones.heads import Dropout
+from snnbench.backbones.heads import Dropout, OutputUnit
 from snnbench.backbones.layers import (
     NeuronFactory,
     NormFactory,
@@ -18,7 +18,7 @@ from snnbench.backbones.layers import (
     unit_factory,
 )
 from snnbench.backbones.residual import plan_stages
-from snnbench.check import count
+from snnbench.check import count, flag
 
 
 class PreActBlock(nn.Module):
@@ -46,14 +46,16 @@ class PreActBlock(nn.Module):
 class PreActResNet(Backbone):
     """conv 3x3, four stages of pre-activation blocks, norm, neuron, global average, dropout, linear.
 
-    With [2, 2, 2, 2] blocks the "ResNet-18" of CLIF, AR-LIF, DSR and SLTT: 11.18 M parameters (10 classes), 17 neuron
-    layers. The original ends in a 4x4 average pool, which for 32x32 images is the global average. Linear weights at
-    PyTorch's default, bias 0.
+    With [2, 2, 2, 2] blocks the "ResNet-18" of CLIF, AR-LIF and SLTT: 11.18 M parameters (10 classes), 17 neuron
+    layers; DSR's has two more, behind the pool and behind the linear layer. The original ends in a 4x4 average pool,
+    which for 32x32 images is the global average. Linear weights at PyTorch's default, bias 0.
 
     Args:
         width: channels of the stem and the first stage.
         blocks: number of blocks in each of the four stages.
         dropout: probability, before the second convolution of each block and before the linear layer.
+        spiking_head: whether the average and the linear layer's norm go through neurons, the last of which give the
+            logits (DSR).
     """
 
     def __init__(
@@ -68,6 +70,7 @@ class PreActResNet(Backbone):
         width: int = 64,
         blocks: Sequence[int] = (2, 2, 2, 2),
         dropout: float = 0.0,
+        spiking_head: bool = False,
     ) -> None:
         super().__init__(T=T, in_channels=in_channels, num_classes=num_classes, image_size=image_size, reduction=8)
         widths = [count("backbone.width", width) * factor for factor in (1, 2, 4, 8)]
@@ -79,6 +82,9 @@ class PreActResNet(Backbone):
         self.unit = unit(widths[-1])
         self.dropout = Dropout(dropout)
         self.fc = nn.Linear(widths[-1], num_classes)
+        spikes = flag("backbone.spiking_head", spiking_head)
+        self.pooled = neuron(channels=widths[-1]) if spikes else nn.Identity()
+        self.output = OutputUnit(num_classes, unit) if spikes else nn.Identity()
         init_convs(self)
         nn.init.zeros_(self.fc.bias)
 
@@ -86,4 +92,4 @@ class PreActResNet(Backbone):
         x = self.conv(x)
         for n, block in enumerate(self.blocks):
             x = block(x, repeats if n == 0 else 1)
-        return self.fc(self.dropout(global_average(self.unit(x))))
+        return self.output(self.fc(self.dropout(self.pooled(global_average(self.unit(x))))))

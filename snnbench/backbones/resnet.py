@@ -24,6 +24,8 @@ from snnbench.check import choice, count, flag
 from snnbench.errors import UserError
 from snnbench.neurons.base import spiking_layers
 
+CONV_INITS = ("fan_out", "default")
+
 
 class ResNet20(Backbone):
     """The widened ResNet-20: three convolutions, pool, four stages of 64, 128, 256 and 512 channels.
@@ -119,7 +121,7 @@ class ResNet19(Backbone):
         choice("backbone.variant", variant, self.VARIANTS)
         summand = {"gain": math.sqrt(0.5)} if flag("backbone.balanced", balanced) else {}
         braincog, hidden = variant == "braincog", variant in ("tdbn", "braincog")
-        choice("backbone.conv_init", conv_init, ("fan_out", "default"))
+        choice("backbone.conv_init", conv_init, CONV_INITS)
         widths = [count("backbone.width", width) * factor for factor in (1, 2, 4)]
         stem = width if variant == "fsta" or braincog else max(1, width // 2)
         unit = unit_factory(norm, neuron)
@@ -168,6 +170,7 @@ class ResNet(Backbone):
         zero_init_last: start the last norm of each block at 0.
         balanced: a factor of 1 / sqrt(2) in the norms whose outputs are added (tdBN).
         attention: between each norm and its neuron, "fsta" or none.
+        conv_init: "fan_out", Kaiming normal over the fan out, or "default", PyTorch's (ASGL).
 
     Raises:
         UserError: a size that does not fit, or variant "sew" where it has no effect.
@@ -192,6 +195,7 @@ class ResNet(Backbone):
         zero_init_last: bool = False,
         balanced: bool = False,
         attention: str | None = None,
+        conv_init: str = "fan_out",
     ) -> None:
         fsta = choice("backbone.variant", variant, self.VARIANTS) == "fsta"
         small = choice("backbone.stem", stem, ("imagenet", "cifar")) == "cifar"
@@ -216,7 +220,8 @@ class ResNet(Backbone):
         flags = {"bottleneck": bottleneck, "balanced": flag("backbone.balanced", balanced)}
         self.stages = basic_stages(plan, unit, norm, zero_init_last=zero_init_last, **flags)
         self.fc = nn.Linear(widths[-1], num_classes)
-        init_convs(self)
+        if choice("backbone.conv_init", conv_init, CONV_INITS) == "fan_out":
+            init_convs(self)
         if fsta and not small:
             init_linear(self.fc, 1 / self.fc.in_features)
 

@@ -29,7 +29,7 @@ class SynOps:
     - averages of spikes: an accumulate wherever the average is not zero;
     - signed spikes: an accumulate of each, as of its absolute value;
     - anything else after the first neuron (a membrane led past it, a linear layer after a linear layer), and whatever
-      follows a neuron with graded outputs: MACs.
+      follows a neuron with graded outputs, or spikes of a height that is not 1: MACs.
 
     The ANN counterpart sees one frame once. Where the network has `in_parts` set, its timesteps are parts of one input
     (the columns of an image), and the ANN makes as many passes.
@@ -130,7 +130,11 @@ class SynOps:
         def count(layer: nn.Module, inputs: tuple[Tensor, ...], named: dict[str, Tensor], outputs: Tensor) -> None:
             x = inputs[0] if inputs else named["input"]
             other = inputs[1] if len(inputs) > 1 else None
-            real = self._outputs in ("", "graded")  # before the first neuron, or after one that hands on no spikes
+            real = self._outputs in (
+                "",
+                "scaled",
+                "graded",
+            )  # before the first neuron, or after one that hands on no ones
             if self._outputs == "signed":
                 x = x.abs()
             tally.add(x, outputs, batch=self._batch, real=real, area=self._area, other=other)

@@ -40,6 +40,7 @@ def recorded(neuron: Any, names: Sequence[str], steps: bool) -> Iterator[dict[st
         watched = _Watched(neuron)
         if steps:
             coefficients = coefficients_of(neuron, x.device)
+            state = neuron.start(x) if state is None else state
             check_call(neuron, x, state, coefficients)
             spikes, last = reference.run(watched, x, state, coefficients)
         else:

@@ -12,6 +12,7 @@ from snnbench import kernels
 from snnbench.check import count, flag, number
 from snnbench.errors import UserError
 from snnbench.kernels import State
+from snnbench.kernels.cell import check_call
 from snnbench.kernels.recording import recorded
 from snnbench.neurons.surrogate import Surrogate, make_surrogate
 from snnbench.registry import Registry, config_name
@@ -30,8 +31,8 @@ class SpikingNeuron(nn.Module):
         config_name: what configs call it; from the class's name (MaskedPSN: masked_psn), unless it says otherwise.
         year: in which it was published; orders tables and figures.
         outputs: what it hands on: "spikes", 0 or 1; "signed" spikes, -1, 0 or 1, each of which is an accumulate to
-            what it reaches; or "graded" values, of which no firing rate tells and each product is a
-            multiply-accumulate.
+            what it reaches; "scaled" spikes, 0 or a height, each product of which is a multiply-accumulate; or "graded"
+            values, of which no firing rate tells, and each product is a multiply-accumulate.
         states: the names of the state variables; each starts at 0, also where v_reset is another number
             (SpikingJelly starts at v_reset).
         per_step: the names of the coefficients whose first dimension is time.
@@ -52,7 +53,7 @@ class SpikingNeuron(nn.Module):
     label: ClassVar[str] = ""
     config_name: ClassVar[str] = ""
     year: ClassVar[int | None] = None
-    outputs: ClassVar[Literal["spikes", "signed", "graded"]] = "spikes"
+    outputs: ClassVar[Literal["spikes", "signed", "scaled", "graded"]] = "spikes"
     states: tuple[str, ...] = ("v",)
     per_step: tuple[str, ...] = ()
     gates: tuple[str, ...] = ()
@@ -95,6 +96,13 @@ class SpikingNeuron(nn.Module):
         """The differentiable inputs of `step`: 0-d, [C], or for those in `per_step` [T] or [T, C]."""
         return {}
 
+    def start(self, x: Tensor) -> State | None:
+        """What a call with x [T, B, ...] and no state starts from; None is zeros, as is each state that is not in it.
+
+        Neurons that draw at random (ASGL) override it.
+        """
+        return None
+
     def step(self, x: Tensor, state: State, c: Mapping[str, Tensor], spike: Surrogate) -> tuple[Tensor, State]:
         """One timestep. Pure: no loop, no hidden state, no in-place update.
 
@@ -130,11 +138,12 @@ class SpikingNeuron(nn.Module):
         """
         if type(self).run is not SpikingNeuron.run:
             return self.run(x, state)[0]
+        state = self.start(x) if state is None else state
         return kernels.run(self, x, state, last=False)[0]  # the final state is not even written
 
     def run(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         """Like calling the neuron, but also returns the final state, to be handed in with the next chunk."""
-        return kernels.run(self, x, state)
+        return kernels.run(self, x, self.start(x) if state is None else state)
 
     def record(self, *names: str) -> AbstractContextManager[dict[str, Tensor]]:
         """A context in which the neuron keeps what its last call computed: `with neuron.record("v", "s") as traces:`.
@@ -179,6 +188,33 @@ class SpikingNeuron(nn.Module):
 
     def extra_repr(self) -> str:
         return f"v_th={self.v_th:g}, reset={self.reset_repr()}, surrogate={self.spike}, engine={self.engine}"
+
+
+def check_reference(neuron: SpikingNeuron, what: str) -> None:
+    """Refuse a fused engine for a neuron that none can run; `what` says what it is.
+
+    Raises:
+        UserError: its `engine` names one.
+    """
+    if neuron.engine not in ("auto", "reference"):
+        raise UserError(
+            f"engine={neuron.engine}: {type(neuron).__name__} is {what}, which no fused engine runs. "
+            "Use engine=auto or engine=reference."
+        )
+
+
+def check_whole(neuron: SpikingNeuron, x: Tensor, state: State | None, T: int) -> None:
+    """Refuse a call of a neuron that needs all of its T timesteps at once, if x [T, B, ...] has others.
+
+    Raises:
+        ValueError: there is a state, or x has another shape than such a neuron takes.
+    """
+    name = type(neuron).__name__
+    if state is not None:
+        raise ValueError(f"{name} sees all of its T={T} timesteps at once: it takes no state, so it cannot stream")
+    check_call(neuron, x, None, {})
+    if x.shape[0] != T:
+        raise ValueError(f"{name} was built for T={T} timesteps, x {list(x.shape)} has {x.shape[0]}")
 
 
 def spiking_layers(network: nn.Module) -> dict[str, SpikingNeuron]:

@@ -10,10 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from snnbench.check import choice, count, number
-from snnbench.errors import UserError
 from snnbench.kernels import State
 from snnbench.kernels.cell import check_call
-from snnbench.neurons.base import SpikingNeuron
+from snnbench.neurons.base import SpikingNeuron, check_reference, check_whole
 from snnbench.neurons.surrogate import Surrogate
 
 
@@ -35,12 +34,7 @@ class ParallelNeuron(SpikingNeuron):
         engine: str = "auto",
     ) -> None:
         super().__init__(v_th=v_th, v_reset=None, surrogate=surrogate, channels=channels, engine=engine)
-        if engine not in ("auto", "reference"):
-            name = type(self).__name__
-            raise UserError(
-                f"engine={engine}: {name} is a matrix product over time, which no fused engine runs. "
-                "Use engine=auto or engine=reference."
-            )
+        check_reference(self, "a matrix product over time")
 
     @property
     def not_fusable(self) -> str | None:
@@ -82,14 +76,7 @@ class PSN(ParallelNeuron):
         return self.weight
 
     def run(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
-        name = type(self).__name__
-        if state is not None:
-            raise ValueError(
-                f"{name} sees all of its T={self.T} timesteps at once: it takes no state, so it cannot stream"
-            )
-        check_call(self, x, None, {})
-        if x.shape[0] != self.T:
-            raise ValueError(f"{name} was built for T={self.T} timesteps, x {list(x.shape)} has {x.shape[0]}")
+        check_whole(self, x, state, self.T)
         with torch.autocast(x.device.type, enabled=False):
             weight = self.time_weight().to(torch.promote_types(x.dtype, torch.float32))
             return self.fire(x, weight).to(x.dtype), {}

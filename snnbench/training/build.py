@@ -28,7 +28,7 @@ from snnbench.kernels.engines.registry import registered
 from snnbench.seeding import drawn_aside, seed_all
 from snnbench.training.fused import build_fused
 from snnbench.training.module import SpikingClassifier
-from snnbench.training.optim import check_optimizer, checked, parameter_groups
+from snnbench.training.optim import GROUPING, check_optimizer, checked, parameter_groups
 
 
 def make(cfg: DictConfig, group: str, drop: Sequence[str] = ("name",), **extra: Any) -> Any:
@@ -124,15 +124,14 @@ def make_schedule(cfg: DictConfig) -> Callable[[Optimizer], LRScheduler]:
 
 
 def build_optimizer(cfg: DictConfig) -> Callable[[nn.Module], Optimizer]:
-    """A function from the network to its optimizer, with the groups that `decay` and `lr_factors` ask for."""
+    """A function from the network to its optimizer, with the groups that the keys in GROUPING ask for."""
     options: Any = OmegaConf.to_container(cfg.optimizer, resolve=True)
-    factory = make(cfg, "optimizer", drop=("name", "decay", "lr_factors"), _partial_=True)
+    factory = make(cfg, "optimizer", drop=("name", *GROUPING), _partial_=True)
     clipped = cfg.trainer.precision == "16-mixed" and cfg.trainer.get("gradient_clip_val")
 
     def build(network: nn.Module) -> Optimizer:
-        groups = parameter_groups(
-            network, options["lr"], options["weight_decay"], options["decay"], options.get("lr_factors")
-        )
+        grouping = {key: options[key] for key in GROUPING if key in options}
+        groups = parameter_groups(network, options["lr"], options["weight_decay"], **grouping)
         try:
             optimizer = build_fused(factory, groups, wanted=not clipped)  # which unscales the gradients by itself
         except (TypeError, ValueError) as error:

@@ -19,6 +19,7 @@ from snnbench.seeding import seed_all
 from snnbench.training.confusion import Confusion
 from snnbench.training.fused import align
 from snnbench.training.losses import Follower, Scheduled, for_passes
+from snnbench.training.optim import StepwiseLR
 
 Batch = tuple[Tensor, Tensor]
 
@@ -171,6 +172,9 @@ class SpikingClassifier(lightning.LightningModule):
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
         align(optimizer)
+        scheduler = self.lr_schedulers()
+        if isinstance(scheduler, StepwiseLR):
+            scheduler.warm_up(self.trainer.global_step)
 
     def _share(self, samples: int, batch_idx: int) -> float:
         """What makes accumulated gradients those of the whole batch, also where its last group is not full.

@@ -22,6 +22,8 @@ from snnbench.errors import UserError
 from snnbench.neurons import SpikingNeuron
 
 KINDS = ("weight", "bias", "norm", "neuron", "gate")
+GROUPING = ("decay", "lr_factors", "adam", "adam_lr")
+"""What of an optimizer's config says how its parameters are grouped."""
 
 
 Kinds = tuple[str, ...]
@@ -73,6 +75,8 @@ def parameter_groups(
     weight_decay: float,
     decay: Sequence[str],
     lr_factors: Mapping[str, float] | None = None,
+    adam: Sequence[str] = (),
+    adam_lr: float = 1e-3,
 ) -> list[dict[str, Any]]:
     """A group for each learning rate, with and without weight decay; each parameter once, frozen ones left out.
 
@@ -82,25 +86,30 @@ def parameter_groups(
         weight_decay: the decay of what decays.
         decay: the KINDS it acts on.
         lr_factors: what multiplies the learning rate of a kind; the narrowest kind of a parameter decides.
+        adam: the kinds that `SGDAdam` gives to Adam, in groups of their own.
+        adam_lr: the learning rate of those, which schedules leave alone.
 
     Raises:
-        UserError: an unknown kind, a decay below 0, or a factor that is no number above 0.
+        UserError: an unknown kind, a decay below 0, or a factor or adam_lr that is no number above 0.
     """
     number("optimizer.weight_decay", weight_decay, "[0, inf)")
-    decay = choices("optimizer.decay", decay, KINDS)
+    number("optimizer.adam_lr", adam_lr, "(0, inf)")
+    decay, adam = choices("optimizer.decay", decay, KINDS), choices("optimizer.adam", adam, KINDS)
     factors = _check_factors({} if lr_factors is None else lr_factors)
-    groups: dict[tuple[float, bool], list[nn.Parameter]] = {(1.0, True): [], (1.0, False): []}
+    groups: dict[tuple[float, bool, bool], list[nn.Parameter]] = {(1.0, True, False): [], (1.0, False, False): []}
     for parameter, kinds in parameters_with_kinds(network):
         if parameter.requires_grad:
             factor = next((factors[kind] for kind in kinds if kind in factors), 1.0)
-            groups.setdefault((factor, any(kind in decay for kind in kinds)), []).append(parameter)
+            decays, by_adam = (any(kind in named for kind in kinds) for named in (decay, adam))
+            groups.setdefault((factor, decays, by_adam), []).append(parameter)
     return [
         {
             "params": parameters,
             "weight_decay": weight_decay if decays else 0.0,
             **({} if factor == 1 else {"lr": lr * factor}),
+            **({"lr": adam_lr, "adam": True, "scheduled": False} if by_adam else {}),
         }
-        for (factor, decays), parameters in groups.items()
+        for (factor, decays, by_adam), parameters in groups.items()
         if parameters
     ]
 
@@ -139,6 +148,18 @@ class ConstantSchedule:
         return LambdaLR(optimizer, lambda epoch: 1.0)
 
 
+class StepwiseLR(LambdaLR):
+    """Rates of each epoch, to which the first `warmup_steps` steps of the optimizer rise."""
+
+    warmup_steps = 0
+
+    def warm_up(self, step: int) -> None:
+        """Give the optimizer the rates of step `step`, counted from 0; to be called before each."""
+        if step <= self.warmup_steps > 0:
+            for group, lr in zip(self.optimizer.param_groups, self.get_last_lr(), strict=True):
+                group["lr"] = lr * min(1.0, (step + 1) / self.warmup_steps)
+
+
 @dataclass(frozen=True)
 class CosineSchedule:
     """Linear warm-up, cosine to a floor, constant cool-down; one value per epoch, counted from 0.
@@ -152,6 +173,7 @@ class CosineSchedule:
         after_warmup: the cosine begins where the warm-up ends, as in MAE; else it spans epochs 0 to
             `epochs - cooldown`, warm-up included, as in timm and PyTorch's annealing.
         per_batch: the rate changes with every optimizer step, the epoch counted in fractions; see `rates.PerBatch`.
+        warmup_steps: in the first so many steps, the n-th of them, the rate is n / warmup_steps of its epoch's.
 
     Raises:
         UserError: a number outside its range, or no epoch left between warm-up and cool-down.
@@ -164,15 +186,21 @@ class CosineSchedule:
     cooldown: int = 0
     after_warmup: bool = False
     per_batch: bool = False
+    warmup_steps: int = 0
 
     def __post_init__(self) -> None:
         count("schedule.epochs", self.epochs)
         count("schedule.warmup", self.warmup, 0)
         count("schedule.cooldown", self.cooldown, 0)
+        count("schedule.warmup_steps", self.warmup_steps, 0)
         number("schedule.warmup_lr", self.warmup_lr, "[0, inf)")
         number("schedule.min_lr", self.min_lr, "[0, inf)")
         flag("schedule.after_warmup", self.after_warmup)
         flag("schedule.per_batch", self.per_batch)
+        if self.per_batch and self.warmup_steps:
+            raise UserError(
+                f"schedule.warmup_steps={self.warmup_steps}: schedule.per_batch sets each step's rate by itself; set one."
+            )
         if self.warmup + self.cooldown >= self.epochs:
             raise UserError(
                 f"schedule.warmup={self.warmup}, schedule.cooldown={self.cooldown}: together they must leave at least "
@@ -192,10 +220,15 @@ class CosineSchedule:
     def __call__(self, optimizer: Optimizer) -> LambdaLR:
         _check_rate("min_lr", self.min_lr, optimizer)
         _check_rate("warmup_lr", self.warmup_lr if self.warmup else 0.0, optimizer)
-        return LambdaLR(optimizer, [partial(self._factor, float(group["lr"])) for group in optimizer.param_groups])
+        factors: list[Callable[[int], float]] = [
+            partial(self._factor, float(group["lr"]), group.get("scheduled", True)) for group in optimizer.param_groups
+        ]
+        scheduler = StepwiseLR(optimizer, factors)
+        scheduler.warmup_steps = self.warmup_steps
+        return scheduler
 
-    def _factor(self, peak: float, epoch: float) -> float:
-        return self.lr(epoch, peak) / peak
+    def _factor(self, peak: float, scheduled: bool, epoch: float) -> float:
+        return self.lr(epoch, peak) / peak if scheduled else 1.0
 
 
 @dataclass(frozen=True)
@@ -238,6 +271,8 @@ def checked(schedule: Callable[[Optimizer], LRScheduler]) -> Callable[[Optimizer
 
     def build(optimizer: Optimizer) -> LRScheduler:
         scheduler = schedule(optimizer)
+        if not isinstance(scheduler, LambdaLR) and not all(g.get("scheduled", True) for g in optimizer.param_groups):
+            raise UserError("optimizer=sgd_adam: keeps the rate of its Adam only under schedule=cosine or constant.")
         if isinstance(scheduler, CosineAnnealingLR):
             count("schedule.T_max", scheduler.T_max)
             _check_rate("eta_min", scheduler.eta_min, optimizer)

@@ -122,7 +122,7 @@ def build(case: str, T: int, channels: int | None = 3, **options: object) -> Spi
 
 CASES = {f"{name} {form}".rstrip(): (name, options) for name in NEURONS for form, options in forms(name).items()}
 """By the name of the case: the neuron's, and the options."""
-STRAIGHT_THROUGH = {"glif hard_gates=true", "lif detach_state=true", "channelwise_psn powers_of_two=true"}
+STRAIGHT_THROUGH = {"glif hard_gates=true", "lif detach_state=true", "channelwise_psn powers_of_two=true", "dsr"}
 STRAIGHT_THROUGH |= {"ltsnn", "ltsnn v_reset=null", "ltsnn v_reset=-0.25"}
 STRAIGHT_THROUGH |= {case for case in CASES if case.startswith("graded_lif")}
 """Cases whose gradient is, on purpose, not that of what they compute forward."""

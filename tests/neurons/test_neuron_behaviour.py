@@ -214,7 +214,7 @@ def test_repr_names_the_engine_and_the_surrogate(name):
 def test_only_what_has_no_step_is_not_fusable():
     for case, (name, _) in CASES.items():
         assert (build(case, 4).not_fusable is None) == (name in STEPPED)
-    assert NEURONS.keys() - STEPPED == {"psn", "masked_psn", "sliding_psn", "channelwise_psn"}
+    assert NEURONS.keys() - STEPPED == {"psn", "masked_psn", "sliding_psn", "channelwise_psn", "dsr"}
     neuron = DALIF(membrane_norm=True, channels=3)
     assert "membrane_norm" in neuron.not_fusable
     assert neuron.eval().not_fusable is None

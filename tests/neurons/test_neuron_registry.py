@@ -43,9 +43,9 @@ def test_names_as_configs_spell_them(cls, name):
 
 def test_the_projects_neurons_stand_in_the_order_of_their_years():
     names = list(registry.own())
-    own = ["lif", "plif", "glif", "ltlif", "klif", "psn", "clif", "ltsnn", "arlif", "channelwise_psn", "dalif"]
-    assert names[:13] == [*own, "mpdagl", "dsatgo"]
-    assert set(names[13:]) == {"graded_lif", "if", "lif_no_reset", "masked_psn", "sliding_psn"}
+    own = ["lif", "plif", "dsr", "glif", "ltlif", "asgl", "klif", "psn", "clif", "ltsnn", "arlif", "channelwise_psn"]
+    assert names[:15] == [*own, "dalif", "mpdagl", "dsatgo"]
+    assert set(names[15:]) == {"graded_lif", "if", "lif_no_reset", "masked_psn", "sliding_psn"}
     assert (known()["dalif"].label, known()["plif"].label) == ("DA-LIF", "PLIF")
     assert list(known())[: len(names)] == names
 

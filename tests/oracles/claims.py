@@ -58,7 +58,10 @@ def parts_of(row: str) -> set[str]:
 
 
 def _has_dropout(cfg: DictConfig) -> bool:
-    return any(cfg.backbone.get(key) for key in ("dropout", "hidden_dropout", "moderate_dropout"))
+    """Whether masks are drawn: the noise of ASGL's neurons is one, too."""
+    return any(cfg.backbone.get(key) for key in ("dropout", "hidden_dropout", "moderate_dropout")) or bool(
+        cfg.neuron.get("noise")
+    )
 
 
 def commit_of(oracle: Oracle) -> str:

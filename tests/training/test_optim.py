@@ -115,6 +115,18 @@ def test_every_group_falls_from_its_own_rate_to_the_same_floor():
         annealing.step()
 
 
+def test_the_first_steps_rise_to_the_rate_of_their_epoch():
+    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=0.4)
+    scheduler, seen = CosineSchedule(epochs=2, warmup_steps=4)(optimizer), []
+    for step in range(6):
+        scheduler.warm_up(step)
+        seen.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        if step == 2:  # an epoch of three steps
+            scheduler.step()
+    assert seen == pytest.approx([0.1, 0.2, 0.3, 0.2, 0.2, 0.2])
+
+
 @pytest.mark.parametrize("decay", ["weight", None, 1, ["weight", None]])
 def test_what_is_no_list_of_kinds_is_refused(decay):
     with pytest.raises(UserError, match=r"optimizer.decay="):
