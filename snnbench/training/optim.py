@@ -199,7 +199,7 @@ class CosineSchedule:
         flag("schedule.per_batch", self.per_batch)
         if self.per_batch and self.warmup_steps:
             raise UserError(
-                f"schedule.warmup_steps={self.warmup_steps}: schedule.per_batch sets each step's rate by itself; set one."
+                f"schedule.warmup_steps={self.warmup_steps}: set that, or schedule.per_batch, not both."
             )
         if self.warmup + self.cooldown >= self.epochs:
             raise UserError(
