@@ -19,7 +19,7 @@ from snnbench.bench.contestants import Contestant, contestant, contestants
 from snnbench.bench.cost import Cost, forecast, measure
 from snnbench.bench.pairing import Shared, shared
 from snnbench.bench.report import Report
-from snnbench.bench.suites import Part, Suite, read_suite
+from snnbench.bench.suites import MOST_SEEDS, Part, Suite, read_suite
 from snnbench.check import count, number
 from snnbench.errors import UserError
 from snnbench.interrupt import FAILED
@@ -86,7 +86,7 @@ def prepared(arguments: argparse.Namespace) -> Prepared:
     neuron, rivals = contestant(arguments.neuron), contestants(arguments.against)
     suite = read_suite(arguments.suite)
     if arguments.most is not None:
-        suite = replace(suite, most=count("--most", arguments.most, least=suite.least))
+        suite = replace(suite, most=count("--most", arguments.most, suite.least, most=MOST_SEEDS))
     if arguments.margin is not None:
         suite = replace(suite, margin=number("--margin", arguments.margin, "(0, inf)"))
     jobs.check_words(arguments.words)
@@ -94,25 +94,36 @@ def prepared(arguments: argparse.Namespace) -> Prepared:
     if not any(word.startswith("threads=") for word in words):
         words.append(f"threads={threads.choose().count}")  # once, lest runs differ in it
     configs: Configs = {}
-    parts, notes = [], []
     for part in suite.parts:
+        jobs.check_words(part.words)
         for one in dict.fromkeys((neuron, *rivals)):
             wanted = (*jobs.words_of(part, one, words), f"T={max(part.steps)}")
             configs[part.data, one] = jobs.composed(wanted)
             preflight.check_parts(configs[part.data, one])
+    parts, notes = _there(suite.parts, {part.data: configs[part.data, neuron] for part in suite.parts}, arguments.plan)
+    return Prepared(replace(suite, parts=parts), neuron, rivals, words, configs, notes)
+
+
+def _there(parts: Sequence[Part], configs: Mapping[str, DictConfig], plan: bool) -> tuple[tuple[Part, ...], list[str]]:
+    """The data sets whose files are there, and what is said of the others; for a plan all, and nothing is fetched.
+
+    Raises:
+        UserError: one is missing that is not optional, or all are; names every one.
+    """
+    missing: dict[str, UserError] = {}
+    for part in parts:
         try:
-            if not arguments.plan:
-                jobs.check_data(configs[part.data, neuron])
-            parts.append(part)
+            jobs.check_data(configs[part.data], fetch=not plan)
         except UserError as error:
-            if not part.optional:
-                raise
-            notes.append(f"without {part.data}: {error}")
-    if not parts:
-        raise UserError("\n".join(notes))
+            missing[part.data] = error
+    found = tuple(part for part in parts if part.data not in missing)
+    needed = [str(missing[part.data]) for part in parts if part.data in missing and not part.optional]
+    if not plan and (needed or not found):
+        raise UserError("\n".join(needed or map(str, missing.values())))
+    notes = [f"{'not here yet, ' if plan else 'without '}{data}: {error}" for data, error in missing.items()]
     for note in notes:
         print(note, file=sys.stderr)
-    return Prepared(replace(suite, parts=tuple(parts)), neuron, rivals, words, configs, notes)
+    return (tuple(parts) if plan else found), notes
 
 
 def measured(found: Prepared) -> dict[tuple[str, Contestant], Cost]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,7 +14,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig
 
-from snnbench import cli, commands, config, sweep
+from snnbench import cli, commands, config, sweep, weights
 from snnbench.bench.contestants import Contestant
 from snnbench.bench.suites import Part
 from snnbench.errors import UserError
@@ -26,7 +27,18 @@ from snnbench.status import of_this_job
 
 OURS = ("logger=none",)
 """Of every run, unless the user says otherwise: metrics.csv has it all."""
-SET_BY_BENCH = ("neuron", "T", "seed", "resume", "paths.output_dir", "data")
+REFUSED = {
+    **dict.fromkeys(("neuron", "T", "seed", "data"), "is chosen by NEURON, --against, --suite and the seeds in turn"),
+    **dict.fromkeys(("resume", "paths.output_dir"), "is of one run, and a comparison has many"),
+    "debug": "makes runs that never count",
+    "lr_find": "trains nothing",
+    "sweep": "is a sweep; all runs of a comparison have one value",
+    "hydra": "is not for a comparison, which trains its runs itself, one after the other",
+}
+"""Keys and groups that are no override of a comparison's runs, and why."""
+
+
+AGAIN = "What failed by itself is left as it is by the same command; with retry=failed it is begun anew."
 
 
 class Failed(Exception):
@@ -48,11 +60,12 @@ def check_words(words: Sequence[str]) -> None:
         UserError: names the word.
     """
     for word in words:
-        key, equals, _ = word.partition("=")
-        if not equals:
+        key, equals, _ = word.lstrip("+~").partition("=")
+        if not equals or not key:
             raise UserError(f"{word}: is no override such as epochs=10. Rivals stand behind --against.")
-        if key in SET_BY_BENCH:
-            raise UserError(f"{word}: is chosen by NEURON, --against, --suite and the seeds in turn. Leave it out.")
+        why = REFUSED.get("hydra" if re.match(r"hydra\b", key) else key)
+        if why is not None:
+            raise UserError(f"{word}: {why}. Leave it out.")
         parsed: Override = OverridesParser.create().parse_override(word)
         if parsed.is_sweep_override():
             raise UserError(f"{word}: is a sweep; all runs of a comparison have one value. Give one.")
@@ -69,18 +82,20 @@ def composed(words: Sequence[str]) -> DictConfig:
 
 def _checked(cfg: DictConfig) -> DictConfig:
     config.check(cfg)
+    weights.identify(cfg)
     return cfg
 
 
-def check_data(cfg: DictConfig) -> None:
-    """See that the files of the data are there, fetching them where they can be fetched.
+def check_data(cfg: DictConfig, fetch: bool = True) -> None:
+    """See that the files of the data are there, fetching them where they can be fetched, unless `fetch` is false.
 
     Raises:
         UserError: says where they were looked for and how to get them.
     """
     from snnbench.training import build
 
-    data = build.make(cfg, "data", drop=(), batch_size=int(cfg.batch_size))
+    options = {} if fetch or "download" not in cfg.data else {"download": False}
+    data = build.make(cfg, "data", drop=(), batch_size=int(cfg.batch_size), **options)
     try:
         data.source.prepare() if hasattr(data, "source") else data.prepare_data()
     except OSError as error:
@@ -157,7 +172,7 @@ class Jobs:
         unfinished = [run for run in found.values() if run.status != "finished"]
         if code or missing or unfinished:
             which = ", ".join([*missing, *(f"{run.folder} ({run.status})" for run in unfinished)])
-            raise Failed(f"{' '.join(words)}: no result of {which}; {self.log.name} says why.")
+            raise Failed(f"{' '.join(words)}: no result of {which}; {self.log.name} says why. {AGAIN}")
         assert self._ledger is not None
         self._ledger.runs += found.values()
         return found

@@ -9,6 +9,7 @@ from omegaconf import DictConfig
 
 from snnbench.neurons.base import of_neurons
 from snnbench.training import build
+from snnbench.training.initial import load_weights
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,7 @@ def shared(first: DictConfig, second: DictConfig) -> Shared:
 def _outside(cfg: DictConfig) -> dict[str, torch.Tensor]:
     """The tensors of a new network that belong to no neuron."""
     network = build.build_network(cfg)
+    load_weights(cfg, network)
     tensors = network.state_dict()
     inside = set(of_neurons(network, tensors))
     return {name: tensor for name, tensor in tensors.items() if name not in inside}

@@ -21,7 +21,8 @@ from typing import Literal
 import numpy as np
 
 DRAWS = 100_000
-"""Simulated campaigns: the level at which all looks hold is then known to a hundredth of itself."""
+"""Simulated campaigns. The level at which all looks hold is then known to 1.4 % of itself at an alpha of 0.05, by the
+5,000 campaigns beyond it, and to 4 % at 0.05 / 9."""
 Verdict = Literal["better", "worse", "same"]
 
 

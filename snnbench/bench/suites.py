@@ -14,6 +14,7 @@ from snnbench.overrides import CommandLine
 
 GROUP = "bench"
 SUITE_KEYS = {"margin", "seeds", "parts"}
+MOST_SEEDS = 100  # the level of a look is simulated: half a minute and half a GB for these
 PART_KEYS = {"data", "T", "samples", "words", "optional"}
 
 
@@ -67,7 +68,7 @@ def read_suite(name: str) -> Suite:
     seeds = found["seeds"]
     _keys(f"{path}: seeds", seeds, {"least", "most"})
     least = count(f"{path}: seeds.least", seeds["least"], least=3)
-    most = count(f"{path}: seeds.most", seeds["most"], least=least)
+    most = count(f"{path}: seeds.most", seeds["most"], least, most=MOST_SEEDS)
     margin = number(f"{path}: margin", found["margin"], "(0, inf)")
     if not isinstance(found["parts"], list) or not found["parts"]:
         raise UserError(f"{path}: parts: must be a list of data sets.")

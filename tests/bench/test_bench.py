@@ -21,6 +21,7 @@ parts:
     samples: 256
     words: [data.limit=256, epochs=4, batch_size=32, backbone.width=4, optimizer.lr=0.02]
 """
+SMALL = "backbone=convnet, backbone.width=2, batch_size=8"
 CRIPPLED = "lif:v_th=1000"
 
 
@@ -93,6 +94,42 @@ def test_a_plan_trains_nothing(bench, tmp_path):
     assert not (tmp_path / "outputs").exists()
 
 
+def test_a_plan_says_which_data_is_not_there_and_fetches_none(bench, tmp_path, monkeypatch):
+    def fetched(*_, **__):
+        raise AssertionError("a plan fetches nothing")
+
+    monkeypatch.setattr("urllib.request.urlopen", fetched)
+    more = "".join(f"  - {{data: {name}, T: [2], samples: 64, words: [{SMALL}]}}\n" for name in ("mnist", "cifar10"))
+    (tmp_path / "configs" / "bench" / "mine.yaml").write_text(SUITE + more)
+    code, out, err = bench("lif", "--plan", "epochs=2")
+    assert code == 0, err
+    assert [line.split(":")[0] for line in out.splitlines()] == ["digits", "mnist", "cifar10", "all"]
+    assert re.findall(r"^not here yet, (\w+): no data in ", err, re.M) == ["mnist", "cifar10"]
+    assert not (tmp_path / "data").exists()
+
+
+def test_all_that_is_missing_is_named_at_once(bench, tmp_path):
+    more = "".join(f"  - {{data: {name}, T: [2], samples: 64, words: [{SMALL}]}}\n" for name in ("mnist", "cifar10"))
+    (tmp_path / "configs" / "bench" / "mine.yaml").write_text(SUITE.partition("  - data")[0] + more)
+    code, out, err = bench("lif", "data.download=false")
+    assert (code, out) == (2, "")
+    assert len(re.findall("no data in ", err)) == 2
+
+
+def test_weights_that_runs_begin_with_are_known_by_their_digest(tmp_path):
+    from snnbench.bench.jobs import composed
+    from snnbench.bench.pairing import shared
+    from snnbench.training.build import build_network
+
+    words = ("data=digits", "T=1", "backbone.width=2", "neuron=lif")
+    state = {name: torch.full_like(tensor, 7) for name, tensor in build_network(composed(words)).state_dict().items()}
+    torch.save(state, tmp_path / "sevens.pt")
+    cfg = composed([*words, f"weights={tmp_path / 'sevens.pt'}"])
+    assert len(cfg.weights.digest) == 16
+    assert shared(cfg, cfg).different == ()
+    assert shared(cfg, composed(words)).equal == ()
+
+
 def test_a_neuron_against_itself_is_no_different_also_without_data_that_is_not_there(bench, tmp_path):
     more = "  - {data: mnist, T: [2], samples: 60000, words: [data.download=false], optional: true}\n"
     (tmp_path / "configs" / "bench" / "mine.yaml").write_text(SUITE + more)
@@ -111,6 +148,7 @@ def test_what_fails_is_named(bench):
     assert code == 1
     assert err.splitlines()[-1].startswith("error: data=digits neuron=plif ")
     assert "no result of T=2 seed=0, " in err
+    assert "retry=failed" in err
 
 
 @pytest.mark.parametrize(
@@ -124,7 +162,17 @@ def test_what_fails_is_named(bench):
         (["plif:tau=-3"], "neuron.tau=-3"),
         (["plif", "--suite", "tny"], "Did you mean 'tiny'?"),
         (["plif", "--most", "2"], "--most=2: must be a whole number"),
+        (["plif", "--most", "1000000"], "from 3 to 100"),
         (["plif", "--margin", "-1"], "--margin=-1"),
+        (["plif", "weights=nowhere.pt"], "weights=nowhere.pt"),
+        (["plif", "++T=4"], "++T=4: is chosen by NEURON"),
+        (["plif", "++seed=3"], "++seed=3: is chosen by NEURON"),
+        (["plif", "=3"], "=3: is no override"),
+        (["plif", "debug=fast"], "makes runs that never count"),
+        (["plif", "lr_find=true"], "trains nothing"),
+        (["plif", "+sweep=comparison"], "+sweep=comparison: is a sweep"),
+        (["plif", "hydra/launcher=joblib"], "trains its runs itself"),
+        (["plif", "hydra.run.dir=x"], "trains its runs itself"),
         (["plif", "lif"], "lif: is no override"),
         (["plif", "neuron=lif"], "neuron=lif: is chosen by NEURON"),
         (["plif", "epochs=1,2"], "epochs=1,2: is a sweep"),
