@@ -89,11 +89,20 @@ def build_network(cfg: DictConfig) -> nn.Module:
     return network
 
 
+def build_loss(cfg: DictConfig, network: nn.Module) -> nn.Module:
+    """The loss; one that reads more of the network than its logits is shown it."""
+    loss: nn.Module = make(cfg, "loss")
+    watch = getattr(loss, "watch", None)
+    if watch is not None:
+        watch(network)
+    return loss
+
+
 def build_module(cfg: DictConfig, network: nn.Module, data: Any) -> SpikingClassifier:
     """Network, loss, optimizer and schedule as one LightningModule."""
     module = SpikingClassifier(
         network,
-        loss=make(cfg, "loss"),
+        loss=build_loss(cfg, network),
         optimizer=build_optimizer(cfg),
         schedule=make_schedule(cfg),
         seed=cfg.seed,

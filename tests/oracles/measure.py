@@ -59,8 +59,8 @@ def measure(system: str, *overrides: str) -> Measured:
             neuron.set_progress(oracle.facts["progress"])
     x, labels = oracle.batch
     with _watched(measured):
+        loss_fn = build.build_loss(cfg, network)
         logits = network.train()(x)
-        loss_fn = build.make(cfg, "loss")
         loss = loss_fn(logits, labels)
         loss.backward()
         measured.loss = loss.item()
