@@ -43,9 +43,9 @@ def measure(configs: Mapping[Who, DictConfig]) -> dict[Who, Cost]:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     networks = {who: build.build_network(cfg).to(device).train() for who, cfg in configs.items()}
     first = next(iter(configs.values()))
-    loss, batch = build.make(first, "loss"), int(first.batch_size)
+    losses, batch = {who: build.build_loss(first, network) for who, network in networks.items()}, int(first.batch_size)
     while True:
-        steps = {who: _step(network, loss, *_batch(first, batch, device)) for who, network in networks.items()}
+        steps = {who: _step(network, losses[who], *_batch(first, batch, device)) for who, network in networks.items()}
         for step in steps.values():
             step()
         if device.type == "cuda" or batch <= 2 or max(_seconds(step, device) for step in steps.values()) <= SLOW:

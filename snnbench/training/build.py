@@ -27,6 +27,7 @@ from snnbench.errors import UserError
 from snnbench.kernels.engines.registry import registered
 from snnbench.seeding import drawn_aside, seed_all
 from snnbench.training.fused import build_fused
+from snnbench.training.losses import Follower
 from snnbench.training.module import SpikingClassifier
 from snnbench.training.optim import GROUPING, check_optimizer, checked, parameter_groups
 
@@ -89,11 +90,19 @@ def build_network(cfg: DictConfig) -> nn.Module:
     return network
 
 
+def build_loss(cfg: DictConfig, network: nn.Module) -> nn.Module:
+    """The loss; a Follower gets to know the network."""
+    loss: nn.Module = make(cfg, "loss")
+    if isinstance(loss, Follower):
+        loss.follow(network)
+    return loss
+
+
 def build_module(cfg: DictConfig, network: nn.Module, data: Any) -> SpikingClassifier:
     """Network, loss, optimizer and schedule as one LightningModule."""
     module = SpikingClassifier(
         network,
-        loss=make(cfg, "loss"),
+        loss=build_loss(cfg, network),
         optimizer=build_optimizer(cfg),
         schedule=make_schedule(cfg),
         seed=cfg.seed,

@@ -38,16 +38,16 @@ def one_hot(labels: Tensor, like: Tensor) -> Tensor:
     return (labels if labels.dim() == 2 else F.one_hot(labels, like.shape[-1])).to(like.dtype)
 
 
-def _wide(logits: Tensor) -> Tensor:
+def wide(logits: Tensor) -> Tensor:
     return logits.to(torch.promote_types(logits.dtype, torch.float32))
 
 
-def _cross_entropy(logits: Tensor, labels: Tensor, label_smoothing: float) -> Tensor:
+def cross_entropy(logits: Tensor, labels: Tensor, label_smoothing: float) -> Tensor:
     target = labels.to(logits.dtype) if labels.dim() == 2 else labels
     return F.cross_entropy(logits, target, label_smoothing=label_smoothing)
 
 
-def _smoothing(value: float) -> float:
+def smoothing(value: float) -> float:
     return number("loss.label_smoothing", value, "[0, 1)")
 
 
@@ -61,10 +61,10 @@ class MeanLogitCrossEntropy(nn.Module):
 
     def __init__(self, label_smoothing: float = 0.0) -> None:
         super().__init__()
-        self.label_smoothing = _smoothing(label_smoothing)
+        self.label_smoothing = smoothing(label_smoothing)
 
     def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
-        return _cross_entropy(_wide(logits).mean(0), for_passes(labels, logits), self.label_smoothing)
+        return cross_entropy(wide(logits).mean(0), for_passes(labels, logits), self.label_smoothing)
 
 
 class MeanLogitBinaryCrossEntropy(nn.Module):
@@ -76,10 +76,10 @@ class MeanLogitBinaryCrossEntropy(nn.Module):
 
     def __init__(self, label_smoothing: float = 0.0) -> None:
         super().__init__()
-        self.label_smoothing = _smoothing(label_smoothing)
+        self.label_smoothing = smoothing(label_smoothing)
 
     def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
-        mean = _wide(logits).mean(0)
+        mean = wide(logits).mean(0)
         target = one_hot(for_passes(labels, logits), mean)
         if labels.dim() == 1:
             target = target * (1 - self.label_smoothing) + self.label_smoothing / logits.shape[-1]
@@ -100,16 +100,16 @@ class TET(nn.Module):
         super().__init__()
         self.lam = number("loss.lam", lam, "[0, 1]")
         self.target = number("loss.target", target, also=("one_hot", "threshold"))
-        self.label_smoothing = _smoothing(label_smoothing)
+        self.label_smoothing = smoothing(label_smoothing)
         self._network: tuple[nn.Module, ...] = ()  # no submodule
 
     def follow(self, network: nn.Module) -> None:
         self._network = (network,)
 
     def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
-        flat = _wide(logits).flatten(0, 1)
+        flat = wide(logits).flatten(0, 1)
         every = for_passes(labels, logits).repeat(len(logits), *[1] * (labels.dim() - 1))
-        loss = (1 - self.lam) * _cross_entropy(flat, every, self.label_smoothing)
+        loss = (1 - self.lam) * cross_entropy(flat, every, self.label_smoothing)
         return loss + self.lam * F.mse_loss(flat, self._regulariser_target(flat, every))
 
     def _regulariser_target(self, logits: Tensor, labels: Tensor) -> Tensor:
@@ -128,7 +128,7 @@ class RateMSE(nn.Module):
     """MSE(mean_t o_t, one-hot y): PLIF's loss on the firing rate of its voters."""
 
     def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
-        mean = _wide(logits).mean(0)
+        mean = wide(logits).mean(0)
         return F.mse_loss(mean, one_hot(for_passes(labels, logits), mean))
 
 
@@ -140,14 +140,14 @@ class TMC(nn.Module):
     """
 
     def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
-        logits = _wide(logits)
+        logits = wide(logits)
         T, seen = len(logits), logits.detach()
         count = torch.arange(1, T + 1, device=logits.device, dtype=logits.dtype)
         means = (torch.stack(list(accumulate(seen))) + (logits - seen)) / count[:, None, None]
         shares, own = means.softmax(-1), one_hot(labels, logits)
         ratio = (shares * own).sum(-1).mean(-1) / (shares * (1 - own)).sum(-1).mean(-1)
         every = labels.repeat(T, *[1] * (labels.dim() - 1))
-        return _cross_entropy(logits.flatten(0, 1), every, 0.0) + (ratio ** (1 - (count - 1) / T)).mean()
+        return cross_entropy(logits.flatten(0, 1), every, 0.0) + (ratio ** (1 - (count - 1) / T)).mean()
 
 
 class TKS(nn.Module):
@@ -172,8 +172,8 @@ class TKS(nn.Module):
         self.progress = fraction
 
     def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
-        logits = _wide(logits)
-        together = _cross_entropy(logits.mean(0), labels, 0.0)
+        logits = wide(logits)
+        together = cross_entropy(logits.mean(0), labels, 0.0)
         if not self.training:
             return together
         share, right = self.lam * self.progress, labels if labels.dim() == 1 else labels.argmax(-1)
@@ -204,6 +204,6 @@ class Consistent(nn.Module):
         loss: Tensor = self.loss(logits, labels)
         if logits.shape[1] == len(labels):
             return loss
-        p, q = (part.log_softmax(-1) for part in _wide(logits).mean(0).chunk(2))
+        p, q = (part.log_softmax(-1) for part in wide(logits).mean(0).chunk(2))
         apart = F.kl_div(p, q, log_target=True, reduction="mean") + F.kl_div(q, p, log_target=True, reduction="mean")
         return loss + self.weight * apart / 2

@@ -18,7 +18,7 @@ from snnbench.neurons.base import spiking_layers
 from snnbench.seeding import seed_all
 from snnbench.training.confusion import Confusion
 from snnbench.training.fused import align
-from snnbench.training.losses import Follower, Scheduled, for_passes
+from snnbench.training.losses import Scheduled, for_passes
 from snnbench.training.optim import StepwiseLR
 
 Batch = tuple[Tensor, Tensor]
@@ -61,7 +61,8 @@ class SpikingClassifier(lightning.LightningModule):
 
     Args:
         network: takes [B, C, H, W] or [T, B, C, H, W], returns logits [T, B, K].
-        loss: takes logits [T, B, K] and labels [B] or [B, K]; may be Scheduled, and a Follower.
+        loss: takes logits [T, B, K] and labels [B] or [B, K]; may be Scheduled. A Follower knows the network
+            already (`build.build_loss`).
         optimizer: builds the optimizer from the network.
         schedule: builds the learning-rate scheduler, stepped once an epoch, from the optimizer.
         seed: of the run; the random state of a training step depends on it, the epoch, the batch and the device alone.
@@ -93,8 +94,6 @@ class SpikingClassifier(lightning.LightningModule):
         super().__init__()
         self.network = network
         self.loss = loss
-        if isinstance(loss, Follower):
-            loss.follow(network)
         self.seed = seed
         self.eval_names = list(eval_names)
         self.meters = nn.ModuleDict({name: Meter() for name in ["fit", *self.eval_names]})

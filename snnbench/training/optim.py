@@ -198,9 +198,7 @@ class CosineSchedule:
         flag("schedule.after_warmup", self.after_warmup)
         flag("schedule.per_batch", self.per_batch)
         if self.per_batch and self.warmup_steps:
-            raise UserError(
-                f"schedule.warmup_steps={self.warmup_steps}: set that, or schedule.per_batch, not both."
-            )
+            raise UserError(f"schedule.warmup_steps={self.warmup_steps}: set that, or schedule.per_batch, not both.")
         if self.warmup + self.cooldown >= self.epochs:
             raise UserError(
                 f"schedule.warmup={self.warmup}, schedule.cooldown={self.cooldown}: together they must leave at least "

@@ -245,12 +245,13 @@ def train_step(cfg: DictConfig, batch: int) -> None:
     optimizer = build.build_optimizer(cfg)(network)
     build.make(cfg, "schedule")(optimizer)
     before = {name: p.detach().clone() for name, p in network.named_parameters()}
-    loss = build.make(cfg, "loss")(network(x), y)
-    loss.backward()
+    loss = build.build_loss(cfg, network)
+    found = loss(network(x), y)
+    found.backward()
     for group in optimizer.param_groups:
         group["lr"] = 0.1  # some schedules warm up from almost nothing
     optimizer.step()
-    assert math.isfinite(loss.item())
+    assert math.isfinite(found.item())
     assert all(torch.isfinite(p).all() for p in network.parameters())
     moved = [name for name, p in network.named_parameters() if not torch.equal(before[name], p)]
     assert len(moved) > len(before) / 2

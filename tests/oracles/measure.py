@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from snnbench.neurons.base import spiking_layers
 from snnbench.training import build
-from snnbench.training.losses import Follower, Scheduled
+from snnbench.training.losses import Scheduled
 from tests.oracles.leaves import Leaf, fill, fill_evaluation, match
 from tests.oracles.oracle import load, normal
 
@@ -55,9 +55,7 @@ def measure(system: str, *overrides: str) -> Measured:
     network = build.build_network(cfg).double()
     measured = Measured(match(oracle, network))
     fill(oracle, measured.leaves)
-    loss_fn = build.make(cfg, "loss")
-    if isinstance(loss_fn, Follower):
-        loss_fn.follow(network)
+    loss_fn = build.build_loss(cfg, network)
     if oracle.facts["progress"] is not None:
         for part in (*spiking_layers(network).values(), loss_fn):
             if isinstance(part, Scheduled):
