@@ -95,7 +95,7 @@ def test_every_neuron_trains_in_every_backbone(neuron, backbone):
     cfg.neuron = compose(f"neuron={neuron}", f"T={T}").neuron
     if neuron != "relu":
         cfg.neuron.update(surrogate={"name": "atan", "alpha": 1.0}, engine="reference")
-    cfg.backbone.width = 8
+    cfg.backbone.update({"growth": 4, "stem": 8} if "growth" in cfg.backbone else {"width": 8})
     if "heads" in cfg.backbone:
         cfg.backbone.update(width=16, heads=2)
     if "attention_v_th" in cfg.backbone and neuron == "relu":
