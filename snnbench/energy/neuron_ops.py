@@ -9,7 +9,6 @@ from snnbench.kernels.codegen.graph import Node, needed
 from snnbench.kernels.codegen.program import Program
 from snnbench.kernels.plans import plan_of
 from snnbench.neurons import SpikingNeuron
-from snnbench.neurons.psn import ParallelNeuron
 
 COMPARISONS = {"ge", "gt", "le", "lt"}
 PRODUCTS = {"mul", "div", "reciprocal", "pow", "addcmul", "addcdiv", "lerp"}
@@ -19,15 +18,14 @@ def neuron_work(layer: SpikingNeuron) -> dict[str, int]:
     """Multiplications, resets, reads and writes of one neuron in one timestep, as in `operations.Neurons`.
 
     A product with the spike, or with what follows from spikes and coefficients alone, is no multiplication, but part
-    of the reset; a state that is the last timestep's spike counts as one. Divisions count as multiplications. The
-    neurons of the PSN family multiply as many stored inputs as their weights span timesteps, and have no reset.
+    of the reset; a state that is the last timestep's spike counts as one. Divisions count as multiplications.
+    Neurons without a step say it themselves.
 
     Raises:
         UserError: the step cannot be traced.
     """
-    if isinstance(layer, ParallelNeuron):
-        span = layer.get_parameter("weight").shape[-1]
-        return {"products": span, "resets": 0, "reads": span, "writes": 1}
+    if layer.work is not None:
+        return layer.work
     plan = plan_of(layer)
     program = plan.program
     if program is None:

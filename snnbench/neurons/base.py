@@ -92,6 +92,11 @@ class SpikingNeuron(nn.Module):
         """Why no kernel can be derived from `step` as the neuron is now; None where one can."""
         return None
 
+    @property
+    def work(self) -> dict[str, int] | None:
+        """Of a neuron without a step: what one computes in a timestep, as `energy.neuron_ops` reads it off a step."""
+        return None
+
     def coefficients(self) -> dict[str, Tensor]:
         """The differentiable inputs of `step`: 0-d, [C], or for those in `per_step` [T] or [T, C]."""
         return {}

@@ -70,6 +70,11 @@ class DSR(SpikingNeuron):
         return "a gradient over all timesteps at once has no step"
 
     @property
+    def work(self) -> dict[str, int]:
+        """beta v and (1 - beta) x, and one membrane."""
+        return {"products": 2, "resets": 1, "reads": 1, "writes": 1}
+
+    @property
     def weights(self) -> list[float]:
         """Of each timestep in the means over time; their own mean is 1."""
         found = [math.exp(-(self.T - t) * self.dt / self.tau) for t in range(1, self.T + 1)]

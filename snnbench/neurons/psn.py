@@ -40,6 +40,12 @@ class ParallelNeuron(SpikingNeuron):
     def not_fusable(self) -> str | None:
         return "a matrix product over time has no step"
 
+    @property
+    def work(self) -> dict[str, int]:
+        """It multiplies as many stored inputs as its weights span timesteps, and has no reset."""
+        span = self.get_parameter("weight").shape[-1]
+        return {"products": span, "resets": 0, "reads": span, "writes": 1}
+
     def fire(self, x: Tensor, weight: Tensor) -> Tensor:
         """Spikes [T, B, ...] of H(weight @ x + bias); x [K, B, ...], weight [T, K]."""
         h = torch.addmm(self.bias.to(weight.dtype), weight, x.to(weight.dtype).flatten(1))
