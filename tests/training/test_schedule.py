@@ -62,7 +62,7 @@ def test_the_first_steps_rise_to_the_rate_of_their_epoch():
 
 
 def test_rates_of_batches_and_of_first_steps_are_not_both_set():
-    with pytest.raises(UserError, match="schedule.warmup_steps=4: set that, or schedule.per_batch, not both"):
+    with pytest.raises(UserError, match=r"schedule\.warmup_steps=4: set that, or schedule.per_batch, not both"):
         CosineSchedule(epochs=2, warmup_steps=4, per_batch=True)
 
 
