@@ -43,6 +43,7 @@ REPEATS = {
     "backbone.num_classes": "data.num_classes",
     "backbone.image_size": "data.image_size",
     "neuron.T": "T",
+    "norm.T": "T",
     "neuron.engine": "engine",
     "backbone.head_neuron.engine": "engine",
     "trainer.max_epochs": "epochs",
