@@ -150,6 +150,7 @@ class CosineSchedule:
         after_warmup: the cosine begins where the warm-up ends, as in MAE; else it spans epochs 0 to
             `epochs - cooldown`, warm-up included, as in timm and PyTorch's annealing.
         per_batch: the rate changes with every optimizer step, the epoch counted in fractions; see `rates.PerBatch`.
+        start: the epoch of the schedule with which the run begins, where it goes on from another run's weights.
 
     Raises:
         UserError: a number outside its range, or no epoch left between warm-up and cool-down.
@@ -162,11 +163,13 @@ class CosineSchedule:
     cooldown: int = 0
     after_warmup: bool = False
     per_batch: bool = False
+    start: int = 0
 
     def __post_init__(self) -> None:
         count("schedule.epochs", self.epochs)
         count("schedule.warmup", self.warmup, 0)
         count("schedule.cooldown", self.cooldown, 0)
+        count("schedule.start", self.start, 0)
         number("schedule.warmup_lr", self.warmup_lr, "[0, inf)")
         number("schedule.min_lr", self.min_lr, "[0, inf)")
         flag("schedule.after_warmup", self.after_warmup)
@@ -178,7 +181,8 @@ class CosineSchedule:
             )
 
     def lr(self, epoch: float, peak: float) -> float:
-        """The learning rate of `epoch` for an optimizer whose own is `peak`."""
+        """The learning rate of `epoch` of the run for an optimizer whose own is `peak`."""
+        epoch += self.start
         if epoch < self.warmup:
             return self.warmup_lr + (peak - self.warmup_lr) * epoch / self.warmup
         begin, end = self.warmup if self.after_warmup else 0, self.epochs - self.cooldown
