@@ -43,6 +43,7 @@ CAME_LATER: dict[str, Any] = {
     **{f"{network}.bottleneck": False for network in ("ResNet", "SEWResNet")},
     "GLIF.hard_gates": False,
     **{f"CosineSchedule.{option}": False for option in ("after_warmup", "per_batch")},
+    "CosineSchedule.start": 0,
     "Augment.batch_epochs": None,
     "Augment.mixed": [],
     **{f"GLIF.{gate}": None for gate in ("alpha", "beta", "gamma")},

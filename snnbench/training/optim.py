@@ -174,6 +174,7 @@ class CosineSchedule:
             `epochs - cooldown`, warm-up included, as in timm and PyTorch's annealing.
         per_batch: the rate changes with every optimizer step, the epoch counted in fractions; see `rates.PerBatch`.
         warmup_steps: in the first so many steps, the n-th of them, the rate is n / warmup_steps of its epoch's.
+        start: the epoch of the schedule with which the run begins, where it goes on from another run's weights.
 
     Raises:
         UserError: a number outside its range, or no epoch left between warm-up and cool-down.
@@ -187,12 +188,14 @@ class CosineSchedule:
     after_warmup: bool = False
     per_batch: bool = False
     warmup_steps: int = 0
+    start: int = 0
 
     def __post_init__(self) -> None:
         count("schedule.epochs", self.epochs)
         count("schedule.warmup", self.warmup, 0)
         count("schedule.cooldown", self.cooldown, 0)
         count("schedule.warmup_steps", self.warmup_steps, 0)
+        count("schedule.start", self.start, 0)
         number("schedule.warmup_lr", self.warmup_lr, "[0, inf)")
         number("schedule.min_lr", self.min_lr, "[0, inf)")
         flag("schedule.after_warmup", self.after_warmup)
@@ -206,7 +209,8 @@ class CosineSchedule:
             )
 
     def lr(self, epoch: float, peak: float) -> float:
-        """The learning rate of `epoch` for an optimizer whose own is `peak`."""
+        """The learning rate of `epoch` of the run for an optimizer whose own is `peak`."""
+        epoch += self.start
         if epoch < self.warmup:
             return self.warmup_lr + (peak - self.warmup_lr) * epoch / self.warmup
         begin, end = self.warmup if self.after_warmup else 0, self.epochs - self.cooldown

@@ -103,6 +103,11 @@ def test_constant_stays():
     assert rates(ConstantSchedule(), 3) == [0.1, 0.1, 0.1]
 
 
+def test_a_schedule_may_begin_in_its_midst():
+    whole = rates(CosineSchedule(epochs=9, warmup=2, min_lr=0.02, cooldown=2), 9)
+    assert rates(CosineSchedule(epochs=9, warmup=2, min_lr=0.02, cooldown=2, start=3), 6) == whole[3:]
+
+
 @pytest.mark.parametrize("bad", [{"warmup": 5}, {"cooldown": 5}, {"warmup": 2, "cooldown": 3}])
 def test_a_schedule_that_leaves_no_epoch_is_refused(bad):
     with pytest.raises(UserError, match=r"together they must leave at least one of schedule.epochs=5"):
@@ -124,6 +129,7 @@ def test_a_schedule_that_leaves_no_epoch_is_refused(bad):
         ("warmup_lr", -1e-5),
         ("warmup_lr", math.inf),
         ("after_warmup", 1),
+        ("start", -1),
         ("per_batch", "yes"),
     ],
 )
