@@ -27,9 +27,10 @@ from snnbench.errors import UserError
 from snnbench.kernels.engines.registry import registered
 from snnbench.seeding import drawn_aside, seed_all
 from snnbench.training.fused import build_fused
+from snnbench.training.groups import GROUPING, check_optimizer, parameter_groups
 from snnbench.training.losses import Follower
 from snnbench.training.module import SpikingClassifier
-from snnbench.training.optim import GROUPING, check_optimizer, checked, parameter_groups
+from snnbench.training.optim import checked
 
 
 def make(cfg: DictConfig, group: str, drop: Sequence[str] = ("name",), **extra: Any) -> Any:

@@ -9,7 +9,8 @@ from torch import nn
 
 from snnbench.check import shown
 from snnbench.errors import UserError
-from snnbench.training.optim import ConstantSchedule, CosineSchedule, PiecewiseSchedule, check_optimizer, checked
+from snnbench.training.groups import check_optimizer
+from snnbench.training.optim import ConstantSchedule, CosineSchedule, PiecewiseSchedule, checked
 
 
 def rates(schedule, epochs, lr=0.1):

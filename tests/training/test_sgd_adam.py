@@ -8,7 +8,8 @@ from torch import nn
 
 from snnbench.errors import UserError
 from snnbench.neurons import PLIF
-from snnbench.training.optim import ConstantSchedule, CosineSchedule, checked, parameter_groups
+from snnbench.training.groups import parameter_groups
+from snnbench.training.optim import ConstantSchedule, CosineSchedule, checked
 from snnbench.training.sgd_adam import SGDAdam
 
 

@@ -7,11 +7,8 @@ from torch import nn
 
 from snnbench.errors import UserError
 from snnbench.neurons import GLIF, KLIF
-from snnbench.training.optim import (
-    CosineSchedule,
-    parameter_groups,
-    parameters_with_kinds,
-)
+from snnbench.training.groups import parameter_groups, parameters_with_kinds
+from snnbench.training.optim import CosineSchedule
 
 
 def small_network():
