@@ -23,16 +23,16 @@ class DALIF(MembraneNormed):
     h = f(beta) v + f(alpha) x; s = H(h - v_th); v = reset(h, s), with one learnable alpha (spatial decay) and one
     beta (temporal decay) per layer, f = `squash`.
 
-    There is no official code, and the paper's f and initial values are not public. f = tanh is what the code of
-    one of its first authors (yukairong/snn, 2023) does and what the paper's ablation is said to favour. From the
-    same code come the threshold 0.5 (written there as V_th = 1, firing strictly above V_th / 2), the tanh
-    surrogate with k = 3 and the hard reset to 0. That code starts at random numbers, so that a layer may start
-    with a negative decay; the default here starts near the baseline it replaces, h = 0.25 v + x:
-    tanh(0.2554) = 0.25, and tanh(2) = 0.964, where the slope of tanh, 0.07, still lets alpha move. Measured with a
-    network of two convolutions after two epochs (docs/results.md), alpha decides and beta hardly does: a start of alpha at
-    tanh(0.4236) = 0.4 was above the default by 0.8 points on Fashion-MNIST, in each of three seeds, and by 0.6 on
-    CIFAR-10, where the seeds disagree. A smaller alpha thins out the spikes of every layer, and deep networks were not
-    measured, so the default stays with the baseline. Squashes, and learning at all, made no difference.
+    There is no official code, and the paper's f and initial values are not public. f = tanh is what the code of one
+    of its first authors (yukairong/snn, 2023) does and what the paper's ablation is said to favour. From the same
+    code come the threshold 0.5 (written there as V_th = 1, firing strictly above V_th / 2), the tanh surrogate with
+    k = 3 and the hard reset to 0. That code starts at random numbers, so that a layer may start with a negative
+    decay; the default here starts near the baseline it replaces, h = 0.25 v + x: tanh(0.2554) = 0.25, and tanh(2) =
+    0.964, where the slope of tanh, 0.07, still lets alpha move. Measured with a network of two convolutions after
+    two epochs (docs/results.md), alpha decides and beta hardly does: a start of alpha at tanh(0.4236) = 0.4 was
+    above the default by 0.8 points on Fashion-MNIST, in each of three seeds, and by 0.6 on CIFAR-10, where the
+    seeds disagree. A smaller alpha thins out the spikes of every layer, and deep networks were not measured, so the
+    default stays with the baseline. Squashes, and learning at all, made no difference.
 
     Args:
         squash: "tanh", "sigmoid" or "none".
