@@ -94,7 +94,10 @@ class SpikingNeuron(nn.Module):
 
     @property
     def work(self) -> dict[str, int] | None:
-        """Of a neuron without a step: what one computes in a timestep, as `energy.neuron_ops` reads it off a step."""
+        """What one computes in a timestep of an evaluation; None where `energy.neuron_ops` can read it off the step.
+
+        It cannot where there is none, or where some of it is of training alone.
+        """
         return None
 
     def coefficients(self) -> dict[str, Tensor]:

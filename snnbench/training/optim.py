@@ -83,6 +83,8 @@ class CosineSchedule:
                 f"schedule.warmup={self.warmup}, schedule.cooldown={self.cooldown}: together they must leave at least "
                 f"one of schedule.epochs={self.epochs}."
             )
+        if self.start >= self.epochs:
+            raise UserError(f"schedule.start={self.start}: must lie before schedule.epochs={self.epochs} are over.")
 
     def lr(self, epoch: float, peak: float) -> float:
         """The learning rate of `epoch` of the run for an optimizer whose own is `peak`."""
