@@ -185,9 +185,10 @@ class SpikingNeuron(nn.Module):
 
     def freeze(self) -> None:
         """From now on it learns nothing: its parameters are constants, and none of an optimizer's."""
-        for name, parameter in list(self.named_parameters(recurse=False)):
-            delattr(self, name)
-            self.register_buffer(name, parameter.detach())
+        for module in self.modules():
+            for name, parameter in list(module.named_parameters(recurse=False)):
+                delattr(module, name)
+                module.register_buffer(name, parameter.detach())
 
     def reset_repr(self) -> str:
         """The kind of reset, as `repr` shows it."""
