@@ -65,6 +65,7 @@ def check_frames(config: Mapping[str, Any]) -> None:
     backbone = config["backbone"]
     fixed = {
         "neuron": "T" in config["neuron"],
+        "norm": "T" in config["norm"],
         "backbone": bool(backbone.get("step_offset") or backbone.get("attention")),
     }
     for group, learns in fixed.items():

@@ -19,7 +19,7 @@ def neuron_work(layer: SpikingNeuron) -> dict[str, int]:
 
     A product with the spike, or with what follows from spikes and coefficients alone, is no multiplication, but part
     of the reset; a state that is the last timestep's spike counts as one. Divisions count as multiplications.
-    Neurons without a step say it themselves.
+    Neurons whose step does not tell say it themselves.
 
     Raises:
         UserError: the step cannot be traced.

@@ -21,7 +21,7 @@ from snnbench.backbones.heads import Dropout, Voting
 from snnbench.backbones.layers import SpikingUnit
 from snnbench.errors import UserError
 from snnbench.models.nir_run import simulate
-from snnbench.neurons.base import SpikingNeuron
+from snnbench.neurons.base import SpikingNeuron, spiking_layers
 from snnbench.neurons.lif import IF, LIF
 from snnbench.neurons.plif import PLIF
 
@@ -91,9 +91,10 @@ def _nodes(nir: Any, network: nn.Module, frames: Tensor) -> list[Any]:
 
 
 def _calls(network: nn.Module, norms: set[nn.Module], frames: Tensor) -> list[Call]:
-    """The layers that compute, norms whole, in the order in which they are called."""
-    inside = {part for norm in norms for part in norm.modules() if part is not norm}
-    layers = [layer for layer in network.modules() if layer in norms or not (layer in inside or [*layer.children()])]
+    """The layers that compute, norms and neurons whole, in the order in which they are called."""
+    whole = norms | {*spiking_layers(network).values()}
+    inside = {part for one in whole for part in one.modules() if part is not one}
+    layers = [layer for layer in network.modules() if layer in whole or not (layer in inside or [*layer.children()])]
     found: list[Call] = []
     last = [frames]  # which stays, so that its memory is not another's
 
@@ -166,6 +167,8 @@ def _neuron(nir: Any, neuron: SpikingNeuron, shape: tuple[int, ...]) -> Any:
         raise UserError(f"NIR: has no {kind.label}. What it has are IF, LIF, and PLIF, which is a LIF there.")
     if neuron.v_reset is None:
         raise UserError(f"NIR: a neuron there is reset to a value; this {kind.label} has a soft reset (v_reset=null).")
+    if isinstance(neuron, LIF) and neuron.norm is not None:
+        raise UserError("NIR: a neuron there fires on its membrane; this one on its norm (membrane_norm=true).")
     leak = getattr(neuron, "leak", None)
     values = {"v_threshold": neuron.v_th, "v_reset": neuron.v_reset, "r": 1.0}
     if kind is LIF and leak not in (None, 1.0):  # h = leak v + x

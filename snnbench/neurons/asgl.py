@@ -61,6 +61,11 @@ class ASGL(SpikingNeuron):
         if self.noise:
             self.states = ("v", "draw")
 
+    @property
+    def work(self) -> dict[str, int] | None:
+        """keep v, and the distance to the threshold times k; draws are of training alone."""
+        return {"products": 2, "resets": 1, "reads": 1, "writes": 1} if self.noise else None
+
     def start(self, x: Tensor) -> State | None:
         if not (self.noise and self.training):
             return None

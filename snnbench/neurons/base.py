@@ -94,7 +94,10 @@ class SpikingNeuron(nn.Module):
 
     @property
     def work(self) -> dict[str, int] | None:
-        """Of a neuron without a step: what one computes in a timestep, as `energy.neuron_ops` reads it off a step."""
+        """What one computes in a timestep of an evaluation; None where `energy.neuron_ops` can read it off the step.
+
+        It cannot where there is none, or where some of it is of training alone.
+        """
         return None
 
     def coefficients(self) -> dict[str, Tensor]:
@@ -182,9 +185,10 @@ class SpikingNeuron(nn.Module):
 
     def freeze(self) -> None:
         """From now on it learns nothing: its parameters are constants, and none of an optimizer's."""
-        for name, parameter in list(self.named_parameters(recurse=False)):
-            delattr(self, name)
-            self.register_buffer(name, parameter.detach())
+        for module in self.modules():
+            for name, parameter in list(module.named_parameters(recurse=False)):
+                delattr(module, name)
+                module.register_buffer(name, parameter.detach())
 
     def reset_repr(self) -> str:
         """The kind of reset, as `repr` shows it."""

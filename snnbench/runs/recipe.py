@@ -49,7 +49,7 @@ REPEATS = {
     "trainer.max_epochs": "epochs",
 }
 # Whose numbers depend on how many epochs are planned: of these, a run of fewer ones is not the beginning of another.
-BY_EPOCHS = {"MaskedPSN", "SWA"}
+BY_EPOCHS = {"MaskedPSN", "SWA", "TKS"}
 # Callbacks that look on. Every other one counts.
 HARMLESS_CALLBACKS = {
     *("lightning.ModelCheckpoint", "lightning.LearningRateMonitor", "lightning.DeviceStatsMonitor"),

@@ -6,7 +6,7 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from rich.table import Table
 
 from snnbench import kernels, log, terminal, threads
@@ -19,6 +19,7 @@ from snnbench.runs.confusion import write_confusion
 from snnbench.runs.deployed import deployed_file
 from snnbench.runs.folder import open_folder
 from snnbench.runs.quantities import FIRING_RATE
+from snnbench.runs.recipe import REPEATS
 from snnbench.runs.result import read_result, threads_of, write_result
 from snnbench.runs.schema import CHECKPOINTS, CONFUSION, EPOCH, evaluation
 from snnbench.training import build, deploy, distributed
@@ -112,8 +113,10 @@ def _adapt(run: DictConfig, cfg: DictConfig) -> None:
     if cfg.engine is None:
         return
     run.engine = kernels.check_engine(cfg.engine)
-    if "engine" in run.neuron:  # convolutions, pools and norms follow the run's
-        run.neuron.engine = cfg.engine
+    for key in (key for key, source in REPEATS.items() if source == "engine"):
+        group, _, own = key.partition(".")
+        if OmegaConf.select(run[group], own) is not None:
+            OmegaConf.update(run[group], own, cfg.engine)  # convolutions, pools and norms follow the run's
 
 
 def _checkpoint_path(folder: Path, name: str) -> Path:

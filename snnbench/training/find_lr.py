@@ -14,6 +14,7 @@ from omegaconf import DictConfig
 from snnbench import commands, config, log, status, sweepers, threads, weights
 from snnbench.errors import UserError
 from snnbench.training import build, preflight
+from snnbench.training.optim import StepwiseLR
 
 STEPS, LOWEST, HIGHEST = 100, 1e-6, 1.0
 _SMOOTH, _DIVERGED = 0.95, 4.0
@@ -22,7 +23,8 @@ _SMOOTH, _DIVERGED = 0.95, 4.0
 class RangeTest(lightning.Callback):
     """Sets a higher learning rate before each step, and keeps the smoothed loss of each; L. Smith, WACV 2017.
 
-    What the config has of ratios between learning rates, as by `optimizer.lr_factors`, stays.
+    What the config has of ratios between learning rates, as by `optimizer.lr_factors`, stays, and so do rates that no
+    schedule changes; its own warm-up by steps is off.
 
     Args:
         lr: the config's learning rate.
@@ -35,17 +37,22 @@ class RangeTest(lightning.Callback):
         self.rates: list[float] = []
         self.losses: list[float] = []
         self._lr = lr
-        self._ratios: list[float] = []
+        self._ratios: list[float | None] = []
         self._mean = self._parts = 0.0
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        self._ratios = [group["initial_lr"] / self._lr for group in trainer.optimizers[0].param_groups]
+        groups = trainer.optimizers[0].param_groups
+        self._ratios = [group["initial_lr"] / self._lr if group.get("scheduled", True) else None for group in groups]
+        for each in trainer.lr_scheduler_configs:
+            if isinstance(each.scheduler, StepwiseLR):
+                each.scheduler.warmup_steps = 0
 
     def on_train_batch_start(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, batch: Any, batch_idx: int
     ) -> None:
         for group, ratio in zip(trainer.optimizers[0].param_groups, self._ratios, strict=True):
-            group["lr"] = ratio * self._rate(trainer.global_step)
+            if ratio is not None:
+                group["lr"] = ratio * self._rate(trainer.global_step)
 
     @staticmethod
     def _rate(step: int) -> float:

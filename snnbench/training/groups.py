@@ -81,7 +81,7 @@ def parameter_groups(
         decay: the KINDS it acts on.
         lr_factors: what multiplies the learning rate of a kind; the narrowest kind of a parameter decides.
         adam: the kinds that `SGDAdam` gives to Adam, in groups of their own.
-        adam_lr: the learning rate of those, which schedules leave alone.
+        adam_lr: the learning rate of those, times their factor; schedules leave it alone.
 
     Raises:
         UserError: an unknown kind, a decay below 0, or a factor or adam_lr that is no number above 0.
@@ -101,7 +101,7 @@ def parameter_groups(
             "params": parameters,
             "weight_decay": weight_decay if decays else 0.0,
             **({} if factor == 1 else {"lr": lr * factor}),
-            **({"lr": adam_lr, "adam": True, "scheduled": False} if by_adam else {}),
+            **({"lr": adam_lr * factor, "adam": True, "scheduled": False} if by_adam else {}),
         }
         for (factor, decays, by_adam), parameters in groups.items()
         if parameters
@@ -119,9 +119,13 @@ def _check_factors(lr_factors: Mapping[str, float]) -> dict[str, float]:
 def check_optimizer(optimizer: Optimizer) -> None:
     """Refuse what PyTorch takes in silence: not-a-number, infinity, and a value of another kind than the default.
 
+    So are groups for Adam in an optimizer that has none.
+
     Raises:
         UserError: names the key.
     """
+    if "adam" not in optimizer.defaults and any(group.get("adam") for group in optimizer.param_groups):
+        raise UserError("optimizer.adam: has an effect on optimizer=sgd_adam alone. Leave it out.")
     for name, parameter in inspect.signature(type(optimizer)).parameters.items():
         key, default, value = f"optimizer.{name}", parameter.default, optimizer.defaults.get(name)
         if value is None:  # its own business, or not asked for

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from snnbench.backbones.residual import BasicBlock
 from snnbench.check import number
 from snnbench.errors import UserError
-from snnbench.training.losses import cross_entropy, smoothing, wide
+from snnbench.training.losses import cross_entropy, for_passes, smoothing, wide
 
 
 class InformationMaximization(nn.Module):
@@ -51,4 +51,5 @@ class InformationMaximization(nn.Module):
             raise RuntimeError("loss=im: no forward of the network that it follows came before")
         read, self._read = torch.stack(list(self._read.values())), {}
         shift = (read - 0.5 / len(logits)).square().mean()
-        return cross_entropy(wide(logits).mean(0), labels, self.label_smoothing) + self.lam * shift
+        together = cross_entropy(wide(logits).mean(0), for_passes(labels, logits), self.label_smoothing)
+        return together + self.lam * shift

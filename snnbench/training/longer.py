@@ -87,7 +87,7 @@ def _check(run: DictConfig, before: list[float], after: list[float], trained: in
     log = logging.getLogger("snnbench")
     last, next_ = (before[trained - 1] if trained else after[0]), after[trained]
     if not said and not any(after[max(trained, run.extended[-1]["epochs"]) :]):
-        again = commands.train(f"epochs={run.epochs}", f"schedule.epochs={run.epochs}", resume=path)
+        again = commands.train(f"epochs={run.epochs}", f"schedule.epochs={_whole(run)}", resume=path)
         raise UserError(
             f"epochs={run.epochs}: by its schedule, this run ends at a learning rate of 0, and further epochs would "
             f"change nothing.\nStretched over them, the schedule goes on at {_stretched(run)[trained]:.3g}: {again}"
@@ -101,8 +101,13 @@ def _check(run: DictConfig, before: list[float], after: list[float], trained: in
 def _stretched(run: DictConfig) -> list[float]:
     longer = run.copy()
     if "epochs" in longer.schedule:
-        longer.schedule.epochs = run.epochs
+        longer.schedule.epochs = _whole(run)
     return _rates(longer, run.epochs)
+
+
+def _whole(run: DictConfig) -> int:
+    """Epochs of a schedule that ends with the run, which may begin in its midst."""
+    return int(run.epochs) + int(run.schedule.get("start") or 0)
 
 
 def write(run: DictConfig, folder: Path) -> None:

@@ -140,7 +140,7 @@ class TMC(nn.Module):
     """
 
     def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
-        logits = wide(logits)
+        labels, logits = for_passes(labels, logits), wide(logits)
         T, seen = len(logits), logits.detach()
         count = torch.arange(1, T + 1, device=logits.device, dtype=logits.dtype)
         means = (torch.stack(list(accumulate(seen))) + (logits - seen)) / count[:, None, None]
@@ -172,7 +172,7 @@ class TKS(nn.Module):
         self.progress = fraction
 
     def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
-        logits = wide(logits)
+        labels, logits = for_passes(labels, logits), wide(logits)
         together = cross_entropy(logits.mean(0), labels, 0.0)
         if not self.training:
             return together
@@ -199,6 +199,14 @@ class Consistent(nn.Module):
         super().__init__()
         self.loss = loss
         self.weight = number("loss.weight", weight, "[0, inf)")
+
+    def follow(self, network: nn.Module) -> None:
+        if isinstance(self.loss, Follower):
+            self.loss.follow(network)
+
+    def set_progress(self, fraction: float) -> None:
+        if isinstance(self.loss, Scheduled):
+            self.loss.set_progress(fraction)
 
     def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
         loss: Tensor = self.loss(logits, labels)

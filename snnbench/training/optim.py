@@ -25,7 +25,7 @@ class ConstantSchedule:
 
 
 class StepwiseLR(LambdaLR):
-    """Rates of each epoch, to which the first `warmup_steps` steps of the optimizer rise."""
+    """Rates of each epoch, to which those of scheduled groups rise in the optimizer's first `warmup_steps` steps."""
 
     warmup_steps = 0
 
@@ -33,7 +33,7 @@ class StepwiseLR(LambdaLR):
         """Give the optimizer the rates of step `step`, counted from 0; to be called before each."""
         if step <= self.warmup_steps > 0:
             for group, lr in zip(self.optimizer.param_groups, self.get_last_lr(), strict=True):
-                group["lr"] = lr * min(1.0, (step + 1) / self.warmup_steps)
+                group["lr"] = lr * min(1.0, (step + 1) / self.warmup_steps) if group.get("scheduled", True) else lr
 
 
 @dataclass(frozen=True)
@@ -83,6 +83,8 @@ class CosineSchedule:
                 f"schedule.warmup={self.warmup}, schedule.cooldown={self.cooldown}: together they must leave at least "
                 f"one of schedule.epochs={self.epochs}."
             )
+        if self.start >= self.epochs:
+            raise UserError(f"schedule.start={self.start}: must lie before schedule.epochs={self.epochs} are over.")
 
     def lr(self, epoch: float, peak: float) -> float:
         """The learning rate of `epoch` of the run for an optimizer whose own is `peak`."""
@@ -98,15 +100,12 @@ class CosineSchedule:
     def __call__(self, optimizer: Optimizer) -> LambdaLR:
         _check_rate("min_lr", self.min_lr, optimizer)
         _check_rate("warmup_lr", self.warmup_lr if self.warmup else 0.0, optimizer)
-        factors: list[Callable[[int], float]] = [
-            partial(self._factor, float(group["lr"]), group.get("scheduled", True)) for group in optimizer.param_groups
-        ]
-        scheduler = StepwiseLR(optimizer, factors)
+        scheduler = StepwiseLR(optimizer, _factors(optimizer, lambda peak: partial(self._factor, peak)))
         scheduler.warmup_steps = self.warmup_steps
         return scheduler
 
-    def _factor(self, peak: float, scheduled: bool, epoch: float) -> float:
-        return self.lr(epoch, peak) / peak if scheduled else 1.0
+    def _factor(self, peak: float, epoch: float) -> float:
+        return self.lr(epoch, peak) / peak
 
 
 @dataclass(frozen=True)
@@ -136,8 +135,17 @@ class PiecewiseSchedule:
         peak = float(optimizer.defaults["lr"])
         for rate in self.rates:
             _check_rate("rates", rate, optimizer)
-        factors = [1.0, *(rate / peak for rate in self.rates)]
-        return LambdaLR(optimizer, lambda epoch: factors[bisect_right(self.milestones, epoch)])
+        steps = [1.0, *(rate / peak for rate in self.rates)]
+        return LambdaLR(
+            optimizer, _factors(optimizer, lambda peak: lambda at: steps[bisect_right(self.milestones, at)])
+        )
+
+
+def _factors(optimizer: Optimizer, of: Callable[[float], Callable[[int], float]]) -> list[Callable[[int], float]]:
+    """What multiplies each group's rate in an epoch, as `of` has it for that rate; 1 where none is scheduled."""
+    return [
+        of(float(group["lr"])) if group.get("scheduled", True) else lambda _: 1.0 for group in optimizer.param_groups
+    ]
 
 
 def checked(schedule: Callable[[Optimizer], LRScheduler]) -> Callable[[Optimizer], LRScheduler]:
@@ -150,7 +158,9 @@ def checked(schedule: Callable[[Optimizer], LRScheduler]) -> Callable[[Optimizer
     def build(optimizer: Optimizer) -> LRScheduler:
         scheduler = schedule(optimizer)
         if not isinstance(scheduler, LambdaLR) and not all(g.get("scheduled", True) for g in optimizer.param_groups):
-            raise UserError("optimizer=sgd_adam: keeps the rate of its Adam only under schedule=cosine or constant.")
+            raise UserError(
+                "optimizer=sgd_adam: keeps the rate of its Adam only under schedule=cosine, piecewise or constant."
+            )
         if isinstance(scheduler, CosineAnnealingLR):
             count("schedule.T_max", scheduler.T_max)
             _check_rate("eta_min", scheduler.eta_min, optimizer)

@@ -45,7 +45,7 @@ def check_parts(cfg: DictConfig, here: bool = True) -> None:
     network = build.build_network(cfg)
     load_weights(cfg, network)
     build.make(cfg, "data", drop=())
-    build.make(cfg, "loss")
+    build.build_loss(cfg, network)
     build.make_schedule(cfg)(build.build_optimizer(cfg)(network))
     if here:
         check_trainer(cfg)

@@ -15,10 +15,10 @@ def _set(trainer: lightning.Trainer, epoch: float | None = None) -> None:
     scheduler: Any = trainer.lr_scheduler_configs[0].scheduler
     if isinstance(scheduler, LambdaLR):
         at: Any = scheduler.last_epoch if epoch is None else epoch
-        for group, base, factor in zip(
-            scheduler.optimizer.param_groups, scheduler.base_lrs, scheduler.lr_lambdas, strict=True
-        ):
-            group["lr"] = base * factor(at)
+        found = [base * factor(at) for base, factor in zip(scheduler.base_lrs, scheduler.lr_lambdas, strict=True)]
+        for group, rate in zip(scheduler.optimizer.param_groups, found, strict=True):
+            group["lr"] = rate
+        scheduler._last_lr = found  # to which a warm-up by steps rises
 
 
 class NewRates(lightning.Callback):

@@ -47,9 +47,13 @@ def test_fewer_frames_than_a_layer_learns_numbers_for_are_refused(option):
         "T": 4,
         "data": {"train_frames": 2},
         "neuron": {"name": "lif"},
+        "norm": {"name": "bn"},
         "backbone": {"name": "resnet20", **option},
     }
     with pytest.raises(UserError, match=r"data\.train_frames=2: backbone=resnet20 learns a number of each of 4"):
         check_frames(config)
     check_frames({**config, "data": {"train_frames": 4}})
-    check_frames({**config, "backbone": {"name": "resnet20", "attention": None}})
+    plain = {**config, "backbone": {"name": "resnet20", "attention": None}}
+    check_frames(plain)
+    with pytest.raises(UserError, match=r"data\.train_frames=2: norm=tab learns a number of each of 4"):
+        check_frames({**plain, "norm": {"name": "tab", "T": 4}})

@@ -6,6 +6,7 @@ import shutil
 import pytest
 import torch
 
+from snnbench.neurons import SpikingNeuron
 from tests.conftest import TINY
 
 
@@ -43,8 +44,6 @@ def test_nothing_recorded_is_not_taken_for_equal(command, run):
 
 
 def test_the_engine_asked_for_is_the_one_that_measures(command, run, monkeypatch):
-    from snnbench.neurons import SpikingNeuron
-
     engines = set()
     forward = SpikingNeuron.forward
     monkeypatch.setattr(SpikingNeuron, "forward", lambda self, *x: engines.add(self.engine) or forward(self, *x))
@@ -52,6 +51,16 @@ def test_the_engine_asked_for_is_the_one_that_measures(command, run, monkeypatch
     assert engines == {"auto"}
     engines.clear()
     command("eval", f"run={run}", "engine=reference")
+    assert engines == {"reference"}
+
+
+def test_it_is_the_engine_of_neurons_of_another_kind_in_the_head_too(command, monkeypatch):
+    head = ("backbone=ltmdnet", "backbone.stages=[1]", "backbone.hidden=8", "loss=consistent", "epochs=1")
+    done = command("train", *TINY, *head, "threads=1")
+    assert done.code == 0, done.err
+    engines, made = set(), SpikingNeuron.__init__
+    monkeypatch.setattr(SpikingNeuron, "__init__", lambda self, **o: engines.add(o["engine"]) or made(self, **o))
+    assert command("eval", f"run={done.folder}", "engine=reference").code == 0
     assert engines == {"reference"}
 
 

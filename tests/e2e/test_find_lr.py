@@ -2,10 +2,13 @@
 
 import re
 import shlex
+from types import SimpleNamespace
 
 import pytest
+import torch
 
-from snnbench.training.find_lr import HIGHEST, LOWEST, STEPS, steepest
+from snnbench.training.find_lr import HIGHEST, LOWEST, STEPS, RangeTest, steepest
+from snnbench.training.optim import CosineSchedule
 from tests.conftest import TINY
 
 
@@ -29,6 +32,19 @@ def test_accumulated_gradients_give_the_same_answer(command):
     lowest = [float(re.search(r"lowest, ([\d.]+)", out)[1]) for out in outs]
     assert lowest[0] == pytest.approx(lowest[1], rel=0.2)  # norms see other batches
     assert all(f"loss of {STEPS} steps" in out for out in outs)
+
+
+def test_only_what_a_schedule_changes_rises_and_no_warm_up_lowers_it():
+    groups = [{"params": [torch.zeros(1)]}, {"params": [torch.zeros(1)], "lr": 0.01, "scheduled": False}]
+    optimizer = torch.optim.SGD(groups, lr=0.1)
+    schedule = CosineSchedule(epochs=3, warmup_steps=50)(optimizer)
+    of_epochs = [SimpleNamespace(scheduler=schedule)]
+    trainer = SimpleNamespace(optimizers=[optimizer], lr_scheduler_configs=of_epochs, global_step=STEPS - 1)
+    test = RangeTest(0.1)
+    test.on_train_start(trainer, None)
+    test.on_train_batch_start(trainer, None, None, 0)
+    schedule.warm_up(0)
+    assert [group["lr"] for group in optimizer.param_groups] == pytest.approx([HIGHEST, 0.01])
 
 
 def test_the_steepest_point_is_over_the_logarithm_and_before_the_minimum():

@@ -7,6 +7,7 @@ import torch
 import yaml
 from omegaconf import OmegaConf
 
+from snnbench.errors import UserError
 from snnbench.runs.recipe import recipe_hash
 from snnbench.training import longer
 from tests.conftest import TINY, read_csv
@@ -127,6 +128,14 @@ def test_a_run_that_a_callback_ended_goes_on_with_more_epochs_only(command, tmp_
     assert done.code == 2
     assert "a callback ended it after 2 of 4 epochs" in done.err
     assert (run / "metrics.csv").read_bytes() == before
+
+
+def test_a_schedule_that_began_in_its_midst_is_stretched_from_there(run):
+    cfg = OmegaConf.load(run / "config.yaml")
+    cfg.schedule.update({"start": 3, "epochs": 5})
+    with pytest.raises(UserError, match=r"goes on at 0\.000941: .*schedule\.epochs=7"):
+        longer.extend(cfg, {"epochs": "4"}, 2, "run")
+    assert longer.extend(cfg, {"epochs": "4", "schedule.epochs": "7"}, 2, "run")
 
 
 def test_the_same_schedule_again_is_no_other_one(run):

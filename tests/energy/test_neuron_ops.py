@@ -7,6 +7,7 @@ from torch import nn
 from snnbench.errors import UserError
 from snnbench.neurons import (
     ARLIF,
+    ASGL,
     CLIF,
     DALIF,
     GLIF,
@@ -14,6 +15,7 @@ from snnbench.neurons import (
     KLIF,
     LIF,
     LTLIF,
+    LTSNN,
     PLIF,
     PSN,
     GradedLIF,
@@ -36,6 +38,9 @@ from tests.neurons.neuron_cases import NEURONS, make
         (CLIF(), 3, 2, 2),
         (ARLIF(), 5, 2, 2),  # leak v, a tanh(x), c x, and the two halves of the memory times their gates
         (LTLIF(), 1, 1, 1),
+        (ASGL(), 2, 1, 1),
+        (ASGL(noise=0.2), 2, 1, 1),  # what is drawn is of training alone
+        (LTSNN(), 1, 1, 1),  # as a LIF, but for the gradient
         (GradedLIF(), 1, 1, 1),  # leak v; what is handed on is let through or not
         (GLIF(T=3), 2, 1, 2),  # decay v and gain x; the stored spike gates the rest and is no state that is reset
     ],

@@ -83,6 +83,7 @@ def test_a_neuron_is_the_equation_that_nir_has():
         (["neuron=klif"], "has no KLIF. What it has are IF, LIF, and PLIF"),
         (["neuron=dalif"], "has no DA-LIF"),
         (["neuron=lif", "neuron.v_reset=null"], "this LIF has a soft reset (v_reset=null)"),
+        (["neuron=lif", "neuron.membrane_norm=true"], "this one on its norm (membrane_norm=true)"),
         (["neuron=lif", "backbone.pool=max"], "has no MaxPool2d"),
         (["neuron=lif", "data=cifar10", "backbone=resnet20", "backbone.width=4"], "ResNet20 is no chain of layers"),
     ],

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from snnbench.neurons import LTSNN
+from snnbench.neurons import LIF, LTSNN, ChannelwisePSN
 from snnbench.training.losses import TET
 
 
@@ -39,6 +39,18 @@ def test_a_frozen_layer_computes_alike_and_has_nothing_to_learn():
     assert torch.equal(frozen(x), neuron(x))
     assert [*frozen.parameters()] == []
     assert frozen.state_dict().keys() == neuron.state_dict().keys()
+
+
+@pytest.mark.parametrize(
+    "neuron", [LIF(membrane_norm=True, channels=2), ChannelwisePSN(k=2, membrane_norm=True, channels=2)], ids=repr
+)
+def test_a_norm_within_is_frozen_with_it(neuron):
+    x, frozen = torch.randn(4, 3, 2), copy.deepcopy(neuron)
+    frozen.freeze()
+    assert [*frozen.parameters()] == []
+    for each in (neuron, frozen):
+        each(x)
+    assert torch.equal(frozen.eval()(x), neuron.eval()(x))
 
 
 def test_tet_may_pull_logits_to_the_mean_of_the_thresholds_that_are_learnt():

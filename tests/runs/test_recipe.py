@@ -199,7 +199,9 @@ def test_digests_that_look_like_numbers_are_none(one, other):
     assert len({recipe_hash({"weights": {"skip": [], "digest": digest}}) for digest in (one, other)}) == 2
 
 
-@pytest.mark.parametrize("target", ["snnbench.neurons.MaskedPSN", "snnbench.training.averaging.SWA"])
+@pytest.mark.parametrize(
+    "target", ["snnbench.neurons.MaskedPSN", "snnbench.training.averaging.SWA", "snnbench.training.losses.TKS"]
+)
 def test_where_the_number_of_epochs_decides_numbers_a_shorter_run_is_no_beginning_of_a_longer_one(target):
     def of(epochs, target):
         return recipe_hash({"epochs": epochs, "schedule": {"epochs": 8}, "neuron": {"_target_": target}})

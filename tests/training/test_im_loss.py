@@ -85,6 +85,13 @@ def test_soft_labels_are_cross_entropy_targets():
     torch.testing.assert_close(soft, hard)
 
 
+def test_several_passes_are_more_samples():
+    loss, network = InformationMaximization(lam=0.0), Watched().network.eval()
+    loss.follow(network)
+    logits = network(images().repeat(2, 1, 1, 1))
+    torch.testing.assert_close(loss(logits, LABELS), functional.cross_entropy(logits.mean(0), LABELS.repeat(2)))
+
+
 def test_a_network_without_such_blocks_is_refused():
     with pytest.raises(UserError, match="loss=im: SEWResNet19 has not two residual blocks that fire after the sum"):
         InformationMaximization().follow(SEWResNet19(**PARTS, **SIZES))

@@ -7,6 +7,10 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from snnbench.errors import UserError
+from snnbench.neurons import LTSNN
+from snnbench.neurons.base import SpikingNeuron, registry
+from snnbench.runs.recipe import BY_EPOCHS
+from snnbench.training import losses
 from snnbench.training.losses import (
     TET,
     TKS,
@@ -157,6 +161,31 @@ def test_of_several_passes_it_is_the_mean(loss, soft):
     passes = [torch.randn(3, 5, 7, dtype=torch.float64) for _ in range(3)]
     each = torch.stack([loss(logits, labels) for logits in passes])
     torch.testing.assert_close(loss(torch.cat(passes, 1), labels), each.mean())
+
+
+@pytest.mark.parametrize("soft", [False, True])
+@pytest.mark.parametrize("loss", ALL)
+def test_several_passes_are_more_samples(loss, soft):
+    labels = torch.rand(5, 7).softmax(1) if soft else torch.arange(5)
+    logits = torch.randn(3, 10, 7, dtype=torch.float64)
+    torch.testing.assert_close(loss(logits, labels), loss(logits, torch.cat([labels, labels])))
+
+
+def test_a_loss_on_both_passes_tells_its_own_loss_what_it_is_told():
+    inner, network = tks(0.0), nn.Sequential(LTSNN(v_th=3.0))
+    Consistent(inner).set_progress(0.25)
+    assert inner.progress == 0.25
+    told, expected = TET(lam=1.0, target="threshold"), TET(lam=1.0, target=3.0)
+    Consistent(told).follow(network)
+    assert told(LOGITS, LABELS) == expected(LOGITS, LABELS) != TET(lam=1.0)(LOGITS, LABELS)
+    Consistent(RateMSE()).follow(network)
+
+
+def test_a_run_of_whatever_changes_with_training_is_no_beginning_of_a_longer_one():
+    kinds = [kind for kind in vars(losses).values() if isinstance(kind, type) and hasattr(kind, "set_progress")]
+    kinds += [kind for kind in registry.own().values() if kind.set_progress is not SpikingNeuron.set_progress]
+    changing = {kind.__name__ for kind in kinds}
+    assert changing - {"Scheduled", "Consistent"} == BY_EPOCHS - {"SWA"}  # Consistent by the loss that it has
 
 
 @pytest.mark.parametrize("loss", [*ALL, MeanLogitBinaryCrossEntropy(0.1)])

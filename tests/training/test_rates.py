@@ -1,12 +1,14 @@
 """The rates that callbacks set, as optimizer steps meet them."""
 
+from types import SimpleNamespace
+
 import lightning
 import pytest
 import torch
 from torch.utils.data import DataLoader, TensorDataset
 
 from snnbench.training.optim import CosineSchedule
-from snnbench.training.rates import PerBatch
+from snnbench.training.rates import NewRates, PerBatch
 
 EPOCHS, BATCHES = 3, 5
 
@@ -56,3 +58,16 @@ def test_each_step_has_the_rate_of_its_fraction_of_the_epoch(tmp_path, accumulat
         expected.append([at * peak if at < 1 else 0.1 + (peak - 0.1) * cosine for peak in (0.4, 0.2)])
     found = train(schedule, tmp_path, accumulate)
     assert found == [pytest.approx(rates, rel=1e-9) for rates in expected]
+
+
+def test_a_warm_up_by_steps_goes_on_to_the_rate_of_a_schedule_that_got_more_epochs():
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.4)
+    old, new = (CosineSchedule(epochs=epochs, warmup_steps=8)(optimizer) for epochs in (2, 4))
+    for scheduler in (old, new):
+        optimizer.step()
+        scheduler.step()
+    new.load_state_dict(old.state_dict())
+    trainer = SimpleNamespace(lr_scheduler_configs=[SimpleNamespace(scheduler=new)])
+    NewRates().on_train_start(trainer, None)
+    new.warm_up(3)
+    assert optimizer.param_groups[0]["lr"] == pytest.approx(CosineSchedule(epochs=4).lr(1, 0.4) / 2)

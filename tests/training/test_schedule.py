@@ -109,6 +109,11 @@ def test_a_schedule_may_begin_in_its_midst():
     assert rates(CosineSchedule(epochs=9, warmup=2, min_lr=0.02, cooldown=2, start=3), 6) == whole[3:]
 
 
+def test_a_schedule_does_not_begin_where_it_is_over():
+    with pytest.raises(UserError, match=r"schedule\.start=5: must lie before schedule.epochs=5 are over"):
+        CosineSchedule(epochs=5, start=5)
+
+
 @pytest.mark.parametrize("bad", [{"warmup": 5}, {"cooldown": 5}, {"warmup": 2, "cooldown": 3}])
 def test_a_schedule_that_leaves_no_epoch_is_refused(bad):
     with pytest.raises(UserError, match=r"together they must leave at least one of schedule.epochs=5"):

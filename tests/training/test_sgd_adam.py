@@ -8,8 +8,8 @@ from torch import nn
 
 from snnbench.errors import UserError
 from snnbench.neurons import PLIF
-from snnbench.training.groups import parameter_groups
-from snnbench.training.optim import ConstantSchedule, CosineSchedule, checked
+from snnbench.training.groups import check_optimizer, parameter_groups
+from snnbench.training.optim import ConstantSchedule, CosineSchedule, PiecewiseSchedule, StepwiseLR, checked
 from snnbench.training.sgd_adam import SGDAdam
 
 
@@ -57,6 +57,38 @@ def test_it_goes_on_from_a_checkpoint_as_if_nothing_had_been():
     for net, one in ((whole, optimizer), (parts, resumed)):
         train(net, [one], [], 3)
     assert all(torch.equal(a, b) for a, b in zip(whole.parameters(), parts.parameters(), strict=True))
+
+
+@pytest.mark.parametrize(
+    "schedule",
+    [
+        PiecewiseSchedule(milestones=[1], rates=[0.05]),
+        CosineSchedule(epochs=3),
+        CosineSchedule(epochs=3, warmup_steps=4),
+    ],
+)
+def test_no_schedule_changes_adams_rate(schedule):
+    optimizer = marked(network())
+    scheduler, seen = checked(schedule)(optimizer), []
+    for step in range(3):
+        if isinstance(scheduler, StepwiseLR):
+            scheduler.warm_up(step)
+        seen.append([group["lr"] for group in optimizer.param_groups])
+        optimizer.step()
+        scheduler.step()
+    assert {row[-1] for row in seen} == {0.01}
+    assert len({row[0] for row in seen}) > 1
+
+
+def test_adams_rate_has_the_factor_of_its_kind():
+    groups = parameter_groups(network(), 0.1, 0.0, [], {"neuron": 0.5}, adam=["neuron", "norm"], adam_lr=0.01)
+    assert [group.get("lr") for group in groups] == [None, 0.01, 0.005]
+
+
+def test_another_optimizer_has_no_adam_within():
+    groups = parameter_groups(network(), 0.1, 0.0, [], adam=["neuron"])
+    with pytest.raises(UserError, match=r"optimizer\.adam: has an effect on optimizer=sgd_adam alone"):
+        check_optimizer(torch.optim.SGD(groups, lr=0.1))
 
 
 def test_a_schedule_that_would_change_adams_rate_is_refused():
