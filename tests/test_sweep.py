@@ -23,7 +23,7 @@ SWEEPS = {  # number of jobs
     "dalif_parts": 4,
     "dalif_squash": 3,
     "dalif_grid": 25,
-    "dalif_init": 9,
+    "dalif_init": 12,
     "arlif_reset": 6,
     "klif_parts": 4,
     "timesteps": 5,

@@ -8,7 +8,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.autograd import Function
 
 from snnbench.check import count, number
 from snnbench.kernels import State
@@ -86,8 +85,20 @@ class DSR(SpikingNeuron):
             with torch.no_grad():
                 self.threshold.clamp_(min=self.v_th_min)
         with torch.autocast(x.device.type, enabled=False):
-            out: Tensor = _Represent.apply(x.to(torch.promote_types(x.dtype, torch.float32)), self.threshold, self)
+            out = self._represented(x.to(torch.promote_types(x.dtype, torch.float32)))
         return out.to(x.dtype), {}
+
+    def _represented(self, x: Tensor) -> Tensor:
+        """The outputs, with the gradient of what they represent; of x, masks [B, ...] are kept for it."""
+        weights = x.new_tensor(self.weights) / self.T
+        with torch.no_grad():
+            mean, most = torch.tensordot(weights, x, 1), self.threshold * (self.tau / self.dt)
+            within, above = (mean > 0) & (mean < most), mean > most
+            out = self.fire(x, self.threshold)
+        stands = (
+            torch.where(within, x.sum(0) / self.tau, 0.0) + torch.where(above, self.threshold, 0.0) * self.T * self.dt
+        )
+        return out + weights.view(-1, *[1] * (x.dim() - 1)) * (stands - stands.detach())  # of which the value is 0
 
     def fire(self, x: Tensor, threshold: Tensor) -> Tensor:
         """s threshold / dt of every timestep, as long as x lasts."""
@@ -103,25 +114,3 @@ class DSR(SpikingNeuron):
     def extra_repr(self) -> str:
         own = f"T={self.T}, tau={self.tau:g}, dt={self.dt:g}, alpha={self.alpha:g}, v_th_min={self.v_th_min:g}"
         return f"{own}, {super().extra_repr()}"
-
-
-class _Represent(Function):
-    """The outputs; backward, the derivative of what they represent. Of x it keeps two bits a neuron."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, threshold: Tensor, neuron: DSR) -> Tensor:
-        ctx.weights = x.new_tensor(neuron.weights) / neuron.T
-        ctx.tau, ctx.dt, ctx.dtype = neuron.tau, neuron.dt, threshold.dtype
-        mean = torch.tensordot(ctx.weights, x, 1)
-        most = threshold * (neuron.tau / neuron.dt)
-        ctx.save_for_backward((mean > 0) & (mean < most), mean > most)
-        return neuron.fire(x, threshold)
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None]:
-        within, above = ctx.saved_tensors
-        steps = len(ctx.weights)
-        represented = torch.tensordot(ctx.weights, grad, 1)
-        of_x = (represented * within) / ctx.tau
-        of_threshold = (represented * above).sum() * (steps * ctx.dt)
-        return of_x.expand(steps, *of_x.shape), of_threshold.to(ctx.dtype), None

@@ -1,4 +1,4 @@
-"""One colour and one marker for each neuron, in every figure and on every page."""
+"""One colour and one marker for each neuron, the two together its own, in every figure and on every page."""
 
 from __future__ import annotations
 
@@ -39,6 +39,7 @@ def look(neuron: str) -> Look:
     if neuron in known:
         place = known.index(neuron)
         colour = COLOURS[place % len(COLOURS)]
+        place += place // len(COLOURS)  # a colour that comes again has another marker
     else:
         place = zlib.crc32(neuron.encode())
         colour = OTHERS[place % len(OTHERS)]
