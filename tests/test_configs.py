@@ -71,9 +71,7 @@ def test_every_option_composes_and_builds(option):
     optimizer = build.build_optimizer(cfg)(torch.nn.Linear(2, 2))
     first = build.make(cfg, "schedule")(optimizer).get_last_lr()[0]
     assert first == pytest.approx(cfg.schedule.warmup_lr if cfg.schedule.get("warmup") else cfg.optimizer.lr)
-    if (
-        cfg.loss.name != "im"
-    ):  # which wants residual blocks, and their forward; its tests are in training/test_im_loss.py
+    if cfg.loss.name != "im":  # which wants residual blocks: training/test_im_loss.py
         assert torch.isfinite(build.build_loss(cfg, network)(torch.randn(2, 3, 5), torch.tensor([0, 1, 4])))
 
 
