@@ -182,12 +182,18 @@ def earlier_runs(outputs: Path) -> Ledger:
 def run_of(runs: Iterable[Run], config: Mapping[str, Any], files: dict[str, Files | None] | None = None) -> Run | None:
     """The run that got furthest of those with this recipe, data, seed and number of epochs.
 
-    `files` holds what was found of the data of other jobs a moment ago; see `data.here`.
+    One that is to go on, or to be begun anew, began with the very weights that `config` has, also where these count by
+    the recipe of their run. `files` holds what was found of the data of other jobs a moment ago; see `data.here`.
     """
     recipe, axes = recipe_hash(config, code_of(config)), (config["seed"], config["epochs"])
     same = [run for run in runs if run.recipe == recipe and (run.seed, run.planned) == axes]
+    same = [run for run in same if run.status == "finished" or _digest(run.config) == _digest(config)]
     same = [run for run in same if _same_data(run, config, {} if files is None else files)]
     return max(same, key=lambda run: (run.status == "finished", run.status != "failed", run.epochs), default=None)
+
+
+def _digest(config: Mapping[str, Any]) -> Any:
+    return lookup(config, "weights.digest")
 
 
 def key_of(config: Mapping[str, Any]) -> str:

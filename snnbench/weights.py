@@ -17,6 +17,7 @@ from snnbench import commands
 from snnbench.check import shown
 from snnbench.errors import UserError
 from snnbench.runs.read import read_run
+from snnbench.runs.recipe import lookup
 from snnbench.runs.result import Unreadable
 from snnbench.runs.schema import CHECKPOINTS
 
@@ -29,24 +30,23 @@ LENGTH, LEAST = 16, 8  # digits of a digest, and of one that is given
 def identify(cfg: DictConfig) -> None:
     """Replace `cfg.weights` by the file's whole path, the layers that are left out, and a digest of what is in it.
 
-    Where a digest is there already, of a row or of a run that goes on, nothing is changed.
+    Where a digest is there already, of a row or of a run that goes on, and no recipe, nothing is changed.
 
     Raises:
         UserError: there is no such file, or it is not of a finished run of the recipe that is asked for.
     """
     given: Any = OmegaConf.to_container(cfg, resolve=True).get("weights")  # type: ignore[union-attr]
-    whole = isinstance(given, dict) and set(given) - {RECIPE} == set(KEYS)
-    if given is None or (whole and _read(given) and given["digest"]):
+    if given is None or (isinstance(given, dict) and set(given) == set(KEYS) and _read(given) and given["digest"]):
         return
     path, skip = _read(given)
     file = _file(path)
-    wanted = given.get("digest") if isinstance(given, dict) else None
+    wanted, recipe = (given.get(key) if isinstance(given, dict) else None for key in ("digest", RECIPE))
     if wanted is not None and not matches(file, wanted):
         raise UserError(f"weights.digest={shown(wanted)}: is not that of {file}, which is {digest(file)}.")
     found = {"path": commands.literal(str(file.absolute())), "skip": skip, "digest": wanted or digest(file)}
-    if isinstance(given, dict) and given.get(RECIPE) is not None:
-        _check_recipe(file.absolute(), given[RECIPE])
-        found[RECIPE] = given[RECIPE]
+    if recipe is not None:
+        _check_recipe(file.absolute(), recipe)
+        found[RECIPE] = recipe
     cfg.weights = found
 
 
@@ -100,7 +100,10 @@ def _file(given: str) -> Path:
 
 
 def _check_recipe(file: Path, wanted: Any) -> None:
-    """Refuse weights that are not those of a finished run of this recipe: `file` lies in its folder of checkpoints."""
+    """Refuse weights that are not those of a finished run of this recipe: `file` lies in its folder of checkpoints.
+
+    One of a part of its schedule's epochs, or of other data than the real one, is none, though its recipe is the same.
+    """
     asked = f"weights.recipe={shown(wanted)}"
     try:
         run = read_run(file.parent.parent)
@@ -110,3 +113,9 @@ def _check_recipe(file: Path, wanted: Any) -> None:
         raise UserError(
             f"{asked}: weights={run.folder} must be a finished run of this recipe; it is {run.status}, of {run.recipe}."
         )
+    epochs = lookup(run.config, "schedule.epochs") or run.planned
+    if run.epochs + (lookup(run.config, "schedule.start") or 0) < epochs:
+        raise UserError(f"{asked}: weights={run.folder} has {run.epochs} of the {epochs} epochs of its schedule.")
+    if run.provenance != "real":
+        hint = "For a trial on such data: weights.recipe=null."
+        raise UserError(f"{asked}: weights={run.folder} was trained on data that is {run.provenance}. {hint}")

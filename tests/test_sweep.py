@@ -1,6 +1,7 @@
 """Sweeps: what is there is not repeated, what was stopped goes on, and every sweep file composes."""
 
 import sys
+from dataclasses import replace
 
 import pytest
 from hydra import compose, initialize_config_dir
@@ -12,7 +13,8 @@ from snnbench import cli
 from snnbench.config import check, register_schema
 from snnbench.errors import UserError
 from snnbench.neurons import SpikingNeuron
-from snnbench.sweep import Job, overrides_of, resolved
+from snnbench.runs.read import read_run
+from snnbench.sweep import Job, overrides_of, resolved, run_of
 from snnbench.training import preflight
 from snnbench.training.resume import reopen
 from snnbench.training.run import train
@@ -132,6 +134,18 @@ def test_a_run_of_unverified_data_answers_no_job_that_verifies(lab, multirun):
     cfg.data.verify = False
     OmegaConf.save(cfg, config)
     assert [action for action, _ in planned(multirun, "seed=1", f"paths.data={cfg.data.root}")] == ["start"]
+
+
+def test_a_run_goes_on_for_a_job_with_its_very_weights_where_these_count_by_their_recipe(lab):
+    cfg = OmegaConf.load(lab.runs["interrupted"] / "config.yaml")
+    cfg.weights = {"path": "a", "skip": [], "digest": "a" * 16, "recipe": "0123456789"}
+    OmegaConf.save(cfg, lab.runs["interrupted"] / "config.yaml")
+    run = read_run(lab.runs["interrupted"])
+    other = {**run.config, "weights": {**run.config["weights"], "path": "b", "digest": "b" * 16}}
+    assert run_of([run], run.config) is run
+    assert run_of([run], other) is None
+    finished = replace(run, status="finished")
+    assert run_of([finished], other) is finished
 
 
 def test_a_run_ended_within_an_epoch_is_a_failed_one(multirun, lab):

@@ -92,7 +92,8 @@ class TET(nn.Module):
     Args:
         lam: weight of the regulariser, in [0, 1].
         target: m, a number that every logit is pulled to; or "one_hot": the label itself; or "threshold": the mean of
-            the learnable thresholds of the network that the loss follows, 1 without one (LT-SNN).
+            the network's learnable thresholds, its neurons' parameters `threshold`, 1 where none is or the loss follows
+            no network (LT-SNN).
         label_smoothing: for the cross-entropy only, in [0, 1).
     """
 

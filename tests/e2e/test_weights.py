@@ -1,5 +1,6 @@
 """weights=...: a run that starts from the weights of another one, or of a file."""
 
+import json
 import shutil
 
 import pytest
@@ -112,9 +113,17 @@ def test_the_weights_are_part_of_the_recipe_and_their_path_is_not(command, sourc
     assert config(first.folders[0])["weights"]["digest"] == weights.digest(source / "checkpoints" / "last.ckpt")
 
 
+def with_result(source, folder, **values):
+    """A copy of a run whose result.json says otherwise."""
+    file = shutil.copytree(source, folder) / "result.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), **values}))
+    return folder
+
+
 def test_weights_of_a_recipe_count_as_that_and_no_other_run_s_are_taken(command, source, tmp_path):
     wanted = read_run(source).recipe
-    done = command("train", *WORDS, FROZEN, f"weights={{path: {source}, recipe: '{wanted}'}}")
+    real = with_result(source, tmp_path / "real", provenance="real")
+    done = command("train", *WORDS, FROZEN, f"weights={{path: {real}, recipe: '{wanted}'}}")
     assert done.code == 0, done.err
     assert_began_with(done.folder, network(source))
     given = config(done.folder)
@@ -122,9 +131,14 @@ def test_weights_of_a_recipe_count_as_that_and_no_other_run_s_are_taken(command,
     row = {**given, "weights": {"path": "elsewhere", "skip": [], "recipe": wanted}}
     other = {**given, "weights": {**given["weights"], "recipe": "0123456789"}}
     assert recipe_hash(row) == recipe_hash(given) != recipe_hash(other)
+    short = with_result(source, tmp_path / "short", provenance="real", epochs={"planned": 1, "run": 1})
+    known = f"'{wanted}', skip: [], digest: {given['weights']['digest']}"
     for path, recipe, needle in (
-        (source, "'0123456789'", f"must be a finished run of this recipe; it is finished, of {wanted}"),
+        (real, "'0123456789'", f"must be a finished run of this recipe; it is finished, of {wanted}"),
+        (real, known.replace(wanted, "0123456789"), "must be a finished run of this recipe"),
         (saved(source, tmp_path / "w.tensors", "tensors"), f"'{wanted}'", "must be of a run"),
+        (short, f"'{wanted}'", "has 1 of the 2 epochs of its schedule"),
+        (source, f"'{wanted}'", "was trained on data that is subset"),
     ):
         refused = command(
             "train", *WORDS, f"weights={{path: {path}, recipe: {recipe}}}", f"paths.output_dir={tmp_path}/no"

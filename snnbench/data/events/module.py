@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from snnbench.check import choice, count, counts, flag
+from snnbench.check import choice, count, counts, flag, shown
 from snnbench.data.augment import Augment, augment_of
 from snnbench.data.events.cache import Pack, Plan, plan
 from snnbench.data.events.clips import INTERPOLATIONS, ClipBatchTransform, RandomFrames, to_input
@@ -235,8 +235,8 @@ def _rule(T: int, slicing: str, remainder: str, time_order: str, windows: Mappin
 
 
 def _windows(given: Mapping[str, Any], T: int) -> Windows:
-    if set(given) != set(Windows._fields):
-        raise UserError(f"data.windows: has the keys {', '.join(Windows._fields)}, not {', '.join(map(str, given))}.")
+    if not isinstance(given, Mapping) or set(given) != set(Windows._fields):
+        raise UserError(f"data.windows={shown(given)}: must have the keys {', '.join(Windows._fields)}, and no others.")
     hint = f"One for each of T={T} frames."
     return Windows(
         count("data.windows.width", given["width"]),
