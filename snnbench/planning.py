@@ -47,9 +47,15 @@ class PlanSweep(Callback):
             which = f"job {shlex.join(words)}; " if words else ""
             print(f"error: {text} ({which}no job was started)", file=sys.stderr)
             raise SystemExit(WRONG_INPUT) from error
+        lacking = [] if launchers.elsewhere(config.hydra.launcher) else _lacking(jobs, planned)
         if os.environ.get(PLAN_ONLY):
+            for one in lacking:
+                print(f"not here yet: {one}", file=sys.stderr)
             print(sweep.describe(planned))
             raise SystemExit(0)
+        if lacking:
+            print("error: " + "\n".join([*lacking, "(no job was started)"]), file=sys.stderr)
+            raise SystemExit(WRONG_INPUT)
         _begin(config, planned)
         if searches:
             during.enter_context(continued(config, sweep.resolved(jobs[0][1])))
@@ -86,6 +92,23 @@ def _begin(config: DictConfig, planned: list[sweep.Job]) -> None:
     todo = sum(job.action in ("start", "resume") for job in planned)
     together = launchers.at_once(config.hydra.launcher, todo)
     threads.tell(threads.choose().shared(together, "jobs"))  # once, so that jobs do not see each other as strangers
+
+
+def _lacking(jobs: list[tuple[list[str], DictConfig]], planned: list[sweep.Job]) -> list[str]:
+    """What is said of each data set that a job will want and that is not there; it is fetched, but for a plan."""
+    from snnbench.training import preflight
+
+    begun = {shlex.join(job.words) for job in planned if job.action in ("start", "resume")}
+    found: dict[str, str] = {}
+    for words, cfg in jobs:
+        key = "" if cfg.get("resume") or shlex.join(words) not in begun else str(OmegaConf.to_container(cfg.data))
+        if key and key not in found:
+            found[key] = ""
+            try:
+                preflight.check_files(cfg, fetch=not os.environ.get(PLAN_ONLY))
+            except UserError as error:
+                found[key] = str(error)
+    return [text for text in found.values() if text]
 
 
 def _check_folders(jobs: list[DictConfig]) -> None:

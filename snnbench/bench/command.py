@@ -113,7 +113,7 @@ def _there(parts: Sequence[Part], configs: Mapping[str, DictConfig], plan: bool)
     missing: dict[str, UserError] = {}
     for part in parts:
         try:
-            jobs.check_data(configs[part.data], fetch=not plan)
+            preflight.check_files(configs[part.data], fetch=not plan)
         except UserError as error:
             missing[part.data] = error
     found = tuple(part for part in parts if part.data not in missing)

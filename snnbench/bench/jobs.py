@@ -86,22 +86,6 @@ def _checked(cfg: DictConfig) -> DictConfig:
     return cfg
 
 
-def check_data(cfg: DictConfig, fetch: bool = True) -> None:
-    """See that the files of the data are there, fetching them where they can be fetched, unless `fetch` is false.
-
-    Raises:
-        UserError: says where they were looked for and how to get them.
-    """
-    from snnbench.training import build
-
-    options = {} if fetch or "download" not in cfg.data else {"download": False}
-    data = build.make(cfg, "data", drop=(), batch_size=int(cfg.batch_size), **options)
-    try:
-        data.source.prepare() if hasattr(data, "source") else data.prepare_data()
-    except OSError as error:
-        raise UserError(f"data={cfg.data.name}: {error}") from error
-
-
 @dataclass
 class Jobs:
     """Runs by what they are asked for, those of before included.

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from snnbench import kernels
 from snnbench.check import count, flag, number
-from snnbench.errors import UserError
+from snnbench.errors import UserError, did_you_mean
 from snnbench.kernels import State
 from snnbench.kernels.cell import check_call
 from snnbench.kernels.recording import recorded
@@ -18,6 +18,7 @@ from snnbench.neurons.surrogate import Surrogate, make_surrogate
 from snnbench.registry import Registry, config_name
 
 registry: Registry[SpikingNeuron] = Registry("snnbench.neurons")
+OUTPUTS = ("spikes", "signed", "scaled", "graded")
 
 
 class SpikingNeuron(nn.Module):
@@ -61,6 +62,9 @@ class SpikingNeuron(nn.Module):
     def __init_subclass__(cls, **options: Any) -> None:
         """Enter the registry, unless this is a base: without a step (or a run of its own), or named _..."""
         super().__init_subclass__(**options)
+        if cls.outputs not in OUTPUTS:
+            hint = did_you_mean(str(cls.outputs), OUTPUTS)
+            raise UserError(f"{cls.__name__}.outputs={cls.outputs!r}: must be one of {', '.join(OUTPUTS)}.{hint}")
         cls.label = vars(cls).get("label", cls.__name__)
         cls.config_name = vars(cls).get("config_name", config_name(cls.__name__))
         complete = cls.step is not SpikingNeuron.step or cls.run is not SpikingNeuron.run

@@ -51,6 +51,20 @@ def check_parts(cfg: DictConfig, here: bool = True) -> None:
         check_trainer(cfg)
 
 
+def check_files(cfg: DictConfig, fetch: bool = True) -> None:
+    """See that the files of the data are there, fetching them where they can be fetched, unless `fetch` is false.
+
+    Raises:
+        UserError: says where they were looked for and how to get them.
+    """
+    options = {} if fetch or "download" not in cfg.data else {"download": False}
+    data = build.make(cfg, "data", drop=(), batch_size=int(cfg.batch_size), **options)
+    try:
+        data.source.prepare() if hasattr(data, "source") else data.prepare_data()
+    except OSError as error:
+        raise UserError(f"data={cfg.data.name}: {error}") from error
+
+
 def ready(cfg: DictConfig, data: Any, begun: bool = False) -> SpikingClassifier:
     """What a run of `cfg` trains on `data`, with its first weights, once nothing speaks against it.
 

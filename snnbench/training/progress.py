@@ -95,11 +95,11 @@ class Progress(lightning.Callback):
         if not trainer.is_global_zero or not self._steps or not (self._bar or self._silent(now)):
             return
         share = 100 * (batch_idx + 1) // int(trainer.num_val_batches[dataloader_idx])
-        said = f"{classifier(pl_module).eval_names[dataloader_idx]} {share} %"
+        said = f"{classifier(pl_module).eval_names[dataloader_idx]}: {share} % evaluated"
         if self._bar:
             self._bar.update(self._task, accuracy=said)
         else:
-            self._print(f"{self._epoch(trainer)}  evaluated: {said}")
+            self._print(f"{self._epoch(trainer)}  {said}")
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         values = classifier(pl_module).epoch_values

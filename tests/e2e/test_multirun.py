@@ -68,11 +68,17 @@ def test_a_job_that_fails_does_not_stop_the_others(command):
     assert [("failed" in row, "finished" in row) for row in table(done.out)] == [(True, False), (False, True)]
 
 
-def test_a_job_without_its_data_is_a_failed_one(command):
-    done = command("train", "-m", *SHORT, "backbone.num_classes=10", "data=mnist,digits")
-    assert done.code == 1, done.err
-    assert len(done.folders) == 1
-    assert "Traceback" not in done.err
+def test_data_that_is_missing_is_asked_for_before_the_first_job(command):
+    words = [*SHORT, "backbone.num_classes=10", "data=digits,mnist,nmnist", "seed=0,1"]
+    done = command("train", "-m", *words)
+    assert done.code == 2, done.err
+    assert done.folders == []
+    assert done.err.count("no data in") == 2
+    assert done.err.endswith("(no job was started)\n")
+    planned = command("train", "-m", "--plan", *words)
+    assert planned.code == 0, planned.err
+    assert planned.err.count("not here yet: ") == 2
+    assert planned.out.count("start:") == 6
 
 
 def test_an_unexpected_error_is_one_line_and_its_traceback_is_kept(command, monkeypatch):

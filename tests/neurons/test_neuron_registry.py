@@ -9,8 +9,10 @@ import sys
 import textwrap
 
 import pytest
+import torch
 
 from snnbench import neurons
+from snnbench.errors import UserError
 from snnbench.neurons import DALIF, LIF, LIFNoReset, MaskedPSN, SpikingNeuron, known, registry
 from snnbench.neurons.psn import ParallelNeuron
 from snnbench.registry import config_name
@@ -142,3 +144,19 @@ def test_a_file_dropped_into_the_package_is_a_neuron_like_the_others(tmp_path):
     environment = {**os.environ, "SNNBENCH_CACHE": str(tmp_path / "cache")}
     done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, env=environment)
     assert done.returncode == 0, done.stderr
+
+
+def test_a_kind_of_output_that_there_is_not_is_named():
+    with pytest.raises(UserError, match=r"_Misspelt.outputs='gradde': must be one of .* Did you mean 'graded'\?"):
+
+        class _Misspelt(LIF):
+            outputs = "gradde"
+
+
+def test_states_that_a_step_does_not_return_are_named():
+    class _Forgetful(SpikingNeuron):
+        def step(self, x, state, c, spike):
+            return spike(x - self.v_th), {"w": x}
+
+    with pytest.raises(UserError, match=r"_Forgetful.step: returns the states \['w'\], declared are \['v'\]; 'v'"):
+        _Forgetful(engine="reference")(torch.rand(2, 1, 3))

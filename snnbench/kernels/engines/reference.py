@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
+from snnbench.errors import UserError
 from snnbench.kernels.cell import Cell, State
 from snnbench.kernels.coefficients import coefficients_of
 from snnbench.kernels.derivatives import differentiated
@@ -30,6 +31,9 @@ def run(cell: Cell, x: Tensor, state: State | None, given: Mapping[str, Tensor] 
         for t, current in enumerate(x.unbind(0)):
             c = {name: _at(value, t, name in cell.per_step, x) for name, value in coefficients.items()}
             s, state = cell.step(current.to(dtype), state, c, cell.spike)
+            if missing := set(cell.states) - state.keys():
+                returned = f"returns the states {sorted(state)}, declared are {sorted(cell.states)}"
+                raise UserError(f"{type(cell).__name__}.step: {returned}; {sorted(missing)[0]!r} is missing.")
             spikes.append(s)
         return torch.stack(spikes).to(x.dtype), state
 
