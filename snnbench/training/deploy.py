@@ -56,7 +56,7 @@ def exchange(run: DictConfig, cfg: DictConfig, block: Any) -> Exchange | None:
     trained: Any = OmegaConf.to_container(run.neuron, resolve=True)
     wanted = dict(row.neuron) if row is not None else given
     if "_target_" not in wanted:
-        _known(wanted, trained)
+        _known(wanted, trained, run.T)
         wanted = OmegaConf.to_container(OmegaConf.merge(trained, wanted))
     run.neuron = OmegaConf.create(wanted)
     found: Any = OmegaConf.to_container(run.neuron, resolve=True)
@@ -66,8 +66,10 @@ def exchange(run: DictConfig, cfg: DictConfig, block: Any) -> Exchange | None:
     return Exchange(trained, found, row)
 
 
-def _known(given: Mapping[str, Any], trained: Mapping[str, Any]) -> None:
+def _known(given: Mapping[str, Any], trained: Mapping[str, Any], T: int) -> None:
     for key in given:
+        if key == "T":
+            raise UserError(f"neuron.T={given[key]}: is not for eval.py to say: the run has T={T}.")
         if key not in trained:
             near = did_you_mean(key, trained)
             raise UserError(

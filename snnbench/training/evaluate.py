@@ -10,6 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 from rich.table import Table
 
 from snnbench import kernels, log, terminal, threads
+from snnbench.config import EvalConfig
 from snnbench.energy.models import choose_model
 from snnbench.energy.neuron_ops import neuron_work
 from snnbench.errors import UserError, did_you_mean
@@ -45,6 +46,9 @@ def evaluate(cfg: DictConfig) -> int:
     Raises:
         UserError: no such run or checkpoint, or a damaged one; no such energy model, or none for its neurons.
     """
+    unknown = sorted(map(str, cfg.keys() - EvalConfig.__dataclass_fields__.keys()))
+    if unknown:
+        raise UserError(f"{unknown[0]}: is not for eval.py to say: all but its own keys is the run's. See --help.")
     model = choose_model(cfg.energy)
     log.quieten()
     folder, run = open_folder(cfg.run, data=cfg.paths.data)

@@ -103,6 +103,8 @@ def test_the_runs_own_neuron_is_an_ordinary_evaluation(command, run):
 MISTAKES = [
     (["neuron.v_thr=1"], "neuron.v_thr: the run's neuron, plif, has none. Did you mean 'v_th'?"),
     (["neuron=lfi"], "neuron=lfi"),
+    (["neuron.T=8"], "neuron.T=8: is not for eval.py to say: the run has T="),
+    (["+T=8"], "T: is not for eval.py to say: all but its own keys is the run's"),
     (["drop=[w]"], "drop=['w']: goes with another neuron"),
     (["neuron.v_th=0.4", "drop=[w]"], "drop=['w']: w is not left out. What is left out here: nothing."),
     (["neuron=relu", "drop=[w]"], "T=2: neuron=relu"),
