@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from tests import rows
 from tests.lab import _runs, lab, tables  # noqa: F401  (fixtures)
 
 ROOT = Path(__file__).parent.parent
@@ -51,6 +52,12 @@ def read_csv(path: Path) -> list[dict[str, str]]:
 
 
 TINY = ("epochs=2", "data.limit=128", "backbone.width=4", "T=2", "logger=none")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _shared_rows(tmp_path_factory: pytest.TempPathFactory) -> None:
+    if "PYTEST_XDIST_WORKER" in os.environ:  # whose folders lie beside each other
+        rows.shared.append(tmp_path_factory.getbasetemp().parent)
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """Every row of a paper's table: it composes, has the right network, trains, and its number has a source."""
 
-import functools
 import json
 import math
 import re
@@ -19,20 +18,12 @@ from snnbench.runs.code import row_recipe
 from snnbench.runs.recipe import recipe_hash
 from snnbench.training import build
 from tests.conftest import CONFIGS
+from tests.rows import compose
 
 FILES = sorted((CONFIGS / "experiment").glob("*/*.yaml"))
 ROWS = [f"{path.parent.name}/{path.stem}" for path in FILES]
 PAPERS = yaml.safe_load((CONFIGS / "papers.yaml").read_text())
 EVENTS = {"nmnist", "cifar10dvs", "dvs128gesture"}
-
-
-@functools.cache
-def compose(row: str) -> DictConfig:
-    config.register_schema()
-    with hydra.initialize_config_dir(str(CONFIGS), version_base="1.3"):
-        cfg = hydra.compose("train", [f"experiment={row}", "paths.output_dir=out"])
-    config.check(cfg)
-    return cfg
 
 
 def head(row: str) -> str:

@@ -13,14 +13,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import hydra
 import numpy as np
 import pytest
 import torch
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 
-from snnbench import config
+from tests.rows import compose
 
 NUMBERS = Path(__file__).parent / "numbers"
 SYSTEMS = sorted(path.stem for path in NUMBERS.glob("*.json"))
@@ -109,20 +108,6 @@ class Oracle:
         """Labels as Mixup makes them: 0.7 of each sample's own, 0.3 of the one before it, [B, classes]."""
         own = torch.nn.functional.one_hot(self.batch[1], self.facts["classes"]).double()
         return 0.7 * own + 0.3 * own.roll(1, 0)
-
-
-@functools.cache
-def _composed(row: str, *overrides: str) -> DictConfig:
-    config.register_schema()
-    with hydra.initialize_config_dir(str(config.CONFIGS.absolute()), version_base="1.3"):
-        cfg = hydra.compose("train", [f"experiment={row}", "paths.output_dir=out", *overrides])
-    config.check(cfg)
-    return cfg
-
-
-def compose(row: str, *overrides: str) -> DictConfig:
-    """The config of a row, checked; the caller's own."""
-    return _composed(row, *overrides).copy()
 
 
 @functools.cache

@@ -8,8 +8,8 @@ from snnbench import config
 from snnbench.errors import UserError
 from snnbench.training import build
 from tests.configs.test_rows import ROWS
-from tests.configs.test_rows import compose as compose_row
 from tests.conftest import CONFIGS, TINY
+from tests.rows import compose as compose_row
 
 
 def compose(*words):
