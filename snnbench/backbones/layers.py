@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -219,3 +219,16 @@ def unit_factory(
 ) -> UnitFactory:
     """A function that makes the spiking unit for a number of channels; what else it is given goes to the norm."""
     return lambda c, **options: SpikingUnit(norm(c, **options), neuron(channels=c), attention(c))
+
+
+def conv_stages(
+    c_in: int, width: int, stages: Sequence[int], unit: UnitFactory, pool: Callable[[], nn.Module]
+) -> nn.ModuleList:
+    """For each entry of `stages` as many (conv 3x3, unit) of `width` channels, and a pool."""
+    layers = nn.ModuleList()
+    for convs in stages:
+        for _ in range(convs):
+            layers.extend([conv3x3(c_in, width), unit(width)])
+            c_in = width
+        layers.append(pool())
+    return layers

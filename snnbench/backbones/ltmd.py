@@ -18,6 +18,7 @@ from snnbench.backbones.layers import (
     UnitFactory,
     conv1x1,
     conv3x3,
+    conv_stages,
     global_average,
     unit_factory,
 )
@@ -103,14 +104,7 @@ class LTMDNet(Backbone):
         super().__init__(
             T=T, in_channels=in_channels, num_classes=num_classes, image_size=image_size, reduction=2 ** len(stages)
         )
-        unit = unit_factory(norm, neuron)
-        self.layers = nn.ModuleList()
-        c_in = in_channels
-        for convs in stages:
-            for _ in range(convs):
-                self.layers.extend([conv3x3(c_in, width), unit(width)])
-                c_in = width
-            self.layers.append(AvgPool2d(2))
+        self.layers = conv_stages(in_channels, width, stages, unit_factory(norm, neuron), lambda: AvgPool2d(2))
         cells = (self.image_size[0] >> len(stages)) * (self.image_size[1] >> len(stages))
         self.head = LTMDHead(head_neuron, width * cells, hidden, num_classes, bias=False, dropout=moderate_dropout)
 

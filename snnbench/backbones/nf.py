@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from snnbench.backbones.base import Backbone, ImageSize
+from snnbench.backbones.base import Backbone, ImageSize, init_convs
 from snnbench.backbones.layers import AvgPool2d, Conv2d, NeuronFactory, NormFactory, global_average
 from snnbench.backbones.residual import plan_stages
 from snnbench.check import count, flag, number
@@ -124,10 +124,7 @@ class NFResNet(Backbone):
         self.fc = nn.Linear(widths[-1], num_classes)
         if zero:
             nn.init.zeros_(self.fc.weight)
-        for module in self.modules():
-            if isinstance(module, StandardisedConv2d):
-                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
-                nn.init.zeros_(module.get_parameter("bias"))
+        init_convs(self, zero_bias=True)
 
     def logits(self, x: Tensor, repeats: int) -> Tensor:
         x = self.pool(self.conv(x))

@@ -11,7 +11,7 @@ from snnbench.backbones.heads import Dropout, Voting
 from snnbench.backbones.layers import (
     NeuronFactory,
     NormFactory,
-    conv3x3,
+    conv_stages,
     make_pool,
     unit_factory,
 )
@@ -57,14 +57,7 @@ class PLIFNet(Backbone):
         super().__init__(
             T=T, in_channels=in_channels, num_classes=num_classes, image_size=image_size, reduction=2 ** len(stages)
         )
-        unit = unit_factory(norm, neuron)
-        self.layers = nn.ModuleList()
-        c_in = in_channels
-        for convs in stages:
-            for _ in range(convs):
-                self.layers.extend([conv3x3(c_in, width), unit(width)])
-                c_in = width
-            self.layers.append(make_pool(pool))
+        self.layers = conv_stages(in_channels, width, stages, unit_factory(norm, neuron), lambda: make_pool(pool))
         cells = (self.image_size[0] >> len(stages)) * (self.image_size[1] >> len(stages))
         self.head = nn.Sequential(
             nn.Flatten(2),

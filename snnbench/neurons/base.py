@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, get_args
 
 from torch import Tensor, nn
 
@@ -18,7 +18,8 @@ from snnbench.neurons.surrogate import Surrogate, make_surrogate
 from snnbench.registry import Registry, config_name
 
 registry: Registry[SpikingNeuron] = Registry("snnbench.neurons")
-OUTPUTS = ("spikes", "signed", "scaled", "graded")
+Outputs = Literal["spikes", "signed", "scaled", "graded"]
+OUTPUTS: tuple[str, ...] = get_args(Outputs)
 
 
 class SpikingNeuron(nn.Module):
@@ -54,7 +55,7 @@ class SpikingNeuron(nn.Module):
     label: ClassVar[str] = ""
     config_name: ClassVar[str] = ""
     year: ClassVar[int | None] = None
-    outputs: ClassVar[Literal["spikes", "signed", "scaled", "graded"]] = "spikes"
+    outputs: ClassVar[Outputs] = "spikes"
     states: tuple[str, ...] = ("v",)
     per_step: tuple[str, ...] = ()
     gates: tuple[str, ...] = ()
@@ -129,12 +130,15 @@ class SpikingNeuron(nn.Module):
         """
         raise NotImplementedError(f"{type(self).__name__} defines no step")
 
-    def reset(self, h: Tensor, s: Tensor) -> Tensor:
-        """The membrane after firing: h - s v_th (soft, v_reset=None), or h (1 - s) + v_reset s (hard)."""
+    def reset(self, h: Tensor, s: Tensor, threshold: Tensor | None = None) -> Tensor:
+        """The membrane after firing: h - s v_th (soft, v_reset=None), or h (1 - s) + v_reset s (hard).
+
+        A neuron that learns its threshold gives it, to stand in the place of v_th.
+        """
         if self.detach_reset:
             s = s.detach()
         if self.v_reset is None:
-            return h - s * self.v_th
+            return h - s * (self.v_th if threshold is None else threshold)
         v = h * (1 - s)
         return v + s * self.v_reset if self.v_reset != 0.0 else v
 

@@ -118,7 +118,7 @@ class LIFNoReset(LIF):
             v_th=v_th, v_reset=None, surrogate=surrogate, channels=channels, engine=engine,
         )  # fmt: skip
 
-    def reset(self, h: Tensor, s: Tensor) -> Tensor:
+    def reset(self, h: Tensor, s: Tensor, threshold: Tensor | None = None) -> Tensor:
         return h
 
     def reset_repr(self) -> str:

@@ -57,9 +57,7 @@ class LTLIF(SpikingNeuron):
     def step(self, x: Tensor, state: State, c: Mapping[str, Tensor], spike: Surrogate) -> tuple[Tensor, State]:
         h = self.leak * state["v"] + x
         s = spike(h - c["threshold"])
-        if self.v_reset is None:
-            return s, {"v": h - (s.detach() if self.detach_reset else s) * c["threshold"]}
-        return s, {"v": self.reset(h, s)}
+        return s, {"v": self.reset(h, s, c["threshold"])}
 
     def extra_repr(self) -> str:
         return f"leak={self.leak:g}, {super().extra_repr()}"

@@ -53,9 +53,7 @@ class LTSNN(SpikingNeuron):
         u = (h - c["theta"]).detach()
         more = u.sigmoid() * (u >= 0).to(u.dtype)
         s = spike(h - c["theta"] - more * (c["theta"] - c["theta"].detach()))  # the last term is 0
-        if self.v_reset is None:
-            return s, {"v": h - (s.detach() if self.detach_reset else s) * c["theta"]}
-        return s, {"v": self.reset(h, s)}
+        return s, {"v": self.reset(h, s, c["theta"])}
 
     def extra_repr(self) -> str:
         return f"leak={self.leak:g}, learnable threshold, {super().extra_repr()}"
