@@ -8,14 +8,15 @@ from typing import Any
 from torch import Tensor, nn
 
 from snnbench.kernels import values
-from snnbench.kernels.reads import Reads
+from snnbench.kernels.reads import Place, Reads
 from snnbench.kernels.values import ABSENT, TABLES
 
 
 def guards(reads: Reads) -> tuple[tuple[tuple[str, ...], Any], ...] | None:
     """The values read, by the attributes that lead to them from the cell; None where something else was read.
 
-    Code is left out: functions, classes, modules and what libraries define.
+    Code is left out: functions with their defaults, as long as those are constants, classes, modules and what
+    libraries define.
     """
     paths: dict[int, tuple[str, ...]] = {id(reads.cell): ()}
     found = []
@@ -23,7 +24,7 @@ def guards(reads: Reads) -> tuple[tuple[tuple[str, ...], Any], ...] | None:
         value, holder = place.value, place.holder
         if id(value) in reads.looked:
             return None
-        if isinstance(value, (*_CODE, Tensor)) or value is ABSENT:
+        if isinstance(value, (*_CODE, Tensor)) or value is ABSENT or _is_signature(place):
             continue
         if isinstance(holder, types.ModuleType) and values.is_library(holder.__name__):
             continue
@@ -41,6 +42,13 @@ def guards(reads: Reads) -> tuple[tuple[tuple[str, ...], Any], ...] | None:
 
 
 _CODE = (types.FunctionType, types.BuiltinFunctionType, type, types.ModuleType, property, staticmethod, classmethod)
+
+
+def _is_signature(place: Place) -> bool:
+    """Whether it holds a function's defaults, and they are constants."""
+    if place.kind == "__defaults__":
+        return values.frozen(place.value)
+    return place.kind == "__kwdefaults__" and all(map(values.frozen, place.value.values()))
 
 
 def _owns(owner: Any, holder: Any) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,10 @@ import torch.multiprocessing
 from compare import normal
 from torch import Tensor, nn
 
+from snnbench.kernels.cell import State
+from snnbench.kernels.plans import guards_of, plan_of
 from snnbench.neurons import DALIF, LIF, PLIF
-from snnbench.neurons.surrogate import make_surrogate
+from snnbench.neurons.surrogate import Surrogate, make_surrogate
 from tests.neurons.neuron_cases import NEURONS, make
 
 T = 3
@@ -82,6 +84,50 @@ def test_compiled_code_runs_the_kernel(device: str, compiled_kernels: None) -> N
 
     torch.compile(PLIF().to(device), fullgraph=True, backend=backend)(normal(T, 2, 4, device=device))
     assert [name for name in seen if name.startswith("snnbench.")] == ["snnbench.forward"]
+
+
+@pytest.mark.parametrize("name", NEURONS)
+def test_every_fused_neuron_stays_fused_under_compile(name: str) -> None:
+    """What its step reads can be looked out for: all of it hangs on the neuron, or is code."""
+    neuron = make(name, T)
+    assert plan_of(neuron).program is None or guards_of(neuron) is not None
+
+
+class Helped(LIF):
+    """A helper of its own, whose defaults belong to its code."""
+
+    def step(self, x: Tensor, state: State, c: Mapping[str, Tensor], spike: Surrogate) -> tuple[Tensor, State]:
+        return super().step(self.scaled(x) + shifted(x), state, c, spike)
+
+    def scaled(self, x: Tensor, by: float = 0.5, *, twice: bool = True) -> Tensor:
+        return x * by * (2 if twice else 1)
+
+
+def shifted(x: Tensor, by: float = 0.25, *, places: tuple[float, ...] = (0.5,)) -> Tensor:
+    return x * by + places[0]
+
+
+def test_defaults_are_code(compiled_kernels: None) -> None:
+    torch._dynamo.reset()
+    neuron, x = Helped(), normal(T, 2, 4, device="cpu")
+    assert guards_of(neuron)
+    compiled = torch.compile(neuron, fullgraph=True, backend="aot_eager")
+    assert torch.equal(compiled(x), Helped(engine="reference")(x))
+    neuron.tau = 5.0
+    assert torch.equal(compiled(x), Helped(tau=5.0, engine="reference")(x))
+
+
+def test_mutable_defaults_are_not() -> None:
+    """They may change: the loop over time, whose reads torch.compile looks out for itself."""
+
+    class Mutable(LIF):
+        def step(self, x: Tensor, state: State, c: Mapping[str, Tensor], spike: Surrogate) -> tuple[Tensor, State]:
+            return super().step(self.scaled(x), state, c, spike)
+
+        def scaled(self, x: Tensor, by: list[float] = [0.5]) -> Tensor:  # noqa: B006
+            return x * by[0]
+
+    assert guards_of(Mutable()) is None
 
 
 def test_compiled_code_sees_changed_constants(device: str) -> None:
