@@ -37,6 +37,7 @@ class TrainConfig:
     fuse: Any = MISSING
     memory: str = MISSING
     compile: bool = MISSING
+    cuda_graph: bool = MISSING
     eval_precision: str | None = None
     threads: int | None = MISSING
     name: str = MISSING
@@ -139,6 +140,7 @@ def check(cfg: DictConfig) -> None:
     soundness.check_frames(resolved)
     soundness.check_trainer(resolved["trainer"], cfg.epochs)
     _check_eval_precision(cfg)
+    _check_cuda_graph(cfg)
     objective.check(resolved)
     check_step(engine=cfg.engine, **{key: cfg.get(key, value) for key, value in STEP.items()})
     if not isinstance(resolved["optimizer"].get("decay"), list):
@@ -164,6 +166,19 @@ def check_step(*, engine: str, layout: Any, fuse: Any, memory: Any) -> None:
     if choice("memory", memory, MEMORY) == "bits" and (fuse is False or engine == "reference"):
         raise UserError(
             "memory=bits: needs norms and neurons in one. Take another engine than reference, and fuse=auto."
+        )
+
+
+def _check_cuda_graph(cfg: DictConfig) -> None:
+    if not cfg.get("cuda_graph"):
+        return
+    parts = cfg.trainer.get("accumulate_grad_batches", 1)
+    if cfg.compile:
+        raise UserError("cuda_graph=true and compile=true: a network is recorded or compiled. Take one of them.")
+    if parts != 1:
+        raise UserError(
+            "cuda_graph=true: a replay overwrites the gradients that "
+            f"trainer.accumulate_grad_batches={parts} would add to. Take one of them."
         )
 
 

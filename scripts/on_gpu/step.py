@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import statistics
+from collections.abc import Callable
 from typing import Any
 
 import baselines
@@ -19,9 +20,12 @@ from on_gpu.apart import apart
 from on_gpu.record import Record
 from snnbench.backbones import ResNet20
 from snnbench.backbones.norms import BatchNorm
+from snnbench.training.replay import Replay
 
 MEGABYTE = 2.0**20
 EAGER = ("plain", "auto", "fuse", "channels-last", "fuse-channels-last", "spikingjelly")
+REPLAYED = ("auto", "channels-last", "fuse-channels-last")
+"""Who runs with cuda_graph=true, too: as `snnbench.training.replay` compares it with the network and replays it."""
 COMPILING, LEAST = 120.0, 40.0
 """Seconds that a torch.compile of the whole network, its check and its measurement may take, and take at least."""
 
@@ -102,7 +106,11 @@ def row_of(case: Case, _record: Record | None = None) -> dict[str, Any]:
         for name, own in nets.items()
         if name not in failures
     }
-    times = interleaved(steps, case.device, case.seconds)
+    own = {name: nets[name] for name in REPLAYED if name in steps and case.device == "cuda"}
+    replayed = replaying(own, contestants, images, labels, mixed)
+    failures |= {name: run.obstacle for name, (run, _) in replayed.items() if run.obstacle}
+    also = {name: step for name, (run, step) in replayed.items() if not run.obstacle}
+    times = interleaved(steps | also, case.device, case.seconds)
     row = {
         **{key: value for key, value in dataclasses.asdict(case).items() if key != "names"},
         "firing_rate": statistics.fmean(rates(net, images)),
@@ -117,6 +125,23 @@ def row_of(case: Case, _record: Record | None = None) -> dict[str, Any]:
         row["graph_milliseconds"] = {name: statistics.median(each) * 1e3 for name, each in found.items()}
     released(case.device)
     return row
+
+
+def replaying(
+    nets: dict[str, nn.Module],
+    contestants: dict[str, Contestant],
+    images: Tensor,
+    labels: Tensor,
+    mixed: torch.dtype | None,
+) -> dict[str, tuple[Replay, Callable[[], Tensor]]]:
+    """The steps of `nets` as cuda_graph=true runs them, recorded and compared; their memory is the graphs' own."""
+    found = {}
+    for name, net in nets.items():
+        run = Replay(net)
+        step = stepper(net, contestants[name].input(images), labels, mixed=mixed, run=run)
+        step()
+        found[f"{name}-replayed"] = run, step
+    return found
 
 
 def summary(case: Case, times: dict[str, list[float]]) -> dict[str, Any]:

@@ -148,18 +148,25 @@ def chosen(device: str, groups: list[str]) -> dict[str, Contestant]:
 
 
 def stepper(
-    net: nn.Module, x: Tensor, labels: Tensor, lr: float = 0.0, mixed: torch.dtype | None = None
+    net: nn.Module,
+    x: Tensor,
+    labels: Tensor,
+    lr: float = 0.0,
+    mixed: torch.dtype | None = None,
+    run: Callable[[Tensor], Tensor] | None = None,
 ) -> Callable[[], Tensor]:
     """A training step that returns its loss: forward, loss, backward, SGD with momentum.
 
     With lr = 0, each step is like the one before. With `mixed`, forward and loss are under autocast to that dtype.
+    `run` does the network's forward, if it does not itself.
     """
+    forward = run or net
     optimizer = torch.optim.SGD(net.parameters(), lr=lr, momentum=0.9)
 
     def step() -> Tensor:
         optimizer.zero_grad()
         with torch.autocast(x.device.type, mixed, enabled=mixed is not None):
-            loss = functional.cross_entropy(net(x).mean(0), labels)
+            loss = functional.cross_entropy(forward(x).mean(0), labels)
         loss.backward()
         optimizer.step()
         return loss.detach()

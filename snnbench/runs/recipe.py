@@ -22,7 +22,7 @@ VERSION = 2
 # under the learning rates of the whole (schedule.epochs) is the beginning of one. Which files `paths` and `data.root`
 # lead to is told by the provenance of a run (`snnbench.runs.read.Run.data`).
 NOT_RECIPE = {
-    *("paths", "logger", "name", "tags", "row", "resume", "retry", "seed", "epochs", "threads", "memory"),
+    *("paths", "logger", "name", "tags", "row", "resume", "retry", "seed", "epochs", "threads", "memory", "cuda_graph"),
     *("optimize", "lr_find", "weights.path"),
     *("data.root", "data.cache", "data.download", "data.verify", "data.num_workers", "data.eval_batch_size"),
     *("trainer.accelerator", "trainer.strategy", "trainer.deterministic", "trainer.benchmark", "trainer.profiler"),

@@ -110,6 +110,7 @@ def build_module(cfg: DictConfig, network: nn.Module, data: Any) -> SpikingClass
         batch_transform=data.batch_transform,
         eval_names=data.eval_names,
         compile=cfg.compile,
+        cuda_graph=cfg.get("cuda_graph", False),
         eval_autocast=cfg.get("eval_precision") is None,
     )
     module.configure_optimizers()  # its mistakes should show before the run has a folder
@@ -201,6 +202,8 @@ def check_device(cfg: DictConfig, key: str = "trainer.accelerator") -> None:
     on_cuda = cuda and wanted in ("auto", "gpu", "cuda")
     if on_cuda or wanted == "cpu" or not torch.accelerator.is_available():
         _check_engine(str(cfg.get("engine", "auto")), "cuda" if on_cuda else "cpu", f"{key}={wanted}")
+    if cfg.get("cuda_graph") and not on_cuda:
+        raise UserError(f"cuda_graph=true: needs a CUDA device, and this run computes without one ({key}={wanted}).")
     known = ("32-true", "32", "64-true", "16-mixed", "bf16-mixed")
     if precision not in known:
         raise UserError(f"trainer.precision={precision}: unknown. Allowed: {', '.join(known)}.")

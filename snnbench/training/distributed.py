@@ -44,6 +44,8 @@ def check(cfg: DictConfig) -> None:
     launch, trainer = processes.launch(), _trainer(cfg)
     devices = trainer.num_devices * trainer.num_nodes
     _nodes[:], _here[:] = [trainer.num_nodes], [trainer.num_devices]
+    if devices > 1 and cfg.get("cuda_graph"):
+        raise UserError(f"cuda_graph=true: is for one device, and this run is for {devices}. Take trainer.devices=1.")
     if launch is None or launch.size == devices:
         return
     if devices == 1 and launch.perhaps_alone:

@@ -20,6 +20,7 @@ from snnbench.training.confusion import Confusion
 from snnbench.training.fused import align
 from snnbench.training.losses import Scheduled, for_passes
 from snnbench.training.optim import StepwiseLR
+from snnbench.training.replay import Replay
 
 Batch = tuple[Tensor, Tensor]
 
@@ -69,6 +70,7 @@ class SpikingClassifier(lightning.LightningModule):
         batch_transform: applied to each training batch on the device (Mixup, CutMix), or None.
         eval_names: the names of the evaluation loaders, in their order.
         compile: whether training (not evaluation) runs through torch.compile.
+        cuda_graph: whether it is replayed as a CUDA graph instead (`Replay`).
         eval_autocast: whether evaluation, too, is in the trainer's mixed precision, where it has one; else in float32.
 
     Attributes:
@@ -89,6 +91,7 @@ class SpikingClassifier(lightning.LightningModule):
         batch_transform: Callable[[Tensor, Tensor], Batch] | None = None,
         eval_names: Sequence[str] = ("test",),
         compile: bool = False,
+        cuda_graph: bool = False,
         eval_autocast: bool = True,
     ) -> None:
         super().__init__()
@@ -107,7 +110,9 @@ class SpikingClassifier(lightning.LightningModule):
         self._batch_transform = batch_transform
         self._eval_autocast = eval_autocast
         # in a tuple, so that the same parameters are not registered under a second name
-        self._trained: tuple[Callable[[Tensor], Tensor]] = (torch.compile(network) if compile else network,)
+        self._trained: tuple[Callable[[Tensor], Tensor]] = (
+            torch.compile(network) if compile else Replay(network) if cuda_graph else network,
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         logits: Tensor = self.network(x)
@@ -116,6 +121,8 @@ class SpikingClassifier(lightning.LightningModule):
     def on_train_epoch_start(self) -> None:
         self.epoch_values = {}
         self._set_progress()
+        if isinstance(self._trained[0], Replay):
+            self._trained[0].renew()
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         seed_all(self.seed, self.current_epoch, batch_idx, self.global_rank)
