@@ -146,15 +146,21 @@ class _Whole(nn.Module):
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
         self.network = network
+        self.logits: tuple[Tensor, ...] = ()
 
     def forward(self, x: Tensor) -> Tensor:
-        logits: Tensor = self.network.forward(x)
+        logits: Tensor = self.network.forward(x).clone()  # no view, so that it can be detached
+        self.logits = (logits,)
         return logits
 
 
-def record(whole: nn.Module, x: Tensor) -> Callable[[Tensor], Tensor]:
+def record(whole: _Whole, x: Tensor) -> Callable[[Tensor], Tensor]:
     """PyTorch's recording of a module's forward and backward for inputs like x."""
     torch.cuda.make_graphed_callables(whole, (x,), allow_unused_input=True)  # replaces its forward
+    for logits in whole.logits:
+        # They keep the recorded step's autograd graph, and with it the parameters' places in the recording's stream:
+        # all later gradients would be added there, with a wait for each.
+        logits.detach_()
     return whole.__call__
 
 

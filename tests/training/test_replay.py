@@ -48,7 +48,7 @@ class Recorder:
     def __init__(self) -> None:
         self.recordings = self.replays = 0
 
-    def __call__(self, whole: nn.Module, x: Tensor) -> Callable[[Tensor], Tensor]:
+    def __call__(self, whole: replay._Whole, x: Tensor) -> Callable[[Tensor], Tensor]:
         self.recordings += 1
         kept = RECORD(whole, x) if DEVICE == "cuda" else as_it_was(whole)
         shape = x.shape
@@ -94,7 +94,7 @@ def batch(seed: int = 0, size: int = BATCH) -> Tensor:
 
 def step(network: nn.Module, run: Callable[[Tensor], Tensor], seed: int, size: int = BATCH) -> Tensor:
     torch.manual_seed(seed)
-    optimizer = torch.optim.SGD(network.parameters(), lr=0.1)
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.01)
     optimizer.zero_grad()
     logits = run(batch(seed, size))
     logits.square().sum().backward()
@@ -124,6 +124,7 @@ def both(neuron: Callable[[], nn.Module], change: Callable[[Network, int], None]
     return own, trained(network, replayed, partial(change, network)), replayed
 
 
+@pytest.mark.filterwarnings("error")  # of gradients that wait for another stream
 def test_training_by_replays_is_training(recorder: Recorder, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level("INFO", "snnbench"):
         own, found, replayed = both(PLIF, lambda network, epoch: None)
@@ -228,7 +229,7 @@ def test_what_no_recording_repeats_runs_as_it_is(caplog: pytest.LogCaptureFixtur
 def test_a_recording_that_fails(
     recorder: Recorder, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def fails(whole: nn.Module, x: Tensor) -> Any:
+    def fails(whole: replay._Whole, x: Tensor) -> Any:
         raise RuntimeError("operation not permitted when stream is capturing\nlong story")
 
     monkeypatch.setattr(replay, "record", fails)
