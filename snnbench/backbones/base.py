@@ -30,11 +30,14 @@ class Backbone(nn.Module):
         in_parts: whether each timestep brings another part of one image, so that a network without spikes would have
             to make T passes, too.
         layout: how frames lie in memory within the network: "contiguous", "channels_last", or "auto": channels last
-            where that is faster and as exact, in float32 on a CPU without autocast.
+            where that is faster and as exact, on the devices `last_on`; on a CPU in float32 without autocast, never in
+            float64.
+        last_on: kinds of devices.
     """
 
     in_parts = False
     layout = "contiguous"
+    last_on: tuple[str, ...] = ()
 
     def __init__(self, *, T: int, in_channels: int, num_classes: int, image_size: ImageSize, reduction: int) -> None:
         super().__init__()
@@ -80,9 +83,11 @@ class Backbone(nn.Module):
     def _laid(self, frames: Tensor) -> Tensor:
         """Frames [N, C, H, W] in the network's layout; every layer keeps it."""
         last = self.layout == "channels_last"
-        if self.layout == "auto":
+        if self.layout == "auto" and frames.device.type in self.last_on:
             last = (
-                frames.device.type == "cpu" and frames.dtype is torch.float32 and not torch.is_autocast_enabled("cpu")
+                (frames.dtype is torch.float32 and not torch.is_autocast_enabled("cpu"))
+                if frames.is_cpu
+                else (frames.dtype is not torch.float64)
             )
         if not last:
             return frames.contiguous()

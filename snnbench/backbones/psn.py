@@ -130,7 +130,8 @@ class SeqNet(PSNNet):
     def logits(self, x: Tensor, repeats: int) -> Tensor:
         if x.shape[0] != 1:
             raise ValueError(f"SeqNet reads still images [B, C, H, W] column by column, got frames {list(x.shape)}")
-        return super().logits(self.columns(x[0]).contiguous(), 1)
+        columns = self.columns(x[0])
+        return super().logits(self._laid(columns.flatten(0, 1)).unflatten(0, columns.shape[:2]), 1)
 
 
 def _dilated(neuron: NeuronFactory, dilations: Sequence[int]) -> Iterator[NeuronFactory]:

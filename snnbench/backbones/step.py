@@ -25,8 +25,8 @@ def set_step(
     Args:
         network: its convolutions, pools, norms and spiking units are told.
         engine: "reference" leaves everything to PyTorch's own layers.
-        layout: of the frames in memory, see `Backbone`. auto keeps them contiguous where norms are PyTorch's own, which
-            are less exact with channels last (but not compiled by torch.compile).
+        layout: of the frames in memory, see `Backbone`. auto keeps them contiguous on a CPU where norms are PyTorch's
+            own, which are less exact there with channels last (but not compiled by torch.compile).
         fuse: whether a norm and the neuron behind it run as one operation; auto does so on a CPU.
         memory: what is kept of a convolution of spikes until the backward pass: with "bits" its input's bits alone, its
             output is computed again; else the output, too.
@@ -37,10 +37,9 @@ def set_step(
     own = engine != REFERENCE
     check_step(engine=engine, layout=layout, fuse=fuse, memory=memory)
     fuses, bits = bool(fuse) and own, memory == "bits"
-    if layout == "auto" and not (fuses and available()):
-        layout = "contiguous"
+    last_on = ("cpu", "cuda") if fuses and available() else ("cuda",) if own else ()
     settings: dict[type[nn.Module], dict[str, Any]] = {
-        Backbone: {"layout": layout},
+        Backbone: {"layout": layout, "last_on": last_on},
         Conv2d: {"engine": engine, "keeps_recipe": bits},
         **{pool: {"engine": engine} for pool in (AvgPool2d, MaxPool2d, AdaptiveAvgPool2d)},
         BatchNorm: {"fuses": fuses},

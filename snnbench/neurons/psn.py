@@ -47,10 +47,13 @@ class ParallelNeuron(SpikingNeuron):
         return {"products": span, "resets": 0, "reads": span, "writes": 1}
 
     def fire(self, x: Tensor, weight: Tensor) -> Tensor:
-        """Spikes [T, B, ...] of H(weight @ x + bias); x [K, B, ...], weight [T, K]."""
-        h = torch.addmm(self.bias.to(weight.dtype), weight, x.to(weight.dtype).flatten(1))
-        spikes: Tensor = self.spike(h)
-        return spikes.view(weight.shape[0], *x.shape[1:])
+        """Spikes [T, B, ...] of H(weight @ x + bias), in x's layout; x [K, B, ...], weight [T, K]."""
+        x = x.to(weight.dtype)
+        last = x.dim() == 5 and x.movedim(2, -1).is_contiguous()
+        frames = x.movedim(2, -1) if last else x  # as they lie in memory, so that nothing is copied
+        h = torch.addmm(self.bias.to(weight.dtype), weight, frames.flatten(1))
+        spikes: Tensor = self.spike(h).view(weight.shape[0], *frames.shape[1:])
+        return spikes.movedim(-1, 2) if last else spikes
 
     def extra_repr(self) -> str:
         return f"surrogate={self.spike}, engine={self.engine}"

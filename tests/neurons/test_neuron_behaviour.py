@@ -43,6 +43,15 @@ def test_a_run_leaves_nothing_behind(name):
     assert torch.equal(neuron(x), first)
 
 
+@pytest.mark.parametrize("name", [name for name in ALL if "sliding" not in name and "channelwise" not in name])
+def test_spikes_lie_in_memory_as_the_input_does(name):
+    neuron, x = build(name, 4), current(4, 2, 3, 5, 6)
+    last = x.movedim(2, -1).contiguous().movedim(-1, 2)
+    spikes = neuron(last)
+    assert spikes.stride() == last.stride()
+    torch.testing.assert_close(spikes, neuron(x), rtol=1e-5, atol=1e-5)
+
+
 @pytest.mark.parametrize("name", STREAMING)
 def test_no_state_is_a_state_of_zeros(name):
     neuron, x = build(name, 3), current(3, 2, 3)
