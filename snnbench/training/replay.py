@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import logging
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -156,7 +157,9 @@ class _Whole(nn.Module):
 
 def record(whole: _Whole, x: Tensor) -> Callable[[Tensor], Tensor]:
     """PyTorch's recording of a module's forward and backward for inputs like x."""
-    torch.cuda.make_graphed_callables(whole, (x,), allow_unused_input=True)  # replaces its forward
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".*AccumulateGrad")  # of the recording itself, which adds up no gradients
+        torch.cuda.make_graphed_callables(whole, (x,), allow_unused_input=True)  # replaces its forward
     for logits in whole.logits:
         # They keep the recorded step's autograd graph, and with it the parameters' places in the recording's stream:
         # all later gradients would be added there, with a wait for each.

@@ -124,7 +124,6 @@ def both(neuron: Callable[[], nn.Module], change: Callable[[Network, int], None]
     return own, trained(network, replayed, partial(change, network)), replayed
 
 
-@pytest.mark.filterwarnings("error:.*AccumulateGrad")  # of gradients that wait for another stream
 def test_training_by_replays_is_training(recorder: Recorder, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level("INFO", "snnbench"):
         own, found, replayed = both(PLIF, lambda network, epoch: None)
