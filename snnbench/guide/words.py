@@ -35,6 +35,7 @@ KEYS = {
     "fuse": "auto, true, false: norm and neuron as one",
     "memory": "floats, or bits: less memory, more time",
     "compile": "torch.compile of the network",
+    "cuda_graph": "true: a GPU's training steps are replayed, without work for its host",
     "eval_precision": "32-true, or null: as in training",
     "threads": "of the CPU; null: as many as cores are free",
     "name": "the folder's",

@@ -82,6 +82,7 @@ class Replay:
             self._record(x)
             if not self._agrees(x):
                 self._give_up("a replay differs from the network itself")
+                return
         except (RuntimeError, AssertionError) as error:  # of a capture, whatever does not belong into one
             self._give_up(f"{type(error).__name__}: {error}".splitlines()[0][:200])
             return
