@@ -126,7 +126,8 @@ class CommandLine:
         options = self.options(group)
         plain = name.replace("/", "_")
         begins = [one for one in options if plain and "/" in one and one.replace("/", "_").startswith(plain)]
-        known = f" Beginning so: {few(begins)}." if begins else f"{did_you_mean(name, options)} Known: {few(options)}."
+        nearest = sorted(options, key=lambda one: one.partition("/")[0] != name.partition("/")[0])  # a paper's rows
+        known = f" Beginning so: {few(begins)}." if begins else f"{did_you_mean(name, options)} Known: {few(nearest)}."
         more = f" See --help {group}." if len(begins or options) > MOST else ""
         several = f", or several as {group}=[{','.join(options[:2])}]" if group in SEVERAL else ""
         return f"must be the name of a config of {group}{several}.{known}{more}"

@@ -39,7 +39,10 @@ class InformationMaximization(nn.Module):
         """
         blocks = [module for module in network.modules() if isinstance(module, BasicBlock)]
         if len(blocks) < 2:
-            raise UserError(f"loss=im: {type(network).__name__} has not two residual blocks that fire after the sum.")
+            raise UserError(
+                f"loss=im: {type(network).__name__} has not two residual blocks that fire after the sum. Take a ResNet "
+                "that has, such as backbone=resnet19."
+            )
         for index, block in enumerate(blocks[:-1]):
             block.last_unit.neuron.register_forward_pre_hook(partial(self._keep, index))
 

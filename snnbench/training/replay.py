@@ -42,6 +42,9 @@ class Replay:
         self.obstacle = ""
         """Why nothing is replayed; "" where it is."""
 
+    def __reduce__(self) -> tuple[type[Replay], tuple[nn.Module]]:
+        return Replay, (self._network,)  # a copy records its own
+
     def renew(self) -> None:
         """Have the recording compared with the network on the next batch: an epoch begins."""
         self._due = True

@@ -2,6 +2,7 @@
 
 import math
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 import torch
@@ -140,3 +141,47 @@ def test_a_surrogate_is_replaced_by_name_or_by_group(tmp_path):
     group = composed(tmp_path, "neuron/surrogate=rectangle", "neuron.surrogate.width=3")
     assert group["surrogate"] == {"name": "rectangle", "width": 3, "strict": False}
     assert composed(tmp_path, "neuron.surrogate=sigmoid")["surrogate"] == "sigmoid"
+
+
+class Misspelt(LIF):
+    table: ClassVar[dict[str, float]] = {"gain": 1.0}
+
+    def __init__(self, read, **options):
+        super().__init__(**options)
+        self.read, self.gain = read, torch.nn.Parameter(torch.ones(()))
+
+    def coefficients(self):
+        return {"gain": self.gain}
+
+    def step(self, x, state, c, spike):
+        return super().step(x * self.read(self, state, c), state, c, spike)
+
+
+@pytest.mark.parametrize(
+    ("read", "message"),
+    [
+        (
+            lambda n, state, c: c["gian"],
+            r"Misspelt.step reads 'gian', which is not in its coefficients\(\): gain. Did you",
+        ),
+        (lambda n, state, c: state["u"], r"Misspelt.step reads 'u', which is not in its states: v"),
+        (lambda n, state, c: n.table["gian"], "^'gian'$"),
+    ],
+)
+@pytest.mark.parametrize("engine", ["auto", "reference"])
+@pytest.mark.filterwarnings("ignore")
+def test_a_name_that_a_step_misspells(read, message, engine):
+    with pytest.raises(KeyError, match=message) as caught:
+        Misspelt(read, engine=engine)(torch.rand(3, 2, 4))
+    assert isinstance(caught.value, UserError) == ("Misspelt" in message)
+
+
+def test_a_step_may_ask_for_what_may_be_there():
+    def read(neuron, state, c):
+        try:
+            return c["other"]
+        except KeyError:
+            return c.get("another", c["gain"])
+
+    x = torch.rand(3, 2, 4) * 2
+    assert torch.equal(Misspelt(read)(x), LIF()(x))

@@ -241,6 +241,16 @@ def test_a_recording_that_fails(
     assert len(caplog.records) == 1
 
 
+def test_a_copy_records_its_own(recorder: Recorder) -> None:
+    network = made()
+    replayed = replay.Replay(network)
+    step(network, replayed, 0)
+    other, run = copy.deepcopy((network, replayed))
+    assert torch.equal(step(network, replayed, 1), step(other, run, 1))
+    assert recorder.recordings == 2
+    assert not torch.equal(step(network, replayed, 2), step(other, run, 3))
+
+
 def test_evaluation_is_not_replayed(recorder: Recorder) -> None:
     network = made()
     replayed = replay.Replay(network)

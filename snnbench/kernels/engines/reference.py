@@ -3,16 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from snnbench.errors import UserError
+from snnbench.errors import UserError, did_you_mean
 from snnbench.kernels.cell import Cell, State
 from snnbench.kernels.coefficients import coefficients_of
 from snnbench.kernels.derivatives import differentiated
 
 States = Sequence[Tensor | None]
+
+
+class UnknownName(UserError, KeyError):
+    """A step asks for a coefficient or a state that there is not."""
+
+    __str__ = UserError.__str__
+
+
+class _Given(dict[str, Tensor]):
+    """What a step is given by name."""
+
+    def __init__(self, cell: Cell, source: str, values: Mapping[str, Tensor]) -> None:
+        super().__init__(values)
+        self._asked = f"{type(cell).__name__}.step", source
+
+    def __missing__(self, name: Any) -> Tensor:
+        step, source = self._asked
+        near = did_you_mean(str(name), list(self))
+        raise UnknownName(f"{step} reads {name!r}, which is not in its {source}: {', '.join(self) or 'none'}.{near}")
 
 
 def run(cell: Cell, x: Tensor, state: State | None, given: Mapping[str, Tensor] | None = None) -> tuple[Tensor, State]:
@@ -30,12 +50,14 @@ def run(cell: Cell, x: Tensor, state: State | None, given: Mapping[str, Tensor] 
     with torch.autocast(_autocasting(x.device.type), enabled=False):
         for t, current in enumerate(x.unbind(0)):
             c = {name: _at(value, t, name in cell.per_step, x) for name, value in coefficients.items()}
+            if not torch.compiler.is_compiling():
+                c, state = _Given(cell, "coefficients()", c), _Given(cell, "states", state)
             s, state = cell.step(current.to(dtype), state, c, cell.spike)
             if missing := set(cell.states) - state.keys():
                 returned = f"returns the states {sorted(state)}, declared are {sorted(cell.states)}"
                 raise UserError(f"{type(cell).__name__}.step: {returned}; {sorted(missing)[0]!r} is missing.")
             spikes.append(s)
-        return torch.stack(spikes).to(x.dtype), state
+        return torch.stack(spikes).to(x.dtype), dict(state)
 
 
 def backward(
