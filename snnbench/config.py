@@ -175,6 +175,8 @@ def _check_cuda_graph(cfg: DictConfig) -> None:
     parts = cfg.trainer.get("accumulate_grad_batches", 1)
     if cfg.compile:
         raise UserError("cuda_graph=true and compile=true: a network is recorded or compiled. Take one of them.")
+    if cfg.trainer.get("detect_anomaly"):
+        raise UserError("cuda_graph=true: trainer.detect_anomaly=true looks at each number, which no recording allows.")
     if parts != 1:
         raise UserError(
             "cuda_graph=true: a replay overwrites the gradients that "

@@ -30,8 +30,8 @@ class Backbone(nn.Module):
         in_parts: whether each timestep brings another part of one image, so that a network without spikes would have
             to make T passes, too.
         layout: how frames lie in memory within the network: "contiguous", "channels_last", or "auto": channels last
-            where that is faster and as exact, on the devices `last_on`; on a CPU in float32 without autocast, never in
-            float64.
+            on the devices `last_on`, where that is no slower and no less exact; on a CPU in float32 without autocast,
+            never in float64.
         last_on: kinds of devices.
     """
 

@@ -15,8 +15,8 @@ from snnbench.kernels.values import ABSENT, TABLES
 def guards(reads: Reads) -> tuple[tuple[tuple[str, ...], Any], ...] | None:
     """The values read, by the attributes that lead to them from the cell; None where something else was read.
 
-    Code is left out: functions with their defaults, as long as those are constants, classes, modules and what
-    libraries define.
+    Code is left out: functions of classes and modules with their defaults, as long as those are constants, classes,
+    modules and what libraries define.
     """
     paths: dict[int, tuple[str, ...]] = {id(reads.cell): ()}
     found = []
@@ -24,6 +24,8 @@ def guards(reads: Reads) -> tuple[tuple[tuple[str, ...], Any], ...] | None:
         value, holder = place.value, place.holder
         if id(value) in reads.looked:
             return None
+        if isinstance(value, _CODE) and not isinstance(holder, (types.ModuleType, type, types.FunctionType)):
+            return None  # an attribute, which may be given another function
         if isinstance(value, (*_CODE, Tensor)) or value is ABSENT or _is_signature(place):
             continue
         if isinstance(holder, types.ModuleType) and values.is_library(holder.__name__):

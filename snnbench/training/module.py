@@ -14,6 +14,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from torchmetrics import Metric
 
 from snnbench.energy.counter import FiringRates, SynOps
+from snnbench.errors import UserError
 from snnbench.neurons.base import spiking_layers
 from snnbench.seeding import seed_all
 from snnbench.training.confusion import Confusion
@@ -122,6 +123,8 @@ class SpikingClassifier(lightning.LightningModule):
         self.epoch_values = {}
         self._set_progress()
         if isinstance(self._trained[0], Replay):
+            if self.trainer.accumulate_grad_batches != 1:
+                raise UserError("cuda_graph=true: a replay overwrites the gradients that others would be added to.")
             self._trained[0].renew()
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:

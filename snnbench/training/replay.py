@@ -12,13 +12,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from snnbench.errors import UserError
+from snnbench.training.sameness import Outcome, host_state, same
+
 DEVICE = "cuda"
-YARDSTICK = 4.0
-"""A replay may differ from the network by so many times what the network differs from itself, repeated."""
-ROUNDING = 1e-6
-"""A relative difference that is none."""
-REPEATABLE = 1e-2
-"""A network that differs from itself by more draws random numbers that no recording draws."""
 
 
 class Replay:
@@ -26,17 +23,21 @@ class Replay:
 
     A recording repeats kernels with the numbers that they were launched with, whatever has become of the neuron's
     attributes since. So on the first batch of each epoch it is compared with the network itself: outputs, gradients
-    and running statistics. Where they differ, the step is recorded anew; where it then still differs, or cannot be
-    recorded, the network runs as it does without, and a line says so.
+    and buffers. Where they differ, the step is recorded anew; where it then still differs, or has what no recording
+    repeats, the network runs as it does without, and a line says so. Between two epochs' first batches, it is recorded
+    anew where a tensor moved or is learned or no longer learned; other changes are not seen.
 
-    A batch's outputs are overwritten by the next one.
+    A batch's outputs and gradients are overwritten by the next one.
+
+    Raises:
+        UserError: a step cannot be recorded; after a recording that failed, a GPU's state cannot be relied on.
     """
 
     def __init__(self, network: nn.Module) -> None:
         self._network = network
         self._recorded: Callable[[Tensor], Tensor] | None = None
         self._form: Any = None
-        self._places: list[tuple[Tensor, int]] = []
+        self._places: list[tuple[Tensor, int, bool]] = []
         self._due = True
         self._told = False
         self.obstacle = ""
@@ -54,7 +55,7 @@ class Replay:
         replayable = x.device.type == DEVICE and self._network.training and torch.is_grad_enabled()
         if self.obstacle or not replayable or x.requires_grad:
             return self._own(x)
-        if self._due or any(tensor.data_ptr() != place for tensor, place in self._places):
+        if self._due or not all(_stays(*place) for place in self._places):
             self._due = False
             self._settle(x)
         if self._recorded is None or self._form != _form(x):
@@ -71,66 +72,64 @@ class Replay:
 
     def _settle(self, x: Tensor) -> None:
         """See to a recording that does what the network does."""
-        hooked = [name for name, module in self._network.named_modules() if name and _has_hooks(module)]
-        if hooked:
-            self._give_up(f"{hooked[0]} has hooks, which a replay would leave out")
-            return
-        tensors = [*self._network.parameters(), *self._network.buffers()]
-        places = [(tensor, tensor.data_ptr()) for tensor in tensors]
-        same = self._form == _form(x) and list(map(_identity, places)) == list(map(_identity, self._places))
-        try:
-            if same and self._recorded is not None and self._agrees(x):
+        self.obstacle = self._unrepeatable()
+        if not self.obstacle:
+            places = [(tensor, *_place(tensor)) for tensor in _tensors(self._network)]
+            known = self._form == _form(x) and [id(tensor) for tensor, *_ in places] == [
+                id(t) for t, *_ in self._places
+            ]
+            if known and all(_stays(*place) for place in self._places) and self._recorded and not self._differs(x):
                 return
             self._form, self._places = _form(x), places
             self._record(x)
-            if not self._agrees(x):
-                self._give_up("a replay differs from the network itself")
-                return
-        except (RuntimeError, AssertionError) as error:  # of a capture, whatever does not belong into one
-            self._give_up(f"{type(error).__name__}: {error}".splitlines()[0][:200])
-            return
-        if not self._told:
+            self.obstacle = self._differs(x)
+        logger = logging.getLogger("snnbench")
+        if self.obstacle:
+            self._recorded, self._places = None, []
+            logger.warning(
+                "cuda_graph: %s; the step runs as it does without. cuda_graph=false does not try.", self.obstacle
+            )
+        elif not self._told:
             self._told = True
-            logging.getLogger("snnbench").info("cuda_graph: steps are replayed, as compared with the network itself")
+            logger.info("cuda_graph: steps are replayed, as compared with the network itself")
 
-    def _give_up(self, why: str) -> None:
-        self._recorded, self._places, self.obstacle = None, [], why
-        logging.getLogger("snnbench").warning(
-            "cuda_graph: this step cannot be replayed (%s), so it runs as without; cuda_graph=false does not try.", why
-        )
+    def _unrepeatable(self) -> str:
+        """What of the network would have no part in a replay."""
+        hooked = [name for name, module in self._network.named_modules() if name and _has_hooks(module)]
+        if hooked:
+            return f"{hooked[0]} has hooks, which a replay would leave out"
+        return "the network has another forward than its class" if "forward" in vars(self._network) else ""
 
     def _record(self, x: Tensor) -> None:
         self._recorded = None
         gc.collect()  # an older graph that is freed within a capture ends it
         gc.disable()
         try:
-            with self._as_before(x), _autocast(x):
+            with self._as_before(x), _autocast(x, cached=False):
                 self._recorded = record(_Whole(self._network), x.clone())
+        except (RuntimeError, AssertionError) as error:  # of a capture, whatever does not belong into one
+            why = f"{type(error).__name__}: {error}".splitlines()[0][:200]
+            raise UserError(
+                f"cuda_graph=true: the step of this network cannot be recorded ({why}). Take cuda_graph=false."
+            ) from error
         finally:
             gc.enable()
 
-    def _agrees(self, x: Tensor) -> bool:
-        """Whether a replay does what the network does; also where that is not finite, so that nothing can be said."""
+    def _differs(self, x: Tensor) -> str:
+        """In what a replay differs from the network; "" where it does what that does."""
         assert self._recorded is not None
-        outcomes = []
+        before, outcomes = host_state(x.device), []
         for run in (self._network.forward, self._network.forward, self._recorded):
-            with self._as_before(x), _autocast(x):
-                outcomes.append(self._outcome(run, x))
-        for own, again, replayed in zip(*outcomes, strict=True):
-            length, noise = _length(own), _distance(own, again)
-            # of what is not finite, no number is larger
-            if noise > REPEATABLE * length or _distance(own, replayed) > max(YARDSTICK * noise, ROUNDING * length):
-                return False
-        return True
-
-    def _outcome(self, run: Callable[[Tensor], Tensor], x: Tensor) -> list[list[Tensor]]:
-        """Logits, gradients and running statistics of a step whose loss is a sum with fixed weights."""
-        logits = run(x)
-        weights = torch.linspace(-1, 1, logits.numel(), device=x.device).view_as(logits).to(logits.dtype)
-        parameters = [parameter for parameter in self._network.parameters() if parameter.requires_grad]
-        gradients = torch.autograd.grad(logits, parameters, weights, allow_unused=True)
-        found = [[logits], [gradient for gradient in gradients if gradient is not None], [*self._network.buffers()]]
-        return [[tensor.detach().clone() for tensor in tensors if tensor.is_floating_point()] for tensors in found]
+            itself = run is not self._recorded
+            with self._as_before(x), _autocast(x, cached=itself):
+                outcomes.append(Outcome.of(run, x, self._network))
+                if itself and host_state(x.device) != before:
+                    return "the network draws random numbers on the host, which a replay would repeat"
+        own, again, replayed = outcomes
+        if replayed.shared:
+            return f"the gradients of {replayed.shared} are one tensor, which would be scaled twice"
+        name = same(own, again, replayed)
+        return f"a replay differs from the network itself in {name}" if name else ""
 
     @contextmanager
     def _as_before(self, x: Tensor) -> Iterator[None]:
@@ -171,8 +170,22 @@ def record(whole: _Whole, x: Tensor) -> Callable[[Tensor], Tensor]:
     return whole.__call__
 
 
+def _tensors(network: nn.Module) -> list[Tensor]:
+    return [*network.parameters(), *network.buffers()]
+
+
+def _place(tensor: Tensor) -> tuple[int, bool]:
+    return tensor.data_ptr(), tensor.requires_grad
+
+
+def _stays(tensor: Tensor, place: int, learned: bool) -> bool:
+    return tensor.data_ptr() == place and tensor.requires_grad == learned
+
+
 def _has_hooks(module: nn.Module) -> bool:
-    return bool(module._forward_hooks or module._forward_pre_hooks or module._backward_hooks)
+    return bool(
+        module._forward_hooks or module._forward_pre_hooks or module._backward_hooks or module._backward_pre_hooks
+    )
 
 
 def _form(x: Tensor) -> tuple[Any, ...]:
@@ -181,21 +194,12 @@ def _form(x: Tensor) -> tuple[Any, ...]:
     return x.shape, x.stride(), x.dtype, x.device, autocast
 
 
-def _identity(place: tuple[Tensor, int]) -> tuple[int, int]:
-    return id(place[0]), place[1]
-
-
-def _autocast(x: Tensor) -> torch.autocast:
-    """The mixed precision that is on, without the copies of weights that it keeps: a recording must make them."""
+@contextmanager
+def _autocast(x: Tensor, cached: bool) -> Iterator[None]:
+    """The mixed precision that is on; a recording must make the copies of weights that are cached otherwise."""
     kind = x.device.type
-    return torch.autocast(
-        kind, dtype=torch.get_autocast_dtype(kind), enabled=torch.is_autocast_enabled(kind), cache_enabled=False
-    )
-
-
-def _distance(first: list[Tensor], second: list[Tensor]) -> float:
-    return _length([a - b for a, b in zip(first, second, strict=True)])
-
-
-def _length(tensors: list[Tensor]) -> float:
-    return sum(float(tensor.double().square().sum()) for tensor in tensors) ** 0.5
+    dtype, enabled = torch.get_autocast_dtype(kind), torch.is_autocast_enabled(kind)
+    torch.clear_autocast_cache()
+    with torch.autocast(kind, dtype=dtype, enabled=enabled, cache_enabled=cached):
+        yield
+    torch.clear_autocast_cache()

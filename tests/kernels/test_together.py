@@ -117,6 +117,30 @@ def test_defaults_are_code(compiled_kernels: None) -> None:
     assert torch.equal(compiled(x), Helped(tau=5.0, engine="reference")(x))
 
 
+def helper(by: float) -> Callable[[Tensor], Tensor]:
+    def scaled(x: Tensor, by: float = by) -> Tensor:
+        return x * by
+
+    return scaled
+
+
+@pytest.mark.parametrize("change", [lambda: helper(2.0), lambda: torch.tanh, lambda: Other])
+def test_code_that_is_an_attribute_may_be_exchanged(change: Callable[[], Any]) -> None:
+    torch._dynamo.reset()
+    neuron, x = Helped(), normal(T, 2, 4, device="cpu")
+    neuron.scaled = helper(1.0)
+    compiled = torch.compile(neuron, backend="aot_eager")
+    for _ in range(2):
+        assert torch.equal(compiled(x), neuron(x))
+        neuron.scaled = change()
+    assert guards_of(neuron) is None
+
+
+class Other:
+    def __new__(cls, x: Tensor) -> Tensor:  # type: ignore[misc]
+        return x / 2
+
+
 def test_mutable_defaults_are_not() -> None:
     """They may change: the loop over time, whose reads torch.compile looks out for itself."""
 

@@ -1,0 +1,16 @@
+"""What records a training step, counted."""
+
+from __future__ import annotations
+
+import pytest
+
+from snnbench.training import replay
+from tests.training.replay_cases import DEVICE, Recorder
+
+
+@pytest.fixture
+def recorder(monkeypatch: pytest.MonkeyPatch) -> Recorder:
+    recorder = Recorder()
+    monkeypatch.setattr(replay, "DEVICE", DEVICE)
+    monkeypatch.setattr(replay, "record", recorder)
+    return recorder
