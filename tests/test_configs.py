@@ -61,6 +61,14 @@ def fitting_data(option: str) -> list[str]:
     return [option]
 
 
+@pytest.fixture
+def undrawn(monkeypatch):
+    """First weights are others' matter, and those of deep networks take seconds."""
+    for name in ("kaiming_uniform_", "kaiming_normal_", "trunc_normal_", "normal_", "uniform_"):
+        monkeypatch.setattr(torch.nn.init, name, lambda tensor, *_, **__: tensor)
+
+
+@pytest.mark.usefixtures("undrawn")
 @pytest.mark.parametrize("option", every_option())
 def test_every_option_composes_and_builds(option):
     cfg = compose(*fitting_data(option))
