@@ -13,6 +13,7 @@ from snnbench.backbones.resnet import ResNet, ResNet19, ResNet20
 from snnbench.backbones.resnet_glif import GLIFResNet
 from snnbench.backbones.sew import SEWResNet
 from snnbench.backbones.sew_small import SEWNet, SEWResNet19
+from snnbench.backbones.sml import SMLResNet
 from snnbench.backbones.transformer import SpikingTransformer
 from snnbench.backbones.vgg import VGG, VGGSNN
 
@@ -36,6 +37,7 @@ __all__ = [
     "SEWNet",
     "SEWResNet",
     "SEWResNet19",
+    "SMLResNet",
     "SeqNet",
     "SpikingTransformer",
 ]

@@ -157,21 +157,23 @@ class Triangle(Surrogate):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Tanh(Surrogate):
-    """k (1 - tanh(k u)^2) / (2 tanh(k/2)) where |u| <= 1/2, else 0.  MPBN, the DA-LIF precursor, FSTA.
+    """k (1 - tanh(k u)^2) / (2 tanh(k region)) where |u| <= region, else 0: Dspike.  MPBN, the DA-LIF precursor, FSTA.
 
-    Those codes write it with c = clamp(h / V_th, 0, 1) and fire at c > 1/2: with V_th = 1 that is u = h - 1/2.
+    Those codes write it with c = clamp(h / V_th, 0, 1) and fire at c > 1/2: with V_th = 1 that is u = h - 1/2, and a
+    region of 1/2. SML's has one of 1.
     """
 
     k: float = 3.0
+    region: float = 0.5
 
     def derivative(self, u: Tensor) -> Tensor:
         y = torch.tanh(u * self.k)
-        scale = self.k / (2 * math.tanh(self.k / 2))
-        return (u.abs() <= 0.5).to(u.dtype) * ((1 - y * y) * scale)
+        scale = self.k / (2 * math.tanh(self.k * self.region))
+        return (u.abs() <= self.region).to(u.dtype) * ((1 - y * y) * scale)
 
     def primitive(self, u: Tensor) -> Tensor:
-        edge = math.tanh(self.k / 2)
-        return (torch.tanh(u.clamp(-0.5, 0.5) * self.k) + edge) * (1 / (2 * edge))
+        edge = math.tanh(self.k * self.region)
+        return (torch.tanh(u.clamp(-self.region, self.region) * self.k) + edge) * (1 / (2 * edge))
 
 
 def make_surrogate(spec: str | Mapping[str, Any] | Surrogate) -> Surrogate:

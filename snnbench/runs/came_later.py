@@ -1,7 +1,7 @@
 """Options that came later, each with the value that means what the code did before.
 
-They are named <class>.<option>, or by a key of the top level. A config of an older run, without the option, is the same
-recipe as one with this value.
+They are named <class>.<option>, or by a key of the top level, or of a surrogate, whose config names no class. A config
+of an older run, without the option, is the same recipe as one with this value.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ CAME_LATER: dict[str, Any] = {
     **{f"{optimizer}.lr_factors": {} for optimizer in ("Adam", "AdamW", "Lamb", "SGD")},
     **{f"{norm}.count_repeats": True for norm in ("BatchNorm", "BatchNormPerStep", "TDBatchNorm")},
     "TDBatchNorm.in_weight": False,
+    "region": 0.5,
     "eval_precision": None,
     "weights": None,
     "debug": None,

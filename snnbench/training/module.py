@@ -19,7 +19,7 @@ from snnbench.neurons.base import spiking_layers
 from snnbench.seeding import seed_all
 from snnbench.training.confusion import Confusion
 from snnbench.training.fused import align
-from snnbench.training.losses import Scheduled, for_passes
+from snnbench.training.losses import Scheduled
 from snnbench.training.optim import StepwiseLR
 from snnbench.training.replay import Replay
 
@@ -41,10 +41,14 @@ class Meter(Metric):
             self.add_state(name, torch.zeros((), dtype=dtype), dist_reduce_fx="sum")
 
     def update(self, loss: Tensor, logits: Tensor, labels: Tensor) -> None:
-        """Add a batch: its mean loss, logits [T, B, K], or [T, n B, K] of n passes, and labels [B] or [B, K]."""
-        hard = for_passes(labels.argmax(1) if labels.dim() == 2 else labels, logits)
+        """Add a batch: its mean loss, logits [T, B, K], or [T, n B, K] of n passes, and labels [B] or [B, K].
+
+        Of several passes the accuracy is the first one's.
+        """
+        hard = labels.argmax(1) if labels.dim() == 2 else labels
+        first = logits.detach()[:, : len(hard)]
         self.loss.add_(loss.detach() * len(hard))  # += would go through Module.__setattr__, which costs more
-        self.correct.add_((logits.detach().float().mean(0).argmax(1) == hard).sum())
+        self.correct.add_((first.float().mean(0).argmax(1) == hard).sum())
         self.samples.add_(len(hard))
 
     def compute(self) -> dict[str, float]:

@@ -23,6 +23,7 @@ OTHERS = {
     "psnnet": ({"image_size": 9}, {"width": 4}),
     "seqnet": ({"image_size": [9, 6]}, {"width": 4}),
     "resnet18_glif": ({"image_size": 9}, {"width": 4}),
+    "resnet18_sml": ({"image_size": 9}, {"width": 4, "module_width": 4, "module_hidden": 6}),
 }
 T = 3
 
@@ -79,6 +80,7 @@ def test_every_backbone(build, name):
     net.eval()
     block = count(net, x).energy()
     layers = block["layers"]
+    assert not any(layer.startswith("aside") for layer in layers), "what is of training alone costs nothing"
     stem = next(iter(layers))
     real = {stem} | REAL_AFTER_NEURONS.get(name, set())
     assert {layer for layer, counts in layers.items() if counts["input"] == "real"} == real

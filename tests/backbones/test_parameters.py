@@ -54,6 +54,15 @@ def resnet_cifar(blocks, classes):
     return conv(3, 64) + basic_stages(64, (64, 128, 256, 512), blocks) + linear(512, classes)
 
 
+def surrogate_module(c_in, classes):
+    convs = conv(c_in, 256, kernel=7) + conv(256, 256, kernel=5) + conv(256, 256)
+    return convs + linear(256 * 2 * 2, 512) + 2 * 512 + linear(512, classes)
+
+
+def resnet18_sml(classes):
+    return resnet_cifar((2, 2, 2, 2), classes) + surrogate_module(128, classes) + surrogate_module(256, classes)
+
+
 def resnet_imagenet(*blocks):
     return conv(3, 64, kernel=7) + basic_stages(64, (64, 128, 256, 512), blocks) + linear(512, 1000)
 
@@ -137,6 +146,8 @@ CASES = [
     ("resnet18_cifar", 3, 100, 32, {}, 17, 11.22, resnet_cifar((2, 2, 2, 2), 100)),
     ("resnet34_cifar", 3, 10, 32, {}, 33, 21.28, resnet_cifar((3, 4, 6, 3), 10)),
     ("resnet34_cifar", 3, 100, 32, {}, 33, 21.33, resnet_cifar((3, 4, 6, 3), 100)),
+    ("resnet18_sml", 3, 10, 32, {}, 17, 21.51, resnet18_sml(10)),
+    ("resnet18_sml", 3, 100, 32, {}, 17, 21.65, resnet18_sml(100)),
     ("resnet18", 3, 1000, 224, {}, 17, 11.69, resnet_imagenet(2, 2, 2, 2)),
     ("resnet34", 3, 1000, 224, {}, 33, 21.80, resnet_imagenet(3, 4, 6, 3)),
     ("sew_resnet18", 3, 1000, 224, {}, 20, 11.69, resnet_imagenet(2, 2, 2, 2)),

@@ -76,6 +76,8 @@ BY_HAND = {  # backbones of rows for which no source states the size
     ("resnet34", "imagenet"): 21_797_672,
     ("resnet18_cifar", "cifar10"): 11_173_962,  # tests/backbones/test_parameters.py derives these
     ("resnet18_cifar", "cifar100"): 11_173_962 + 90 * 513,
+    ("resnet18_sml", "cifar10"): 21_512_286,
+    ("resnet18_sml", "cifar100"): 21_512_286 + 3 * 90 * 513,  # two of the heads are the modules'
     ("resnet34_cifar", "cifar10"): 21_282_122,
     ("resnet34_cifar", "cifar100"): 21_282_122 + 90 * 513,
     ("resnet19", "cifar10"): 12_502_090,

@@ -55,7 +55,10 @@ def leaf_kinds(network: nn.Module) -> Iterator[tuple[str, str, nn.Module]]:
 
 
 def trace(network: nn.Module, x: Tensor) -> list[Leaf]:
-    """The leaves in the order of their first call, in an evaluation forward of x."""
+    """The leaves in the order of their first call, in an evaluation forward of x.
+
+    Behind them those that are called in training alone, where there are any.
+    """
     called: dict[nn.Module, Leaf] = {}
     outputs: list[tuple[Tensor, nn.Module]] = []  # kept, so that no address is given away twice
     handles = []
@@ -70,6 +73,8 @@ def trace(network: nn.Module, x: Tensor) -> list[Leaf]:
     training = network.training
     with torch.no_grad():
         network.eval()(x)
+        if len(called) < len(handles):
+            network.train()(x)
     network.train(training)
     for handle in handles:
         handle.remove()

@@ -44,8 +44,9 @@ def test_soft_labels_count_by_their_largest_class_and_a_loss_that_is_nan_stays_s
     assert found["loss"] != found["loss"]
 
 
-def test_of_two_passes_each_counts():
-    logits = torch.eye(2)[torch.tensor([0, 1, 0, 0])][None]  # the second passes of both samples behind the first
+def test_of_several_passes_the_accuracy_is_the_first_ones():
+    logits = torch.eye(2)[torch.tensor([0, 0, 1, 0, 1, 0])][None]  # of two samples, whose labels are 0 and 1
     meter = Meter()
     meter.update(torch.tensor(1.5), logits, torch.tensor([0, 1]))
-    assert meter.collect() == {"loss": 1.5, "acc": 75.0}
+    meter.update(torch.tensor(0.5), logits[:, :2], torch.tensor([0, 0]))  # as many samples in one pass
+    assert meter.collect() == {"loss": 1.0, "acc": 75.0}
