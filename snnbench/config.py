@@ -11,7 +11,7 @@ from typing import Any
 from omegaconf import MISSING, DictConfig, OmegaConf
 
 from snnbench import commands, objective, own, soundness
-from snnbench.check import choice, count, number, shown
+from snnbench.check import choice, count, flag, number, shown
 from snnbench.errors import UserError
 from snnbench.runs.recipe import REPEATS, lookup, normal
 
@@ -170,7 +170,7 @@ def check_step(*, engine: str, layout: Any, fuse: Any, memory: Any) -> None:
 
 
 def _check_cuda_graph(cfg: DictConfig) -> None:
-    if not cfg.get("cuda_graph"):
+    if not flag("cuda_graph", cfg.get("cuda_graph", False)):
         return
     parts = cfg.trainer.get("accumulate_grad_batches", 1)
     if cfg.compile:

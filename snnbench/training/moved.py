@@ -1,4 +1,4 @@
-"""A run that goes on in other processes than it began in: `resume=<run> trainer.devices=1`."""
+"""A run that goes on in other processes, or on another machine, than it began: `resume=<run> trainer.devices=1`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from snnbench.runs.folder import amended
 
-KEYS = ("trainer.devices", "trainer.num_nodes", "trainer.strategy", "trainer.accelerator")
+KEYS = ("trainer.devices", "trainer.num_nodes", "trainer.strategy", "trainer.accelerator", "cuda_graph")
 _NUMBER = ("devices", "num_nodes")
 
 
@@ -46,9 +46,10 @@ def _said(number: dict[str, Any]) -> str:
 
 def write(run: DictConfig, folder: Path) -> None:
     """Put what `move` changed into the config of the run; all else stays as it stands there."""
-    names = [key.partition(".")[2] for key in KEYS]
-    now: Any = OmegaConf.to_container(run.trainer, resolve=True)
+    now: Any = OmegaConf.to_container(run, resolve=True)
     with amended(folder) as found:
-        found["trainer"] |= {name: now[name] for name in names if name in now}
+        for group, _, name in (key.rpartition(".") for key in KEYS):
+            here, there = (now[group], found[group]) if group else (now, found)
+            there.update({name: here[name]} if name in here else {})
         if run.get("moved"):
             found["moved"] = OmegaConf.to_container(run.moved)

@@ -110,7 +110,8 @@ class Replay:
         except (RuntimeError, AssertionError) as error:  # of a capture, whatever does not belong into one
             why = f"{type(error).__name__}: {error}".splitlines()[0][:200]
             raise UserError(
-                f"cuda_graph=true: the step of this network cannot be recorded ({why}). Take cuda_graph=false."
+                f"cuda_graph=true: the step of this network cannot be recorded ({why}). Take cuda_graph=false, also to "
+                "go on with a run."
             ) from error
         finally:
             gc.enable()

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 
 from snnbench.runs.read import read_run
@@ -42,3 +43,23 @@ def test_a_run_goes_on_in_other_processes(tmp_path, began, goes_on, was, now):
     assert config["moved"] == [{"at": 1, "devices": was, "num_nodes": 1}]
     assert read_run(folder).recipe != before
     assert len((folder / "metrics.csv").read_text().splitlines()) == 3
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="is about a machine without a GPU")
+def test_a_run_that_was_replayed_on_a_gpu_goes_on_without_one(command, tmp_path):
+    folder = tmp_path / "run"
+    words = [*TINY, "epochs=1", "schedule=constant", f"paths.output_dir={folder}"]
+    assert command("train", *words).code == 0
+    config = folder / "config.yaml"
+    before = read_run(folder).recipe
+    config.write_text(config.read_text().replace("cuda_graph: false", "cuda_graph: true"))
+    assert read_run(folder).recipe == before
+    refused = command("train", f"resume={folder}", "epochs=2")
+    assert refused.code == 2
+    assert "cuda_graph=true: needs a CUDA device" in refused.err
+    refused = command("train", f"resume={folder}", "epochs=2", "cuda_graph=often")
+    assert refused.code == 2
+    assert "cuda_graph: Value 'often' is not a valid bool" in refused.err
+    done = command("train", f"resume={folder}", "epochs=2", "cuda_graph=false")
+    assert done.code == 0, done.err
+    assert yaml.safe_load(config.read_text())["cuda_graph"] is False
