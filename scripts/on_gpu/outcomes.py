@@ -34,7 +34,7 @@ def tells(item: pytest.Item, device: bool) -> bool:
     """Whether a test runs a kernel on the GPU; or, where there is none, makes up for it."""
     _, _, parameters = item.name.partition("[")
     if device:
-        return "cuda" in parameters or item.path.stem == "test_cuda_device"
+        return "cuda" in parameters or item.path.stem.startswith(("test_cuda_device", "test_replay"))
     return any(word in item.path.stem for word in ("cuda", "ptx")) and "cuda" not in parameters
 
 

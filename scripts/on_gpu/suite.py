@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import tempfile
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +13,8 @@ from on_gpu.outcomes import DEVICE, PASSED, Outcomes
 from on_gpu.record import Record, name_of
 
 TESTS = "tests/kernels"
+REPLAYS = sorted(str(path) for path in Path("tests/training").glob("test_replay*.py"))
+"""Tests of replayed steps, which need Hydra and Lightning."""
 WORKERS = 14
 """Processes at most: each holds a context of the GPU."""
 
@@ -21,17 +24,19 @@ def run(record: Record) -> None:
     with tempfile.NamedTemporaryFile("w", suffix=".txt") as file:
         file.write("\n".join(outcomes.passed))
         file.flush()
-        os.environ |= {PASSED: file.name, DEVICE: name_of(record.found)}
-        code = pytest.main([*words(), f"--junit-xml={record.path.with_suffix('.xml')}"], plugins=[outcomes])
+        device = name_of(record.found)
+        os.environ |= {PASSED: file.name, DEVICE: device}
+        code = pytest.main([*words(bool(device)), f"--junit-xml={record.path.with_suffix('.xml')}"], plugins=[outcomes])
     outcomes.write()
     if code not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.INTERRUPTED):
         record.add("pytest", {"error": f"{pytest.ExitCode(code).name}; see the log"})
 
 
-def words() -> list[str]:
-    """Options; fixtures of the folders above are left out, for they import what these tests do not need."""
-    found = [TESTS, "-p", "on_gpu.outcomes", f"--confcutdir={TESTS}", "--continue-on-collection-errors", "--tb=short"]
-    found += ["-p", "no:cacheprovider"]
+def words(device: bool) -> list[str]:
+    """Files and options; fixtures of the folders above are left out, for they import what these tests do not need."""
+    also = REPLAYS if device and all(map(importlib.util.find_spec, ("hydra", "lightning"))) else []
+    found = [TESTS, *also, "-p", "on_gpu.outcomes", f"--confcutdir={TESTS}", "--continue-on-collection-errors"]
+    found += ["--tb=short", "-p", "no:cacheprovider"]
     count = min(WORKERS, (os.cpu_count() or 2) - 1)
     if count > 1 and importlib.util.find_spec("xdist"):
         found += ["-n", str(count), "--dist", "worksteal"]
