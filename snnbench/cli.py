@@ -44,7 +44,7 @@ from snnbench.planning import PLAN_ONLY, during
 OURS = ("HYDRA_FULL_ERROR", status.FOLDER, PLAN_ONLY, processes.SHARED, threads.TOLD, threads.USERS)
 """Environment variables that a command sets for itself and for what it starts."""
 Task = Callable[[DictConfig], int | Ended]
-AGAIN = "Run the same command again: finished jobs are skipped."
+AGAIN = "Run the same command again: finished jobs are skipped; what failed by itself is repeated with retry=failed."
 
 
 def main(task: Task, config_dir: Path, config_name: str) -> int:

@@ -23,8 +23,9 @@ from snnbench.backbones.step import set_step
 from snnbench.commands import literals
 from snnbench.config import STEP
 from snnbench.data.tree import spelt
-from snnbench.errors import UserError
+from snnbench.errors import UserError, did_you_mean
 from snnbench.kernels.engines.registry import registered
+from snnbench.registry import keywords
 from snnbench.seeding import drawn_aside, seed_all
 from snnbench.training.fused import build_fused
 from snnbench.training.groups import GROUPING, check_optimizer, parameter_groups
@@ -85,10 +86,27 @@ def build_network(cfg: DictConfig) -> nn.Module:
     What a neuron draws moves no weight around it: networks that differ in their neurons begin with the same weights.
     """
     seed_all(cfg.seed)
-    neuron = drawn_aside(make(cfg, "neuron"), cfg.seed)
+    neuron = drawn_aside(_blamed(make(cfg, "neuron")), cfg.seed)
     network: nn.Module = make(cfg, "backbone", neuron=neuron, norm=make(cfg, "norm"))
     set_step(network, engine=cfg.engine, **{key: cfg.get(key, value) for key, value in STEP.items()})
     return network
+
+
+def _blamed(neuron: Callable[..., nn.Module]) -> Callable[..., nn.Module]:
+    """The same factory; a constructor that does not take its options says so of the neuron, not of who calls it."""
+    cls = getattr(neuron, "func", neuron)
+
+    @functools.wraps(cls, updated=())
+    def build(*given: Any, **options: Any) -> nn.Module:
+        try:
+            return neuron(*given, **options)
+        except TypeError as error:
+            known = keywords(cls) if isinstance(cls, type) else {}
+            wrong = [name for name in getattr(neuron, "keywords", {}) if f"'{name}'" in str(error)]
+            near = did_you_mean(wrong[0], known) if wrong else ""
+            raise UserError(f"neuron: {error}.{near}") from error
+
+    return build
 
 
 def build_loss(cfg: DictConfig, network: nn.Module) -> nn.Module:
@@ -202,8 +220,11 @@ def check_device(cfg: DictConfig, key: str = "trainer.accelerator") -> None:
     on_cuda = cuda and wanted in ("auto", "gpu", "cuda")
     if on_cuda or wanted == "cpu" or not torch.accelerator.is_available():
         _check_engine(str(cfg.get("engine", "auto")), "cuda" if on_cuda else "cpu", f"{key}={wanted}")
-    if cfg.get("cuda_graph") and not on_cuda:
-        raise UserError(f"cuda_graph=true: needs a CUDA device, and this run computes without one ({key}={wanted}).")
+    if cfg.get("cuda_graph") and not on_cuda and key == "trainer.accelerator":  # an evaluation replays nothing
+        raise UserError(
+            f"cuda_graph=true: needs a CUDA device, and this run computes without one ({key}={wanted}). Take "
+            "cuda_graph=false, which resume= takes, too."
+        )
     known = ("32-true", "32", "64-true", "16-mixed", "bf16-mixed")
     if precision not in known:
         raise UserError(f"trainer.precision={precision}: unknown. Allowed: {', '.join(known)}.")

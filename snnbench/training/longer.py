@@ -60,6 +60,16 @@ def extend(run: DictConfig, given: dict[str, str], trained: int, path: str, *, e
     return True
 
 
+def words(run: DictConfig, epochs: int) -> list[str]:
+    """What to type for so many epochs of a run, so that its learning rate is not 0 in the further ones."""
+    further = f"epochs={epochs}"
+    try:
+        stretched = "epochs" in run.schedule and not any(_rates(run, epochs)[run.epochs :])
+    except UserError:
+        stretched = True
+    return [further, f"schedule.{further}"] if stretched and "epochs" in run.schedule else [further]
+
+
 def _count(key: str, text: str | None) -> int | None:
     if text is None:
         return None

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import copy
 import importlib.util
 import inspect
+import sys
 import tempfile
+import traceback
 import warnings
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import lightning
+import torch
 from hydra.utils import get_object
 from lightning.pytorch.callbacks import LearningRateMonitor
 from omegaconf import DictConfig, OmegaConf
+from torch import nn
 
-from snnbench import log, objective, soundness
+from snnbench import commands, log, objective, soundness
 from snnbench.errors import UserError, did_you_mean
+from snnbench.neurons.base import spiking_layers
 from snnbench.runs.recipe import TECHNICAL
 from snnbench.training import build, distributed, loggers
 from snnbench.training.annotated import check_options
@@ -43,6 +50,7 @@ def check_parts(cfg: DictConfig, here: bool = True) -> None:
         build.check_device(cfg)
         distributed.check_job(cfg)
     network = build.build_network(cfg)
+    try_steps(network)
     load_weights(cfg, network)
     build.make(cfg, "data", drop=())
     build.build_loss(cfg, network)
@@ -78,11 +86,48 @@ def ready(cfg: DictConfig, data: Any, begun: bool = False) -> SpikingClassifier:
     """
     check_lengths(cfg, data)
     network = build.build_network(cfg)
+    try_steps(network)
     if not begun:
         load_weights(cfg, network)
     module = build.build_module(cfg, network, data)
     check_trainer(cfg, data.eval_names)
     return module
+
+
+def try_steps(network: nn.Module) -> None:
+    """Run the step of each neuron of one's own once, for the names that it misspells.
+
+    Raises:
+        UserError: with the file and the line.
+    """
+    own = {type(layer): layer for layer in spiking_layers(network).values()}
+    for kind, layer in own.items():
+        if kind.__module__.startswith("snnbench."):
+            continue
+        cell = copy.deepcopy(layer)
+        cell.engine = "reference"
+        x = torch.zeros(getattr(cell, "T", 2), 1, cell.channels or 1, 1, 1)
+        try:
+            with torch.no_grad(), torch.random.fork_rng([]):
+                cell.run(x)
+        except (UserError, AttributeError, NameError) as error:
+            raise UserError(f"{_said(kind, error)}{_line(kind, error)}") from error
+        except Exception:  # may lie in so small an input
+            continue
+
+
+def _said(kind: type, error: Exception) -> str:
+    if isinstance(error, UserError):
+        return str(error)
+    name, known = getattr(error, "name", None), dir(getattr(error, "obj", None))
+    return f"neuron: {kind.__name__}: {error}.{did_you_mean(name, known) if name else ''}"
+
+
+def _line(kind: type, error: Exception) -> str:
+    """Where in the file of a class an error came about."""
+    file = getattr(sys.modules.get(kind.__module__), "__file__", None)
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file]
+    return f" ({commands.typed(Path(str(file)))}:{lines[-1]})" if lines else ""
 
 
 def check_trainer(cfg: DictConfig, passes: Sequence[str] = ()) -> None:

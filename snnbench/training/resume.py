@@ -67,7 +67,7 @@ def reopen(path: str, data: str | None = None, *, finished: bool = False) -> tup
     if result.get("status") == "finished" and not finished:
         raise UserError(
             f"resume={path}: this run is finished; its result is in {folder / RESULT}. For more epochs: "
-            f"{commands.train(f'epochs={2 * old.epochs}', resume=Path(path))}"
+            f"{commands.train(*longer.words(old, 2 * old.epochs), resume=Path(path))}"
         )
     edited = changes(result.get("code") or {}, code_of(OmegaConf.to_container(old, resolve=True)))  # type: ignore[arg-type]
     if edited:

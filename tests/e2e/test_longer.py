@@ -99,7 +99,7 @@ def test_it_goes_on_after_an_interruption_in_the_new_epochs(command, run, tmp_pa
 @pytest.mark.parametrize(
     ("words", "needles"),
     [
-        ([], ["is finished", "python train.py epochs=4 resume="]),
+        ([], ["is finished", "python train.py epochs=4 schedule.epochs=4 resume="]),
         (["epochs=2"], ["has 2 of 2 epochs"]),
         (["epochs=1"], ["has 2 of 2 epochs"]),
         (["epochs=-1"], ["epochs=-1", "whole number"]),

@@ -63,3 +63,6 @@ def test_a_run_that_was_replayed_on_a_gpu_goes_on_without_one(command, tmp_path)
     done = command("train", f"resume={folder}", "epochs=2", "cuda_graph=false")
     assert done.code == 0, done.err
     assert yaml.safe_load(config.read_text())["cuda_graph"] is False
+    config.write_text(config.read_text().replace("cuda_graph: false", "cuda_graph: true"))
+    done = command("eval", f"run={folder}")  # which replays nothing
+    assert done.code == 0, done.err
