@@ -9,6 +9,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
+from snnbench import own
 from snnbench.config import CONFIGS
 from snnbench.errors import UserError, did_you_mean
 from snnbench.files import DAMAGED, read_yaml
@@ -117,7 +118,7 @@ class Registry:
 
 
 def read_registry(configs: Path = CONFIGS) -> Registry:
-    """What papers.yaml says.
+    """What papers.yaml says; the project's own is joined by one's own, which needs nothing but `papers:`.
 
     Raises:
         UserError: it is not there, or not as it should be.
@@ -133,19 +134,42 @@ def read_registry(configs: Path = CONFIGS) -> Registry:
         meanings = {key: raw[key] for key in ("papers", "sources", "protocols", "recipes", "parts")}
     except DAMAGED as error:
         raise UserError(f"{path}: not the papers ({type(error).__name__}: {' '.join(str(error).split())})") from error
+    meanings["papers"] = {**_own_papers(configs), **meanings["papers"]}
     return Registry(**meanings, quoted=tuple(quoted))
+
+
+def _places(configs: Path) -> list[Path]:
+    """Where rows lie: in these configs, and beside the project's in one's own."""
+    mine = own.folder() if configs == CONFIGS else None
+    return [configs, mine] if mine else [configs]
+
+
+def _own_papers(configs: Path) -> dict[str, Any]:
+    """Of one's own rows, with what one's own papers.yaml says of them, if it is there."""
+    found: dict[str, Any] = {}
+    for place in _places(configs)[1:]:
+        names = [path.name for path in sorted((place / "experiment").glob("*")) if path.is_dir()]
+        found |= {name: {"title": name, "arxiv": None, "year": None, "repository": None} for name in names}
+        path = place / "papers.yaml"
+        try:
+            raw = read_yaml(path) if path.exists() else {}
+            found |= {str(name): {**found.get(name, {}), **paper} for name, paper in raw.get("papers", raw).items()}
+        except (*DAMAGED, AttributeError) as error:
+            raise UserError(f"{path}: not papers ({type(error).__name__}: {' '.join(str(error).split())})") from error
+    return found
 
 
 def read_rows(configs: Path = CONFIGS) -> tuple[dict[str, Row], list[str]]:
     """All rows by id, read without composing them, and one line for each file that cannot be read as a row."""
-    rows, problems = {}, []
-    for path in sorted((configs / "experiment").glob("*/*.yaml")):
+    rows: dict[str, Row] = {}
+    problems = []
+    for path in (path for place in _places(configs) for path in sorted((place / "experiment").glob("*/*.yaml"))):
         try:
             row = _row(read_yaml(path), path.read_text("utf-8"))
         except DAMAGED as error:
             problems.append(f"{path}: not a row ({type(error).__name__}: {' '.join(str(error).split())})")
             continue
-        rows[row.id] = row
+        rows.setdefault(row.id, row)  # one's own add to the project's
     return rows, problems
 
 
