@@ -102,11 +102,27 @@ def grouped(runs: Iterable[Run], key: Callable[[Run], Any]) -> list[list[Run]]:
 
 
 def distinctions(configs: Sequence[dict[str, Any]], most: int = 3) -> list[str]:
-    """For each of some flat configs, the values of the first keys in which not all agree; "" where all do."""
+    """For each of some flat configs, the values of the first keys in which not all agree; "" where all do.
+
+    Where a part differs by its name (`neuron.surrogate.name`), options that only some of these have follow from that,
+    and are left out unless they tell configs apart that are alike without them.
+    """
     keys = sorted({key for config in configs for key in config})
     differing = [key for key in keys if len({json.dumps(config.get(key)) for config in configs}) > 1]
     plain = [key for key in differing if not key.endswith("class")] or differing
-    return [", ".join(_value(key, config) for key in plain[:most]) for config in configs]
+    parts = {key.removesuffix("name") for key in plain if key.endswith(".name")}
+    fewer = [key for key in plain if not _follows(key, parts, configs)]
+    keys = fewer if _told_apart(fewer, configs) == _told_apart(plain, configs) else plain
+    return [", ".join(_value(key, config) for key in keys[:most]) for config in configs]
+
+
+def _follows(key: str, parts: set[str], configs: Sequence[dict[str, Any]]) -> bool:
+    part, _, option = key.rpartition(".")
+    return f"{part}." in parts and option != "name" and not all(key in config for config in configs)
+
+
+def _told_apart(keys: Sequence[str], configs: Sequence[dict[str, Any]]) -> int:
+    return len({json.dumps([config.get(key) for key in keys]) for config in configs})
 
 
 def _value(key: str, config: dict[str, Any]) -> str:

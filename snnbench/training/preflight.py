@@ -69,6 +69,10 @@ def check_files(cfg: DictConfig, fetch: bool = True) -> None:
     data = build.make(cfg, "data", drop=(), batch_size=int(cfg.batch_size), **options)
     try:
         data.source.prepare() if hasattr(data, "source") else data.prepare_data()
+    except UserError as error:
+        if "download" not in options:
+            raise
+        raise UserError(str(error).replace(" (data.download=false)", "")) from error  # nobody has said so
     except OSError as error:
         raise UserError(f"data={cfg.data.name}: {error}") from error
 
