@@ -2,8 +2,6 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 ARGS ?=
-# one more than cores, since some tests wait for processes
-WORKERS ?= $(shell $(PYTHON) -c 'import os; print((os.cpu_count() or 1) + 1)')
 
 .DEFAULT_GOAL := help
 .PHONY: help train test lint test-slow gpu-report clean
@@ -15,7 +13,7 @@ train: $(VENV)/.installed  ## set up, then train on real data; more options in A
 	$(BIN)/python train.py $(ARGS)
 
 test: lint  ## set up what tests need, then ruff, mypy and all fast tests
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal $(ARGS)
 
 lint: $(VENV)/.installed-dev  ## ruff and mypy alone
 	$(BIN)/ruff check .
