@@ -11,7 +11,7 @@ from typing import Any
 from omegaconf import MISSING, DictConfig, OmegaConf
 
 from snnbench import commands, objective, own, soundness
-from snnbench.check import choice, count, flag, number, shown
+from snnbench.check import choice, count, number, shown
 from snnbench.errors import UserError
 from snnbench.runs.recipe import REPEATS, lookup, normal
 
@@ -140,7 +140,7 @@ def check(cfg: DictConfig) -> None:
     soundness.check_frames(resolved)
     soundness.check_trainer(resolved["trainer"], cfg.epochs)
     _check_eval_precision(cfg)
-    _check_cuda_graph(cfg)
+    soundness.check_cuda_graph(resolved)
     objective.check(resolved)
     check_step(engine=cfg.engine, **{key: cfg.get(key, value) for key, value in STEP.items()})
     if not isinstance(resolved["optimizer"].get("decay"), list):
@@ -166,21 +166,6 @@ def check_step(*, engine: str, layout: Any, fuse: Any, memory: Any) -> None:
     if choice("memory", memory, MEMORY) == "bits" and (fuse is False or engine == "reference"):
         raise UserError(
             "memory=bits: needs norms and neurons in one. Take another engine than reference, and fuse=auto."
-        )
-
-
-def _check_cuda_graph(cfg: DictConfig) -> None:
-    if not flag("cuda_graph", cfg.get("cuda_graph", False)):
-        return
-    parts = cfg.trainer.get("accumulate_grad_batches", 1)
-    if cfg.compile:
-        raise UserError("cuda_graph=true and compile=true: a network is recorded or compiled. Take one of them.")
-    if cfg.trainer.get("detect_anomaly"):
-        raise UserError("cuda_graph=true: trainer.detect_anomaly=true looks at each number, which no recording allows.")
-    if parts != 1:
-        raise UserError(
-            "cuda_graph=true: a replay overwrites the gradients that "
-            f"trainer.accumulate_grad_batches={parts} would add to. Take one of them."
         )
 
 

@@ -53,6 +53,26 @@ def check_technical(config: Mapping[str, Any]) -> None:
             raise UserError(f"{key}={shown(value)}: has a character that no file or name can hold.")
 
 
+def check_cuda_graph(config: Mapping[str, Any]) -> None:
+    """Refuse a replay of what one cannot repeat.
+
+    Raises:
+        UserError: names the key.
+    """
+    if not flag("cuda_graph", config.get("cuda_graph", False)):
+        return
+    parts = config["trainer"].get("accumulate_grad_batches", 1)
+    if config["compile"]:
+        raise UserError("cuda_graph=true and compile=true: a network is recorded or compiled. Take one of them.")
+    if config["trainer"].get("detect_anomaly"):
+        raise UserError("cuda_graph=true: trainer.detect_anomaly=true looks at each number, which no recording allows.")
+    if parts != 1:
+        raise UserError(
+            "cuda_graph=true: a replay overwrites the gradients that "
+            f"trainer.accumulate_grad_batches={parts} would add to. Take one of them."
+        )
+
+
 def check_frames(config: Mapping[str, Any]) -> None:
     """Refuse a training with fewer frames than T where something learns a number of each timestep.
 

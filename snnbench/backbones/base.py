@@ -84,11 +84,8 @@ class Backbone(nn.Module):
         """Frames [N, C, H, W] in the network's layout; every layer keeps it."""
         last = self.layout == "channels_last"
         if self.layout == "auto" and frames.device.type in self.last_on:
-            last = (
-                (frames.dtype is torch.float32 and not torch.is_autocast_enabled("cpu"))
-                if frames.is_cpu
-                else (frames.dtype is not torch.float64)
-            )
+            plain = frames.dtype is torch.float32 and not torch.is_autocast_enabled("cpu")
+            last = plain if frames.is_cpu else frames.dtype is not torch.float64
         if not last:
             return frames.contiguous()
         frames = frames.contiguous(memory_format=torch.channels_last)

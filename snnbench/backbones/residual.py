@@ -44,7 +44,7 @@ class Branch(nn.Module):
             options = {"gain": gain} if gain is not None and n == len(convs) else {}
             self.add_module(f"conv{n}", conv)
             self.add_module(f"unit{n}", unit(conv.out_channels, **options))
-        self.depth = len(convs)
+        self.depth, self.out_channels = len(convs), c_out
 
     def current(self, x: Tensor) -> Tensor:
         """What the last unit reads."""

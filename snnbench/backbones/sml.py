@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from snnbench.backbones.base import ImageSize, init_convs
 from snnbench.backbones.layers import AdaptiveAvgPool2d, Conv2d, NeuronFactory, NormFactory, global_average
 from snnbench.backbones.norms import BatchNorm
-from snnbench.backbones.residual import plan_stages
+from snnbench.backbones.residual import BasicBlock
 from snnbench.backbones.resnet import ResNet
 from snnbench.check import count, counts
 
@@ -85,7 +85,7 @@ class SMLResNet(ResNet):
             width=width,
             stem="cifar",
         )
-        channels = [c_out for _, c_out, _ in plan_stages(width, [width * factor for factor in (1, 2, 4, 8)], blocks)]
+        channels = [block.out_channels for block in self.stages if isinstance(block, BasicBlock)]
         after = counts("backbone.modules_after", modules_after, 1, len(channels), hint="They are numbers of blocks.")
         sizes = (count("backbone.module_width", module_width), count("backbone.module_hidden", module_hidden))
         self.aside = nn.ModuleDict(

@@ -23,7 +23,7 @@ from snnbench.runs.quantities import FIRING_RATE
 from snnbench.runs.recipe import REPEATS
 from snnbench.runs.result import read_result, threads_of, write_result
 from snnbench.runs.schema import CHECKPOINTS, CONFUSION, EPOCH, evaluation
-from snnbench.training import build, deploy, distributed
+from snnbench.training import build, deploy, devices, distributed
 from snnbench.training.checkpoint import read_checkpoint
 from snnbench.training.module import SpikingClassifier
 from snnbench.training.record import check_data
@@ -57,7 +57,7 @@ def evaluate(cfg: DictConfig) -> int:
     ckpt = cfg.ckpt or (swap.row.checkpoint if swap and swap.row else "last")
     checkpoint = read_checkpoint(_checkpoint_path(folder, ckpt))
     _adapt(run, cfg)
-    build.check_device(run, key="accelerator")
+    devices.check_device(run, key="accelerator")
     build.set_threads(threads.for_run(run.threads, threads_of(result)))
     data = build.build_data(run)
     check_data(f"run={cfg.run}", run, result, data)

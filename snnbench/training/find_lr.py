@@ -13,7 +13,7 @@ from omegaconf import DictConfig
 
 from snnbench import commands, config, log, status, sweepers, threads, weights
 from snnbench.errors import UserError
-from snnbench.training import build, preflight
+from snnbench.training import build, devices, preflight
 from snnbench.training.optim import StepwiseLR
 
 STEPS, LOWEST, HIGHEST = 100, 1e-6, 1.0
@@ -89,7 +89,7 @@ def find_lr(cfg: DictConfig, words: Sequence[str]) -> int:
         raise UserError(sweepers.NO_FINDING)
     config.check(cfg)
     weights.identify(cfg)
-    build.check_device(cfg)
+    devices.check_device(cfg)
     log.quieten()
     build.set_threads(threads.for_run(cfg.threads, None))
     data = build.build_data(cfg)

@@ -62,12 +62,15 @@ def extend(run: DictConfig, given: dict[str, str], trained: int, path: str, *, e
 
 def words(run: DictConfig, epochs: int) -> list[str]:
     """What to type for so many epochs of a run, so that its learning rate is not 0 in the further ones."""
-    further = f"epochs={epochs}"
     try:
-        stretched = "epochs" in run.schedule and not any(_rates(run, epochs)[run.epochs :])
+        learns = any(_rates(run, epochs)[run.epochs :])
     except UserError:
-        stretched = True
-    return [further, f"schedule.{further}"] if stretched and "epochs" in run.schedule else [further]
+        learns = False
+    return [f"epochs={epochs}"] if learns or "epochs" not in run.schedule else _stretching(run, epochs)
+
+
+def _stretching(run: DictConfig, epochs: int) -> list[str]:
+    return [f"epochs={epochs}", f"schedule.epochs={_whole(run, epochs)}"]
 
 
 def _count(key: str, text: str | None) -> int | None:
@@ -97,7 +100,7 @@ def _check(run: DictConfig, before: list[float], after: list[float], trained: in
     log = logging.getLogger("snnbench")
     last, next_ = (before[trained - 1] if trained else after[0]), after[trained]
     if not said and not any(after[max(trained, run.extended[-1]["epochs"]) :]):
-        again = commands.train(f"epochs={run.epochs}", f"schedule.epochs={_whole(run)}", resume=path)
+        again = commands.train(*_stretching(run, run.epochs), resume=path)
         raise UserError(
             f"epochs={run.epochs}: by its schedule, this run ends at a learning rate of 0, and further epochs would "
             f"change nothing.\nStretched over them, the schedule goes on at {_stretched(run)[trained]:.3g}: {again}"
@@ -111,13 +114,13 @@ def _check(run: DictConfig, before: list[float], after: list[float], trained: in
 def _stretched(run: DictConfig) -> list[float]:
     longer = run.copy()
     if "epochs" in longer.schedule:
-        longer.schedule.epochs = _whole(run)
+        longer.schedule.epochs = _whole(run, run.epochs)
     return _rates(longer, run.epochs)
 
 
-def _whole(run: DictConfig) -> int:
-    """Epochs of a schedule that ends with the run, which may begin in its midst."""
-    return int(run.epochs) + int(run.schedule.get("start") or 0)
+def _whole(run: DictConfig, epochs: int) -> int:
+    """Epochs of a schedule that ends with so many of the run, which may begin in its midst."""
+    return epochs + int(run.schedule.get("start") or 0)
 
 
 def write(run: DictConfig, folder: Path) -> None:

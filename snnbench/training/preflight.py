@@ -24,7 +24,7 @@ from snnbench import commands, log, objective, soundness
 from snnbench.errors import UserError, did_you_mean
 from snnbench.neurons.base import spiking_layers
 from snnbench.runs.recipe import TECHNICAL
-from snnbench.training import build, distributed, loggers
+from snnbench.training import build, devices, distributed, loggers
 from snnbench.training.annotated import check_options
 from snnbench.training.initial import load_weights
 from snnbench.training.module import SpikingClassifier
@@ -47,7 +47,7 @@ def check_parts(cfg: DictConfig, here: bool = True) -> None:
         UserError: names the key.
     """
     if here:
-        build.check_device(cfg)
+        devices.check_device(cfg)
         distributed.check_job(cfg)
     network = build.build_network(cfg)
     try_steps(network)

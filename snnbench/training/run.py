@@ -27,7 +27,7 @@ from snnbench.runs.data_paths import fix_data_paths
 from snnbench.runs.folder import locked, new_folder
 from snnbench.runs.result import read_result, threads_of
 from snnbench.runs.schema import CHECKPOINTS, CONFIG, LOG, RESULT, Result
-from snnbench.training import build, distributed, loggers, longer, moved, preflight, rates, report
+from snnbench.training import build, devices, distributed, loggers, longer, moved, preflight, rates, report
 from snnbench.training.checkpoint import AtomicCheckpointIO, last_checkpoint, remove_leftovers
 from snnbench.training.failure import Ending, ending_of, forget_notes, leave_note, note_of_another
 from snnbench.training.find_lr import find_lr
@@ -82,7 +82,7 @@ def _checked(cfg: DictConfig) -> bool:
     """Refuse what needs no data to be refused; then, whether this is a job of a sweep that needs its own processes."""
     config.check(cfg)
     weights.identify(cfg)
-    build.check_device(cfg)
+    devices.check_device(cfg)
     apart = distributed.apart(cfg)
     if not apart:
         distributed.check(cfg)

@@ -22,20 +22,20 @@ REPEATABLE = 1e-2
 """A step that differs from itself by more says nothing of another."""
 
 
-GRADIENTS = 1
-"""Their place among the kinds of an outcome."""
+Named = dict[str, Tensor | None]
 
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:
-    """What a step comes to whose loss is a sum with fixed weights.
+    """What a step comes to whose loss is a sum with fixed weights; each tensor by its name.
 
     Attributes:
-        kinds: logits, gradients and buffers, by name.
         shared: parameters whose gradients lie in the same memory, "" if there are none.
     """
 
-    kinds: tuple[dict[str, Tensor | None], ...]
+    logits: Named
+    gradients: Named
+    buffers: Named
     shared: str
 
     @classmethod
@@ -46,34 +46,40 @@ class Outcome:
         parameters = {name: value for name, value in network.named_parameters() if value.requires_grad}
         found = torch.autograd.grad(logits, list(parameters.values()), weights, allow_unused=True)
         gradients = dict(zip(parameters, found, strict=True))
-        kinds: tuple[dict[str, Tensor | None], ...] = (
-            {"the logits": logits},
-            {f"the gradient of {name}": value for name, value in gradients.items()},
-            dict(network.named_buffers()),
-        )
         return cls(
-            tuple({k: None if v is None else v.detach().clone() for k, v in kind.items()} for kind in kinds),
+            _kept({"the logits": logits}),
+            _kept({f"the gradient of {name}": value for name, value in gradients.items()}),
+            _kept(dict(network.named_buffers())),
             _shared(gradients),
         )
 
 
 def same(own: Outcome, again: Outcome, other: Outcome) -> str:
     """The name of the first in which `other` differs from `own`, `again` being the same once more; "" if in none."""
-    for first, second, third in zip(own.kinds, again.kinds, other.kinds, strict=True):
-        numbers = {}
-        for name, value in first.items():
-            repeated, compared = second[name], third[name]
-            if value is None or repeated is None or compared is None:
-                if value is not compared:
-                    return name
-            elif not value.is_floating_point():
-                if not torch.equal(value, compared):
-                    return name
-            else:
-                numbers[name] = _numbers(value, repeated, compared)
-        if name := _apart(numbers, NOTHING if first is own.kinds[GRADIENTS] else 0.0):
-            return name
-    return ""
+    return (
+        _differing(own.logits, again.logits, other.logits)
+        or _differing(own.gradients, again.gradients, other.gradients, NOTHING)
+        or _differing(own.buffers, again.buffers, other.buffers)
+    )
+
+
+def _differing(own: Named, again: Named, other: Named, nothing: float = 0.0) -> str:
+    numbers = {}
+    for name, value in own.items():
+        repeated, compared = again[name], other[name]
+        if value is None or repeated is None or compared is None:
+            if value is not compared:
+                return name
+        elif not value.is_floating_point():
+            if not torch.equal(value, compared):
+                return name
+        else:
+            numbers[name] = _numbers(value, repeated, compared)
+    return _apart(numbers, nothing)
+
+
+def _kept(tensors: Mapping[str, Tensor | None]) -> Named:
+    return {name: None if value is None else value.detach().clone() for name, value in tensors.items()}
 
 
 def host_state(device: torch.device) -> tuple[Any, ...]:

@@ -122,7 +122,7 @@ def test_each_job_on_several_devices_has_a_command_of_its_own(command, monkeypat
         monkeypatch.setattr(
             "lightning.pytorch.accelerators.CUDAAccelerator.parse_devices", staticmethod(lambda devices: [0, 1])
         )
-        monkeypatch.setattr("snnbench.training.build.check_device", lambda cfg: None)
+        monkeypatch.setattr("snnbench.training.devices.check_device", lambda cfg: None)
     monkeypatch.setattr(Process, "made", [])
     monkeypatch.setattr(Process, "codes", [0, -9, 1])
     monkeypatch.setattr(distributed.subprocess, "Popen", Process)

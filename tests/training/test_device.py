@@ -6,14 +6,14 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
-from snnbench.training import build
+from snnbench.training import devices
 
 
 @pytest.fixture(autouse=True)
 def anew():
-    build.warn_of_bfloat16.cache_clear()
+    devices.warn_of_bfloat16.cache_clear()
     yield
-    build.warn_of_bfloat16.cache_clear()
+    devices.warn_of_bfloat16.cache_clear()
 
 
 @pytest.mark.parametrize(
@@ -30,7 +30,7 @@ def test_bfloat16_that_the_cpu_lacks_is_warned_of_once(precision, accelerator, s
     cfg = OmegaConf.create({"trainer": {"precision": precision, "accelerator": accelerator}})
     with caplog.at_level("WARNING", "snnbench"):
         for _ in range(3):
-            build.check_device(cfg)
+            devices.check_device(cfg)
     messages = [record.getMessage() for record in caplog.records]
     assert len(messages) == warned
     assert all("18 times slower than 32-true. Set trainer.precision=32-true" in message for message in messages)

@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from snnbench import config
 from snnbench.errors import UserError
-from snnbench.training import build, distributed
+from snnbench.training import devices, distributed
 from snnbench.training.averaging import SWA
 from snnbench.training.fused import build_fused
 from snnbench.training.guard import NonFiniteGuard
@@ -99,7 +99,7 @@ REFUSED = {
 def test_what_does_not_go_with_it(word: str) -> None:
     words = ["cuda_graph=true", word, *(["trainer.accelerator=cpu"] if "devices" in word else [])]
     cfg = composed(*words)
-    checks = [distributed.check] if "devices" in word else [config.check, build.check_device]
+    checks = [distributed.check] if "devices" in word else [config.check, devices.check_device]
     with pytest.raises(UserError, match=rf"cuda_graph=true.*{REFUSED[word]}"):
         [check(cfg) for check in checks]
 
